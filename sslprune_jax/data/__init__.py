@@ -1,0 +1,1 @@
+"""Data: sources, device augmentation, batches."""

@@ -1,0 +1,1 @@
+"""The pretext and supervised tasks, one file each behind one protocol."""
