@@ -1,0 +1,63 @@
+"""Trees of arrays by name: paths such as `trunk/stage1/conv/kernel`, digests."""
+
+import hashlib
+from collections.abc import Mapping
+from typing import Any
+
+import jax
+import numpy as np
+
+Tree = Any
+
+
+def path_name(path: tuple[Any, ...]) -> str:
+  """Returns a key path of `jax.tree_util` as words joined by slashes."""
+  return jax.tree_util.keystr(path, simple=True, separator="/")
+
+
+def named_leaves(tree: Tree) -> dict[str, Any]:
+  """Returns the leaves of a tree by name, in the order JAX flattens them.
+
+  Args:
+    tree: any pytree.
+
+  Returns:
+    `{"trunk/stage1/conv/kernel": leaf, ...}`; a bare leaf is named "".
+  """
+  leaves, _ = jax.tree_util.tree_flatten_with_path(tree)
+  return {path_name(path): leaf for path, leaf in leaves}
+
+
+def from_names(leaves: Mapping[str, Any]) -> dict[str, Any]:
+  """Returns the nested dictionaries that named leaves were taken from."""
+  tree: dict[str, Any] = {}
+  for name, leaf in leaves.items():
+    *parents, last = name.split("/")
+    node = tree
+    for parent in parents:
+      node = node.setdefault(parent, {})
+    node[last] = leaf
+  return tree
+
+
+def digests(tree: Tree) -> dict[str, str]:
+  """Returns the SHA-256 of every array of a tree: its dtype, shape and bytes.
+
+  A checkpoint library that restores without an error has not said that the
+  bytes are right; comparing these does.
+
+  Args:
+    tree: a pytree of arrays on the host or on devices.
+
+  Returns:
+    Hexadecimal digests by leaf name.
+  """
+  return {name: _digest(leaf) for name, leaf in named_leaves(tree).items()}
+
+
+def _digest(leaf: Any) -> str:
+  array = np.asarray(leaf)
+  # ascontiguousarray makes a scalar one-dimensional: shape is hashed apart.
+  sha = hashlib.sha256(f"{array.dtype.str}{array.shape}".encode())
+  sha.update(np.ascontiguousarray(array).reshape(-1).view(np.uint8).data)
+  return sha.hexdigest()
