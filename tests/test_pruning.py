@@ -1,0 +1,159 @@
+"""Tests of pruning: exact counts, ties, nestedness, scopes, controls."""
+
+import math
+
+import jax
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from sslprune_jax import masks as masks_lib
+from sslprune_jax import pruning
+
+
+def _params(seed=0, zeros=0.0):
+  rng = np.random.default_rng(seed)
+
+  def kernel(*shape):
+    values = rng.normal(size=shape).astype(np.float32)
+    return np.where(rng.random(shape) < zeros, 0, values).astype(np.float32)
+
+  return {
+    "trunk": {
+      "a": {"kernel": kernel(3, 3, 4, 8), "bias": kernel(8)},
+      "b": {"kernel": 10 * kernel(40, 10)},
+    },
+    "head": {"kernel": kernel(10, 5)},
+  }
+
+
+def _rng(seed=0):
+  return np.random.default_rng(seed)
+
+
+def test_literal_weights_give_literal_masks():
+  params = {
+    "trunk": {
+      "a": {"kernel": np.float32([[-5, 1], [2, -4]])},
+      "b": {"kernel": np.float32([[0.5, -3]])},
+    },
+    "head": {"kernel": np.float32([[0.0]])},
+  }
+  masks = pruning.prune(params, masks_lib.dense(params), 0.5, _rng())
+  np.testing.assert_array_equal(
+    masks["trunk"]["a"]["kernel"], [[True, False], [False, True]]
+  )
+  np.testing.assert_array_equal(masks["trunk"]["b"]["kernel"], [[False, True]])
+  assert masks["head"]["kernel"] == np.True_
+
+
+def test_remaining_is_exact_where_float32_is_not():
+  # In float32 this is 20_000_002.
+  assert pruning.remaining_after(25_000_001, 0.2) == 20_000_001
+  assert pruning.remaining_after(10, 0.25) == 8  # 7.5, half up
+  assert pruning.remaining_after(2, 0.5) == 1
+
+
+@settings(max_examples=30, deadline=None)
+@given(
+  rate=st.floats(0.01, 0.6),
+  zeros=st.sampled_from([0.0, 0.5, 0.8]),
+  seed=st.integers(0, 1000),
+)
+def test_rounds_are_nested_and_of_exact_density(rate, zeros, seed):
+  params = _params(seed, zeros)
+  masks = masks_lib.dense(params)
+  total = masks_lib.count(masks)[1]
+  kept = total
+  for index in range(1, 6):
+    before = masks
+    masks = pruning.prune(params, masks, rate, _rng(seed))
+    nested = jax.tree.map(lambda old, new: (new <= old).all(), before, masks)
+    assert all(jax.tree.leaves(nested))
+    kept = pruning.remaining_after(kept, rate)
+    assert masks_lib.count(masks) == (kept, total)
+    assert abs(kept / total - (1 - rate) ** index) <= index / total
+
+
+def test_ties_are_drawn_by_the_generator_alone():
+  params = _params(zeros=0.8)
+  dense = masks_lib.dense(params)
+  first, again, other = (
+    pruning.prune(params, dense, 0.2, _rng(seed)) for seed in (1, 1, 2)
+  )
+  jax.tree.map(np.testing.assert_array_equal, first, again)
+  leaves = zip(jax.tree.leaves(first), jax.tree.leaves(other), strict=True)
+  assert any((a != b).any() for a, b in leaves)
+  # No region of the zeros is preferred: both ends lose about a fourth of them.
+  kernel = params["trunk"]["b"]["kernel"]
+  kept = first["trunk"]["b"]["kernel"][kernel == 0]
+  half = kept.size // 2
+  assert abs(kept[:half].mean() - kept[half:].mean()) < 0.15
+
+
+def test_what_is_pruned_never_returns_whatever_its_value():
+  params = _params()
+  masks = masks_lib.dense(params)
+  masks["trunk"]["b"]["kernel"][0] = False
+  params["trunk"]["b"]["kernel"][0] = 1e9
+  pruned = pruning.prune(params, masks, 0.2, _rng())
+  assert not pruned["trunk"]["b"]["kernel"][0].any()
+
+
+def test_layer_scope_prunes_the_rate_of_each():
+  masks = pruning.prune(
+    params := _params(), masks_lib.dense(params), 0.25, _rng(), scope="layer"
+  )
+  assert masks["trunk"]["a"]["kernel"].sum() == 216
+  assert masks["trunk"]["b"]["kernel"].sum() == 300
+
+
+def test_layers_that_are_not_named_are_left_alone():
+  params = _params()
+  dense = masks_lib.dense(params)
+  dense["trunk"]["b"]["kernel"][3] = False
+  masks = pruning.prune(params, dense, 0.5, _rng(), layers=["trunk/a/kernel"])
+  np.testing.assert_array_equal(
+    masks["trunk"]["b"]["kernel"], dense["trunk"]["b"]["kernel"]
+  )
+  assert masks["trunk"]["a"]["kernel"].sum() == 144
+  with pytest.raises(ValueError, match="trunk/z/kernel"):
+    pruning.prune(params, dense, 0.5, _rng(), layers=["trunk/z/kernel"])
+
+
+@pytest.mark.parametrize("bad", [math.nan, math.inf])
+def test_weights_that_are_not_finite_refuse_to_be_pruned(bad):
+  params = _params()
+  params["trunk"]["a"]["kernel"][0, 0, 0, 0] = bad
+  masks = masks_lib.dense(params)
+  with pytest.raises(ValueError, match="trunk/a/kernel: found 1 NaN or inf"):
+    pruning.prune(params, masks, 0.2, _rng())
+  masks["trunk"]["a"]["kernel"][0, 0, 0, 0] = False  # Pruned: no matter.
+  pruning.prune(params, masks, 0.2, _rng())
+
+
+def test_pruning_everything_is_refused():
+  params = {"trunk": {"a": {"kernel": np.ones((1, 2), np.float32)}}}
+  with pytest.raises(ValueError, match="leaves no weight"):
+    pruning.prune(params, masks_lib.dense(params), 0.9, _rng())
+
+
+def test_a_collapsed_layer_stays_collapsed_and_the_others_go_on():
+  params = _params()
+  masks = masks_lib.dense(params)
+  masks["trunk"]["a"]["kernel"][:] = False
+  masks = pruning.prune(params, masks, 0.5, _rng(), scope="layer")
+  assert masks_lib.count(masks)[0] == 200
+
+
+def test_permuted_keeps_the_count_and_nothing_of_the_place():
+  params = _params()
+  masks = masks_lib.dense(params)
+  masks["trunk"]["a"]["kernel"][:] = False
+  control = pruning.permuted(masks, _rng())
+  assert masks_lib.count(control) == masks_lib.count(masks)
+  # 400 of 688 remain: each layer gets about its share.
+  share = control["trunk"]["a"]["kernel"].mean()
+  assert abs(share - 400 / 688) < 0.12
+  assert not masks["trunk"]["a"]["kernel"].any(), "the input was changed"
