@@ -1,1 +1,24 @@
 """Data: sources, device augmentation, batches."""
+
+from sslprune_jax.data.augment import Augment, normalise
+from sslprune_jax.data.batches import Batches, ResidentBatches, StreamedBatches
+from sslprune_jax.data.load import load
+from sslprune_jax.data.sources import ArraySource, DataError, Source
+from sslprune_jax.data.streams import permutation
+from sslprune_jax.data.subsets import in_memory, stratified, subset
+
+__all__ = [
+  "ArraySource",
+  "Augment",
+  "Batches",
+  "DataError",
+  "ResidentBatches",
+  "Source",
+  "StreamedBatches",
+  "in_memory",
+  "load",
+  "normalise",
+  "permutation",
+  "stratified",
+  "subset",
+]

@@ -1,0 +1,6 @@
+#!/usr/bin/env bash
+# Passes the tests, making .venv first if there is none; arguments go to pytest.
+set -euo pipefail
+EXTRAS=${EXTRAS:-test}
+source "$(dirname "$0")/venv.sh"
+exec python -m pytest "$@"

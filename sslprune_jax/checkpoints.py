@@ -1,0 +1,175 @@
+"""Checkpoints of a training, and rewinding: the only user of Orbax.
+
+Orbax restores a checkpoint with a flipped bit without an error, so a digest of
+every array is kept beside the arrays and verified when they are read.
+"""
+
+from typing import Any
+
+import jax
+import orbax.checkpoint as ocp
+from absl import logging
+from etils import epath
+
+from sslprune_jax import parallel
+from sslprune_jax.state import TrainState
+from sslprune_jax.trees import Tree, digests
+
+# The base key is a function of the seed, and the step is the folder's name.
+_FIELDS = ("params", "batch_stats", "opt_state", "masks", "task_state")
+_REWOUND = ("params", "batch_stats")
+
+
+class CheckpointError(RuntimeError):
+  """A checkpoint that is needed is missing or damaged."""
+
+
+class Checkpoints:
+  """The checkpoints of one training, saved in the background.
+
+  Args:
+    directory: where; made when the first checkpoint is saved.
+    keep: how many of the newest to keep; None for all.
+  """
+
+  def __init__(self, directory: epath.PathLike, keep: int | None = 2):
+    self.directory = epath.Path(directory)
+    self._keep = keep
+    self._opened: ocp.CheckpointManager | None = None
+
+  @property
+  def _manager(self) -> ocp.CheckpointManager:
+    # Opening costs threads and file accesses, and many trainings are too short
+    # to save anything.
+    if self._opened is None:
+      self._opened = ocp.CheckpointManager(
+        self.directory, options=ocp.CheckpointManagerOptions(self._keep)
+      )
+    return self._opened
+
+  def save(self, update: int, state: TrainState) -> None:
+    """Saves a state, replacing what an earlier, killed run left at `update`.
+
+    Args:
+      update: number of updates done: the folder's name.
+      state: copied to the host before this returns, so it may be donated next.
+    """
+    fields = _host_fields(state, _FIELDS)
+    self._remove(update)
+    # Orbax refuses empty trees: an empty one is restored from `like`.
+    items = {name: ocp.args.StandardSave(tree) for name, tree in fields.items()}
+    self._manager.save(
+      update,
+      args=ocp.args.Composite(
+        digests=ocp.args.JsonSave(digests(fields)), **items
+      ),
+      force=True,
+    )
+
+  def restore_newest(self, like: TrainState) -> TrainState | None:
+    """Restores the newest checkpoint whose bytes are those that were saved.
+
+    One that is truncated or damaged is named in a warning and removed.
+
+    Args:
+      like: a state of the same structure; gives the base key too.
+
+    Returns:
+      A replicated state, or None when there is no checkpoint.
+    """
+    if not self.directory.exists():
+      return None
+    for update in sorted(self._manager.all_steps(), reverse=True):
+      try:
+        fields = self._restore(update, _host_fields(like, _FIELDS))
+      except CheckpointError as error:
+        logging.warning("%s; the one before it is used", error)
+        self._remove(update)
+        continue
+      step = jax.numpy.int32(update)
+      return like.replace(step=parallel.replicate(step), **fields)
+    return None
+
+  def rewind(self, update: int, like: dict[str, Tree]) -> dict[str, Tree]:
+    """Restores W_k: the weights and batch statistics after `update` updates.
+
+    Args:
+      update: k.
+      like: variables of the same structure.
+
+    Returns:
+      `{"params", "batch_stats"}`, replicated.
+
+    Raises:
+      CheckpointError: it is missing or damaged.
+    """
+    like = {name: jax.device_get(like[name]) for name in _REWOUND}
+    return self._restore(update, like)
+
+  def path(self, update: int) -> epath.Path:
+    """Returns the folder of one checkpoint."""
+    return self.directory / str(update)
+
+  def newest(self) -> epath.Path | None:
+    """Returns the folder of the newest checkpoint, once it is written."""
+    if self._opened is None:
+      return None
+    self.wait()
+    update = self._manager.latest_step()
+    return None if update is None else self.path(update)
+
+  def wait(self) -> None:
+    """Waits until what was saved is on disk."""
+    if self._opened is not None:
+      self._opened.wait_until_finished()
+
+  def close(self) -> None:
+    """Waits, and ends the threads."""
+    if self._opened is not None:
+      self._opened.wait_until_finished()
+      self._opened.close()
+      self._opened = None
+
+  def delete(self) -> None:
+    """Removes all: the training that they served is done."""
+    self.close()
+    if self.directory.exists():
+      self.directory.rmtree()
+
+  def _remove(self, update: int) -> None:
+    if self.path(update).exists():
+      self.wait()
+      self.path(update).rmtree()
+      self._manager.reload()
+
+  def _restore(self, update: int, like: dict[str, Any]) -> dict[str, Any]:
+    """Restores and verifies some fields of one checkpoint."""
+    saved = {k: v for k, v in like.items() if jax.tree.leaves(v)}
+    items = {k: ocp.args.StandardRestore(tree) for k, tree in saved.items()}
+    try:
+      restored = self._manager.restore(
+        update,
+        args=ocp.args.Composite(digests=ocp.args.JsonRestore(), **items),
+      )
+      expected = restored.digests
+      fields = {name: restored[name] for name in saved}
+    # Truncated data, missing metadata and an empty folder each raise errors of
+    # their own in Orbax and TensorStore.
+    except Exception as error:  # noqa: BLE001
+      reason = str(error).strip().split("\n")[0]
+      raise CheckpointError(
+        f"{self.path(update)}: cannot be read ({reason})"
+      ) from error
+    for name, found in digests(fields).items():
+      if found != expected.get(name):
+        raise CheckpointError(
+          f"{self.path(update)}: {name} is damaged: its bytes are not those "
+          "that were saved"
+        )
+    return parallel.replicate({**like, **fields})
+
+
+def _host_fields(state: TrainState, names: tuple[str, ...]) -> dict[str, Any]:
+  """Copies the fields that hold anything to the host."""
+  fields = {name: getattr(state, name) for name in names}
+  return jax.device_get({k: v for k, v in fields.items() if jax.tree.leaves(v)})

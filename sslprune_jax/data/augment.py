@@ -1,0 +1,188 @@
+"""Augmentation and normalisation of batches, on the device, pure.
+
+Every image has a key of its own, so that what happens to it depends neither on
+its neighbours nor on the number of devices.
+"""
+
+import dataclasses
+import math
+from collections.abc import Sequence
+
+import jax
+import jax.numpy as jnp
+
+_CROP, _FLIP, _RESIZE = range(3)  # folded into an image's key: its streams
+_ATTEMPTS = 10
+_RATIO = (3 / 4, 4 / 3)
+
+
+@dataclasses.dataclass(frozen=True)
+class Augment:
+  """Which augmentations to make; the default is none.
+
+  Attributes:
+    padding: pixels of black around an image from which it is cut again.
+    flip: whether to mirror every other image, at random.
+    crop_scale: smallest and largest share of the area of a random resized
+      crop. For sources that do not crop by themselves (`Source.crops`).
+  """
+
+  padding: int = 0
+  flip: bool = False
+  crop_scale: tuple[float, float] | None = None
+
+  def __call__(self, keys: jax.Array, images: jax.Array) -> jax.Array:
+    """Augments a batch.
+
+    Args:
+      keys: key[B], not to be used for these purposes elsewhere.
+      images: u8[B,H,W,C].
+
+    Returns:
+      u8[B,H,W,C].
+    """
+    if self.crop_scale is not None:
+      images = random_resized_crop(
+        _fold_in(keys, _RESIZE), images, self.crop_scale
+      )
+    if self.padding:
+      images = random_crop(_fold_in(keys, _CROP), images, self.padding)
+    if self.flip:
+      images = random_flip(_fold_in(keys, _FLIP), images)
+    return images
+
+
+def _fold_in(keys: jax.Array, purpose: int) -> jax.Array:
+  return jax.vmap(jax.random.fold_in, (0, None))(keys, purpose)
+
+
+def random_crop(keys: jax.Array, images: jax.Array, padding: int) -> jax.Array:
+  """Pads with black and crops back to the size at a random place.
+
+  Args:
+    keys: key[B].
+    images: u8[B,H,W,C].
+    padding: pixels on each side.
+
+  Returns:
+    u8[B,H,W,C].
+  """
+  pad = (padding, padding)
+
+  def crop(key, image):
+    padded = jnp.pad(image, (pad, pad, (0, 0)))
+    y, x = jax.random.randint(key, (2,), 0, 2 * padding + 1)
+    # Faster than a gather, and than a matrix product with one-hot rows.
+    return jax.lax.dynamic_slice(padded, (y, x, 0), image.shape)
+
+  return jax.vmap(crop)(keys, images)
+
+
+def random_flip(keys: jax.Array, images: jax.Array) -> jax.Array:
+  """Mirrors each image left to right with probability one half.
+
+  Args:
+    keys: key[B].
+    images: u8[B,H,W,C].
+
+  Returns:
+    u8[B,H,W,C].
+  """
+  flip = jax.vmap(jax.random.bernoulli)(keys)
+  return jnp.where(flip[:, None, None, None], images[:, :, ::-1], images)
+
+
+def random_resized_crop(
+  keys: jax.Array,
+  images: jax.Array,
+  scale: tuple[float, float] = (0.08, 1.0),
+  ratio: tuple[float, float] = _RATIO,
+) -> jax.Array:
+  """Cuts out a random box and enlarges it to the size of the image.
+
+  Bilinear. A box is never larger than the image, so there is nothing to
+  antialias.
+
+  Args:
+    keys: key[B].
+    images: u8[B,H,W,C].
+    scale: smallest and largest share of the area.
+    ratio: smallest and largest width / height.
+
+  Returns:
+    u8[B,H,W,C], rounded.
+
+  Reference: torchvision's RandomResizedCrop; arXiv 1409.4842, section 6.
+  """
+  height, width, channels = images.shape[1:]
+
+  def crop(key, image):
+    top, left, h, w = random_box(key, height, width, scale, ratio)
+    enlarge = jnp.stack([height / h, width / w])
+    image = jax.image.scale_and_translate(
+      image.astype(jnp.float32),
+      (height, width, channels),
+      spatial_dims=(0, 1),
+      scale=enlarge,
+      translation=-jnp.stack([top, left]) * enlarge,
+      method="linear",
+      antialias=False,
+    )
+    return jnp.round(image).clip(0, 255).astype(jnp.uint8)
+
+  return jax.vmap(crop)(keys, images)
+
+
+def random_box(
+  key: jax.Array,
+  height: int,
+  width: int,
+  scale: tuple[float, float],
+  ratio: tuple[float, float],
+) -> tuple[jax.Array, jax.Array, jax.Array, jax.Array]:
+  """Draws the box of a random resized crop.
+
+  The first of ten attempts that fits; if none does, the whole image.
+
+  Args:
+    key: key[].
+    height: of the image.
+    width: of the image.
+    scale: smallest and largest share of the area.
+    ratio: smallest and largest width / height.
+
+  Returns:
+    top, left, height and width, f32[] of whole numbers.
+  """
+  share, shape, y, x = jax.random.uniform(key, (4, _ATTEMPTS))
+  area = height * width * (scale[0] + share * (scale[1] - scale[0]))
+  low, high = math.log(ratio[0]), math.log(ratio[1])
+  root = jnp.exp((low + shape * (high - low)) / 2)
+  w, h = jnp.round(jnp.sqrt(area) * root), jnp.round(jnp.sqrt(area) / root)
+  fits = (w > 0) & (w <= width) & (h > 0) & (h <= height)
+  first, any_fits = jnp.argmax(fits), jnp.any(fits)
+  h = jnp.where(any_fits, h[first], height)
+  w = jnp.where(any_fits, w[first], width)
+  top = jnp.floor(y[first] * (height - h + 1))
+  left = jnp.floor(x[first] * (width - w + 1))
+  return top, left, h, w
+
+
+def normalise(
+  images: jax.Array, mean: Sequence[float], std: Sequence[float]
+) -> jax.Array:
+  """Turns bytes into numbers of mean 0 and deviation 1.
+
+  Args:
+    images: u8[..., C].
+    mean: of each channel, in units of the full range, 0 to 1.
+    std: of each channel, in the same units.
+
+  Returns:
+    f32[..., C].
+  """
+  of_channels = (1,) * (images.ndim - 1) + (-1,)
+  mean, std = (
+    jnp.asarray(v, jnp.float32).reshape(of_channels) for v in (mean, std)
+  )
+  return (images.astype(jnp.float32) / 255 - mean) / std

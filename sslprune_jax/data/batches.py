@@ -1,0 +1,209 @@
+"""Batches on devices: an order of indices in, sharded arrays out.
+
+Any batch can be made again from the number of its update alone.
+"""
+
+import abc
+import collections
+import concurrent.futures
+import functools
+from collections.abc import Callable, Iterator
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+from jax.sharding import NamedSharding, PartitionSpec
+
+from sslprune_jax.data import streams
+from sslprune_jax.data.sources import ArraySource, DataError, Source
+from sslprune_jax.data.subsets import check_indices
+
+Batch = dict[str, jax.Array]
+_Plan = Iterator[tuple[np.ndarray, int | None]]  # indices i64[B], the update
+
+
+class Batches(abc.ABC):
+  """Batches of a source for training and for evaluation.
+
+  Every batch has one shape and one sharding, so that what consumes it is
+  compiled once. With D devices it holds `image` u8[D, B/D, H, W, C], `label`
+  i32[D, B/D] and `index` i32[D, B/D], the place in the source.
+
+  Attributes:
+    source: where the images come from.
+    batch_size: B, over all devices.
+    updates_per_epoch: whole batches in the source; the remainder of an epoch
+      is dropped.
+  """
+
+  def __init__(self, source: Source, batch_size: int, sharding: NamedSharding):
+    """Checks that the batch can be laid over the devices.
+
+    Args:
+      source: any.
+      batch_size: over all devices.
+      sharding: splits axis 0 over the devices, one row a device.
+
+    Raises:
+      DataError: the devices do not divide the batch.
+    """
+    devices = sharding.num_devices
+    if batch_size < 1 or batch_size % devices:
+      raise DataError(
+        f"batch_size: found {batch_size}, expected a multiple of the "
+        f"{devices} devices"
+      )
+    self.source, self.batch_size = source, batch_size
+    self.updates_per_epoch = len(source) // batch_size
+    self._sharding = sharding
+    self._shape = (devices, batch_size // devices)
+
+  def train(
+    self, order: Callable[[int], np.ndarray], start: int, stop: int
+  ) -> Iterator[Batch]:
+    """Makes the batches of the updates from `start` to `stop - 1`.
+
+    Args:
+      order: `epoch -> i32[N]`, pure; asked once an epoch, possibly a few
+        updates before the epoch begins.
+      start: first update, counted from 0 over all epochs.
+      stop: one after the last.
+
+    Returns:
+      An iterator over batches.
+
+    Raises:
+      DataError: the source is smaller than a batch, or an order is not one of
+        N indices into it.
+    """
+    if not self.updates_per_epoch:
+      raise DataError(
+        f"batch_size: found {self.batch_size}, expected at most the "
+        f"{len(self.source)} images of {self.source.name} {self.source.split}"
+      )
+    return self._follow(self._training(order, start, stop))
+
+  def evaluate(self) -> Iterator[Batch]:
+    """Makes batches that hold every image exactly once, in order.
+
+    Returns:
+      An iterator over batches that have a `weight` f32[D, B/D] too. It is 0 on
+      the padding of the last batch, where `index` is N, one past the end: JAX
+      drops what is written there.
+    """
+    return self._follow(self._evaluation())
+
+  def _training(self, order, start: int, stop: int) -> _Plan:
+    epoch, indices = None, None
+    for update in range(start, stop):
+      if epoch != update // self.updates_per_epoch:
+        epoch = update // self.updates_per_epoch
+        indices = check_indices(order(epoch), len(self.source))
+        if len(indices) != len(self.source):
+          raise DataError(
+            f"order of epoch {epoch}: found {len(indices)} indices, expected "
+            f"{len(self.source)}"
+          )
+      first = update % self.updates_per_epoch * self.batch_size
+      yield indices[first : first + self.batch_size], update
+
+  def _evaluation(self) -> _Plan:
+    for first in range(0, len(self.source), self.batch_size):
+      indices = np.arange(first, first + self.batch_size)
+      yield np.minimum(indices, len(self.source)), None
+
+  def _put(self, rows: dict[str, np.ndarray]) -> Batch:
+    """Lays rows [B, ...] over the devices."""
+    shaped = {k: v.reshape(self._shape + v.shape[1:]) for k, v in rows.items()}
+    return jax.device_put(shaped, self._sharding)
+
+  def _addressed(self, indices: np.ndarray, update: int | None):
+    """Returns the rows of a batch that need no image."""
+    rows = {"index": indices.astype(np.int32)}
+    if update is None:
+      rows["weight"] = (indices < len(self.source)).astype(np.float32)
+    return rows
+
+  @abc.abstractmethod
+  def _follow(self, plan: _Plan) -> Iterator[Batch]:
+    """Makes the batches of a plan."""
+
+
+class ResidentBatches(Batches):
+  """Batches of images that live on every device, as bytes."""
+
+  def __init__(
+    self, source: ArraySource, batch_size: int, sharding: NamedSharding
+  ):
+    """Copies the images to the devices; see `Batches`."""
+    super().__init__(source, batch_size, sharding)
+    self._data = jax.device_put(
+      {"image": source.images, "label": source.labels},
+      NamedSharding(sharding.mesh, PartitionSpec()),
+    )
+
+  def _follow(self, plan: _Plan) -> Iterator[Batch]:
+    take = _take(self._sharding)
+    for indices, update in plan:
+      rows = self._put(self._addressed(indices, update))
+      yield {**take(self._data, rows["index"]), **rows}
+
+
+@functools.cache
+def _take(sharding: NamedSharding) -> Callable[..., Batch]:
+  """Returns the compiled gather, shared by all batches of one shape."""
+
+  def take(data, index):
+    # Padding, one past the end, takes the last image.
+    return {k: jnp.take(v, index, axis=0, mode="clip") for k, v in data.items()}
+
+  return jax.jit(take, out_shardings=sharding)
+
+
+class StreamedBatches(Batches):
+  """Batches read and put on the devices ahead of time, by threads."""
+
+  def __init__(
+    self,
+    source: Source,
+    batch_size: int,
+    sharding: NamedSharding,
+    *,
+    seed: int = 0,
+    prefetch: int = 2,
+  ):
+    """See `Batches`.
+
+    Args:
+      source: any.
+      batch_size: over all devices.
+      sharding: splits axis 0 over the devices.
+      seed: of the random crops of training; an image's crop depends on it, on
+        the update, and on the place in the batch.
+      prefetch: batches made ahead, each by a thread.
+    """
+    super().__init__(source, batch_size, sharding)
+    self._seed, self._prefetch = seed, prefetch
+
+  def _follow(self, plan: _Plan) -> Iterator[Batch]:
+    threads = concurrent.futures.ThreadPoolExecutor(
+      self._prefetch, thread_name_prefix="batches"
+    )
+    ahead = collections.deque()
+    try:
+      for indices, update in plan:
+        ahead.append(threads.submit(self._make, indices, update))
+        if len(ahead) > self._prefetch:
+          yield ahead.popleft().result()
+      while ahead:
+        yield ahead.popleft().result()
+    finally:  # also when the consumer stops early
+      threads.shutdown(cancel_futures=True)
+
+  def _make(self, indices: np.ndarray, update: int | None) -> Batch:
+    seeds = None
+    if update is not None:
+      seeds = streams.raw(self._seed, "crop", update, self.batch_size)
+    # Padding, one past the end, takes the last image.
+    rows = self.source.read(np.minimum(indices, len(self.source) - 1), seeds)
+    return self._put(rows | self._addressed(indices, update))

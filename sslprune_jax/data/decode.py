@@ -1,0 +1,146 @@
+"""Decoding: the bytes of any image file to u8[H,W,C], evaluated or cropped."""
+
+import io
+import math
+
+import numpy as np
+from PIL import ExifTags, Image, ImageOps
+
+from sslprune_jax.data import streams
+from sslprune_jax.data.sources import DataError
+
+# The one resize filter: antialiased when it shrinks, unlike OpenCV's linear.
+_FILTER = Image.Resampling.BILINEAR
+_SHORTER_SIDE = 256 / 224  # of the evaluation view, before its central crop
+_SCALE = (0.08, 1.0)  # of the area
+_RATIO = (3 / 4, 4 / 3)
+_ATTEMPTS = 10
+_TRANSPOSED = (5, 6, 7, 8)  # EXIF orientations that swap width and height
+
+
+def decode(
+  data: bytes,
+  shape: tuple[int, int, int],
+  seed: int | None = None,
+  where: str = "image",
+) -> np.ndarray:
+  """Decodes an image file and fits it to a shape.
+
+  An image that has the shape already is returned as it is, unless it is to be
+  cropped. Otherwise the evaluation view shrinks the shorter side to 256/224 of
+  the shape's and takes the centre. EXIF orientation is applied, alpha laid on
+  white, 16 bits cut to 8, animations to their first frame.
+
+  Args:
+    data: the file, in any format that Pillow reads.
+    shape: (H, W, C) to return; C is 1 (grey) or 3 (RGB).
+    seed: for a random resized crop (`random_box`); None for evaluation.
+    where: what to call the image when it cannot be decoded.
+
+  Returns:
+    u8[H,W,C].
+
+  Raises:
+    DataError: it cannot be decoded.
+  """
+  try:
+    with Image.open(io.BytesIO(data)) as image:
+      image, box = _open(image, shape, seed)
+      return _fit(_convert(image, shape[-1]), shape, box)
+  # Pillow's readers raise whatever a broken file makes them stumble over.
+  except Exception as error:
+    reason = str(error).splitlines()[0] if str(error) else repr(error)
+    if isinstance(error, Image.UnidentifiedImageError):
+      reason = "in no format that Pillow knows"  # its own text is an address
+    raise DataError(f"{where}: cannot be decoded: {reason}") from error
+
+
+Box = tuple[float, float, float, float]
+
+
+def _open(
+  image: Image.Image, shape: tuple[int, int, int], seed: int | None
+) -> tuple[Image.Image, Box | None]:
+  """Returns the upright image, perhaps reduced, and the box to crop from it."""
+  width, height = image.size
+  orientation = image.getexif().get(ExifTags.Base.Orientation, 1)
+  if orientation in _TRANSPOSED:
+    width, height = height, width
+  box = None
+  if seed is not None:
+    box = random_box(width, height, seed)
+    if orientation == 1:
+      # JPEG decodes to 1/2, 1/4 or 1/8 in a fraction of the time: allowed as
+      # long as the crop keeps at least as many pixels as are asked for.
+      reduce_h = shape[0] / (box[3] - box[1])
+      reduce_w = shape[1] / (box[2] - box[0])
+      image.draft(
+        None, (math.ceil(width * reduce_w), math.ceil(height * reduce_h))
+      )
+  image = ImageOps.exif_transpose(image)
+  if box is not None:
+    scale_w, scale_h = image.width / width, image.height / height
+    left, top, right, bottom = box
+    box = (left * scale_w, top * scale_h, right * scale_w, bottom * scale_h)
+  return image, box
+
+
+def random_box(width: int, height: int, seed: int) -> Box:
+  """Draws the box of a random resized crop: a pure function of its arguments.
+
+  8 to 100 % of the area in a ratio of 3/4 to 4/3; after ten attempts that do
+  not fit, the largest central box within these ratios.
+
+  Args:
+    width: of the image.
+    height: of the image.
+    seed: u64, of this image this time.
+
+  Returns:
+    left, top, right, bottom in whole pixels.
+
+  Reference: torchvision's RandomResizedCrop; arXiv 1409.4842, section 6.
+  """
+  words = np.random.Philox(key=int(seed)).random_raw(4 * _ATTEMPTS)
+  low, high = math.log(_RATIO[0]), math.log(_RATIO[1])
+  for area, shape, x, y in streams.units(words).reshape(-1, 4).tolist():
+    area = width * height * (_SCALE[0] + area * (_SCALE[1] - _SCALE[0]))
+    ratio = math.exp(low + shape * (high - low))
+    w, h = round(math.sqrt(area * ratio)), round(math.sqrt(area / ratio))
+    if 0 < w <= width and 0 < h <= height:
+      left, top = int(x * (width - w + 1)), int(y * (height - h + 1))
+      return left, top, left + w, top + h
+  w = min(width, max(1, round(height * _RATIO[1])))
+  h = min(height, max(1, round(width / _RATIO[0])))
+  left, top = (width - w) // 2, (height - h) // 2
+  return left, top, left + w, top + h
+
+
+def _convert(image: Image.Image, channels: int) -> Image.Image:
+  """Returns an image of mode RGB (3 channels) or L (1)."""
+  if image.mode == "I" or image.mode.startswith("I;16"):
+    # Pillow clips 16 bits to 255 when it converts; the upper byte is meant.
+    grey = np.clip(np.asarray(image).astype(np.int64) >> 8, 0, 255)
+    image = Image.fromarray(grey.astype(np.uint8))
+  if image.has_transparency_data:
+    image = image.convert("RGBA")
+    white = Image.new("RGBA", image.size, "white")
+    image = Image.alpha_composite(white, image)
+  mode = "L" if channels == 1 else "RGB"
+  return image if image.mode == mode else image.convert(mode)
+
+
+def _fit(
+  image: Image.Image, shape: tuple[int, int, int], box: Box | None
+) -> np.ndarray:
+  height, width, _ = shape
+  size = (width, height)
+  if box is not None:
+    image = image.resize(size, _FILTER, box)
+  elif image.size != size:
+    # One resize from the box that the central crop of the shrunk image shows.
+    pixel = min(image.width / width, image.height / height) / _SHORTER_SIDE
+    w, h = pixel * width, pixel * height
+    left, top = (image.width - w) / 2, (image.height - h) / 2
+    image = image.resize(size, _FILTER, (left, top, left + w, top + h))
+  return np.asarray(image).reshape(shape)

@@ -1,0 +1,92 @@
+"""Sources of image files: fetched and decoded by threads on demand."""
+
+import abc
+import concurrent.futures
+import functools
+import os
+from collections.abc import Iterable
+
+import numpy as np
+
+from sslprune_jax.data.decode import decode
+from sslprune_jax.data.sources import Rows
+
+_CHUNK = 16  # images that a thread takes at once: fetching one by one is slow
+
+
+class EncodedSource(abc.ABC):
+  """Images decoded when they are read; the attributes are those of `Source`.
+
+  Pillow releases the interpreter while it decodes, so threads suffice.
+  """
+
+  def __init__(
+    self,
+    name: str,
+    split: str,
+    image_shape: tuple[int, int, int],
+    class_names: Iterable[str],
+    *,
+    crops: bool,
+    workers: int | None,
+  ):
+    """Keeps what all such sources have in common.
+
+    Args:
+      name: of the data set.
+      split: of the data set.
+      image_shape: (H, W, C) to deliver.
+      class_names: one a class.
+      crops: see `Source`.
+      workers: threads; one a core by default.
+    """
+    self.name, self.split = name, split
+    self.image_shape = image_shape
+    self.class_names = tuple(class_names)
+    self.num_classes = len(self.class_names)
+    self.crops = crops
+    self._threads = concurrent.futures.ThreadPoolExecutor(
+      workers or os.cpu_count(), thread_name_prefix="decode"
+    )
+
+  @abc.abstractmethod
+  def __len__(self) -> int:
+    """Returns the number of images."""
+
+  @abc.abstractmethod
+  def _fetch(self, indices: list[int]) -> list[tuple[bytes, int]]:
+    """Returns the files and labels of some images; called by threads."""
+
+  @abc.abstractmethod
+  def _where(self, index: int) -> str:
+    """Returns what to call an image in an error."""
+
+  @functools.cached_property
+  def labels(self) -> np.ndarray:
+    """Labels i32[N], by a pass over all files that decodes none of them."""
+    chunks = np.array_split(np.arange(len(self)), max(1, len(self) // 1024))
+    fetched = (self._fetch(chunk.tolist()) for chunk in chunks)
+    return np.array([row[1] for rows in fetched for row in rows], np.int32)
+
+  def read(self, indices: np.ndarray, seeds: np.ndarray | None = None) -> Rows:
+    """See `Source.read`."""
+    image = np.empty((len(indices), *self.image_shape), np.uint8)
+    label = np.empty(len(indices), np.int32)
+
+    def work(rows: range) -> None:
+      fetched = self._fetch([int(indices[row]) for row in rows])
+      for row, (data, label_of_row) in zip(rows, fetched, strict=True):
+        cropped = self.crops and seeds is not None
+        image[row] = decode(
+          data,
+          self.image_shape,
+          int(seeds[row]) if cropped else None,
+          self._where(int(indices[row])),
+        )
+        label[row] = label_of_row
+
+    starts = range(0, len(indices), _CHUNK)
+    chunks = [range(s, min(s + _CHUNK, len(indices))) for s in starts]
+    for _ in self._threads.map(work, chunks):
+      pass  # raises what a thread raised
+    return {"image": image, "label": label}

@@ -1,0 +1,138 @@
+"""Sources: random access to the images and labels of a split."""
+
+from collections.abc import Sequence
+from typing import Protocol
+
+import numpy as np
+
+Rows = dict[str, np.ndarray]
+
+UNLABELLED = -1
+
+
+class DataError(ValueError):
+  """The data are not what was asked for; one line says what to do."""
+
+
+class Source(Protocol):
+  """Random access to images and labels.
+
+  Attributes:
+    name: of the data set.
+    split: of the data set.
+    image_shape: (H, W, C) as read; C is 1 or 3.
+    num_classes: 0 where nothing is labelled.
+    class_names: one a class.
+    crops: whether `read` takes random crops by itself when it is given seeds.
+      Sources with images of one fixed size leave that to the device.
+  """
+
+  name: str
+  split: str
+  image_shape: tuple[int, int, int]
+  num_classes: int
+  class_names: tuple[str, ...]
+  crops: bool
+
+  def __len__(self) -> int:
+    """Returns the number of images."""
+
+  @property
+  def labels(self) -> np.ndarray:
+    """Labels i32[N], -1 where unlabelled; may take a pass over the files."""
+
+  def read(self, indices: np.ndarray, seeds: np.ndarray | None = None) -> Rows:
+    """Reads images: pure, whatever the number of threads.
+
+    Args:
+      indices: i64[B], in any order, repeated or not.
+      seeds: u64[B] for a random crop of each image where the source `crops`;
+        None for the evaluation view.
+
+    Returns:
+      `image` u8[B,H,W,C] and `label` i32[B].
+    """
+
+
+class ArraySource:
+  """Images in memory; the attributes are those of `Source`."""
+
+  crops = False
+
+  def __init__(
+    self,
+    images: np.ndarray | Sequence[np.ndarray],
+    labels: np.ndarray | None = None,
+    *,
+    class_names: Sequence[str] = (),
+    name: str = "arrays",
+    split: str = "train",
+  ):
+    """Checks and keeps the arrays.
+
+    Args:
+      images: u8[N,H,W,C], or N arrays of one shape.
+      labels: int[N] in [0, number of classes), -1 where an image has none.
+      class_names: one a class; by default the numbers up to the last label.
+      name: of the data set.
+      split: of the data set.
+
+    Raises:
+      DataError: names the array, what was found and what was expected.
+    """
+    self.images = _checked_images(images)
+    if labels is None:
+      labels = np.full(len(self.images), UNLABELLED, np.int32)
+    self.labels = np.asarray(labels)
+    if not class_names:
+      class_names = map(str, range(int(self.labels.max(initial=-1)) + 1))
+    self.class_names = tuple(class_names)
+    self.num_classes = len(self.class_names)
+    self.labels = _checked_labels(
+      self.labels, len(self.images), self.num_classes
+    )
+    self.name, self.split = name, split
+    self.image_shape = self.images.shape[1:]
+
+  def __len__(self) -> int:
+    return len(self.images)
+
+  def read(self, indices: np.ndarray, seeds: np.ndarray | None = None) -> Rows:
+    """See `Source.read`; these images are cropped on the device."""
+    del seeds
+    return {"image": self.images[indices], "label": self.labels[indices]}
+
+
+def _checked_images(images: np.ndarray | Sequence[np.ndarray]) -> np.ndarray:
+  if not isinstance(images, np.ndarray):
+    shapes = sorted({np.shape(image) for image in images})
+    if len(shapes) > 1:
+      raise DataError(
+        f"images: found shapes {', '.join(map(str, shapes))}, "
+        "expected one shape (H, W, C) for all"
+      )
+    images = np.asarray(images)
+  if images.dtype != np.uint8:
+    raise DataError(f"images: found {images.dtype}, expected uint8")
+  if images.ndim != 4 or images.shape[-1] not in (1, 3) or not images.size:
+    raise DataError(
+      f"images: found shape {images.shape}, expected (N, H, W, 1 or 3)"
+    )
+  return images
+
+
+def _checked_labels(
+  labels: np.ndarray, size: int, num_classes: int
+) -> np.ndarray:
+  if labels.shape != (size,) or labels.dtype.kind not in "iu":
+    raise DataError(
+      f"labels: found {labels.dtype} of shape {labels.shape}, "
+      f"expected integers of shape ({size},)"
+    )
+  wrong = labels[(labels < UNLABELLED) | (labels >= num_classes)]
+  if wrong.size:
+    raise DataError(
+      f"labels: found {wrong[0]}, expected 0 to {num_classes - 1} "
+      f"({num_classes} classes), or -1 for an unlabelled image"
+    )
+  return labels.astype(np.int32)

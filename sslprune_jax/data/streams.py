@@ -1,0 +1,45 @@
+"""Random numbers of the host: counter-based, addressed by what they are for."""
+
+import zlib
+
+import numpy as np
+
+
+def raw(seed: int, purpose: str, number: int, size: int) -> np.ndarray:
+  """Returns the first random words of the stream with this address.
+
+  NumPy promises the same words for ever from a bit generator, not from
+  `Generator`'s methods; so everything here is made from these.
+
+  Args:
+    seed: 0 or more.
+    purpose: keeps the streams of one seed apart.
+    number: 0 or more: an epoch, an update.
+    size: how many.
+
+  Returns:
+    u64[size], uniform.
+  """
+  key = np.array([seed, zlib.crc32(purpose.encode())], np.uint64)
+  counter = np.array([0, 0, number, 0], np.uint64)  # numpy counts in word 0
+  return np.random.Philox(key=key, counter=counter).random_raw(size)
+
+
+def permutation(seed: int, epoch: int, size: int) -> np.ndarray:
+  """Returns the order of an epoch, the same for ever and on any machine.
+
+  Args:
+    seed: 0 or more.
+    epoch: 0 or more.
+    size: number of images.
+
+  Returns:
+    i32[size], each of 0 to size - 1 once.
+  """
+  words = raw(seed, "order", epoch, size)
+  return np.argsort(words, kind="stable").astype(np.int32)
+
+
+def units(words: np.ndarray) -> np.ndarray:
+  """Returns random words u64[...] as f64[...] in [0, 1)."""
+  return (words >> np.uint64(11)) * 2.0**-53

@@ -1,0 +1,150 @@
+"""Choosing from a source: subsets, labelled fractions, hold-outs, memory."""
+
+import math
+
+import numpy as np
+
+from sslprune_jax.data import streams
+from sslprune_jax.data.sources import ArraySource, DataError, Rows, Source
+
+_CHUNK = 1024  # images read at a time into memory
+
+
+class _Subset:
+  """Some images of another source."""
+
+  def __init__(self, source: Source, indices: np.ndarray):
+    self._source, self._indices = source, indices
+    self.name, self.split = source.name, source.split
+    self.image_shape, self.crops = source.image_shape, source.crops
+    self.num_classes = source.num_classes
+    self.class_names = source.class_names
+
+  def __len__(self) -> int:
+    return len(self._indices)
+
+  @property
+  def labels(self) -> np.ndarray:
+    return self._source.labels[self._indices]
+
+  def read(self, indices: np.ndarray, seeds: np.ndarray | None = None) -> Rows:
+    return self._source.read(self._indices[indices], seeds)
+
+
+def subset(source: Source, indices: np.ndarray) -> Source:
+  """Returns some images of a source, as a source.
+
+  Args:
+    source: any; images in memory stay in memory.
+    indices: i64[M] into the source.
+
+  Returns:
+    A source of M images, numbered 0 to M - 1 in the order of `indices`.
+  """
+  indices = check_indices(indices, len(source))
+  if not isinstance(source, ArraySource):
+    return _Subset(source, indices)
+  return ArraySource(
+    source.images[indices],
+    source.labels[indices],
+    class_names=source.class_names,
+    name=source.name,
+    split=source.split,
+  )
+
+
+def check_indices(indices: np.ndarray, size: int) -> np.ndarray:
+  """Returns indices, refused unless they are integers from 0 to size - 1."""
+  indices = np.asarray(indices)
+  if indices.ndim != 1 or indices.dtype.kind not in "iu":
+    raise DataError(
+      f"indices: found {indices.dtype} of shape {indices.shape}, "
+      "expected one axis of integers"
+    )
+  if indices.size and not 0 <= indices.min() <= indices.max() < size:
+    wrong = indices.min() if indices.min() < 0 else indices.max()
+    raise DataError(f"indices: found {wrong}, expected 0 to {size - 1}")
+  return indices
+
+
+def stratified(labels: np.ndarray, fraction: float, seed: int) -> np.ndarray:
+  """Chooses a fraction of every class at random.
+
+  A larger fraction of the same seed contains a smaller one.
+
+  Args:
+    labels: i32[N], all labelled.
+    fraction: in (0, 1], of every class; rounded half up, at least one image.
+    seed: 0 or more.
+
+  Returns:
+    i64[M], sorted.
+  """
+  if not 0 < fraction <= 1:
+    raise DataError(f"fraction: found {fraction}, expected 0 to 1, 0 excluded")
+  unlabelled = int(np.sum(labels < 0))
+  if unlabelled:
+    raise DataError(
+      f"a fraction of every class needs labels; {unlabelled} of {len(labels)} "
+      "images have none"
+    )
+  order = np.argsort(streams.raw(seed, "subset", 0, len(labels)), kind="stable")
+  chosen = []
+  for label in np.unique(labels):
+    members = order[labels[order] == label]
+    count = max(1, math.floor(fraction * len(members) + 0.5))
+    chosen.append(members[:count])
+  return np.sort(np.concatenate(chosen))
+
+
+def holdout(labels: np.ndarray, split: str) -> np.ndarray:
+  """Splits a set that comes without a test split, always in the same way.
+
+  Args:
+    labels: i32[N]; one label for all where there are no classes.
+    split: `train`, four fifths of every class, or `test`, the rest.
+
+  Returns:
+    i64[M], sorted.
+  """
+  test = stratified(labels, fraction=0.2, seed=0)
+  if split == "test":
+    return test
+  return np.setdiff1d(np.arange(len(labels)), test)
+
+
+def in_memory(source: Source, limit_bytes: int) -> ArraySource:
+  """Reads a whole source into memory, in the evaluation view.
+
+  Args:
+    source: any.
+    limit_bytes: the most memory that its images may take.
+
+  Returns:
+    The same images and labels as arrays.
+
+  Raises:
+    DataError: it is larger.
+  """
+  if isinstance(source, ArraySource):
+    return source
+  size = len(source) * math.prod(source.image_shape)
+  if size > limit_bytes:
+    raise DataError(
+      f"{source.name} {source.split}: {len(source)} images of "
+      f"{source.image_shape} take {size / 1e9:.2f} GB in memory, more than "
+      f"limit_bytes = {limit_bytes}; raise it, or stream the images"
+    )
+  images = np.empty((len(source), *source.image_shape), np.uint8)
+  labels = np.empty(len(source), np.int32)
+  for start in range(0, len(source), _CHUNK):
+    rows = np.arange(start, min(start + _CHUNK, len(source)))
+    chunk = source.read(rows)
+    images[rows], labels[rows] = chunk["image"], chunk["label"]
+  return ArraySource(
+    images,
+    labels,
+    class_names=source.class_names,
+    name=source.name,
+    split=source.split,
+  )

@@ -1,0 +1,183 @@
+"""Prepared TensorFlow Datasets, read without TensorFlow and without network."""
+
+import os
+import re
+
+import tensorflow_datasets as tfds
+from etils import epath
+
+from sslprune_jax.data.encoded import EncodedSource
+from sslprune_jax.data.sources import UNLABELLED, DataError
+
+_VERSION = re.compile(r"\d+\.\d+\.\d+")
+_NAME = re.compile(r"(\w+)(?:/([^:]+))?(?::(.+))?")
+
+
+class TfdsSource(EncodedSource):
+  """Examples with an `image` and perhaps a `label`, in array_record files."""
+
+  def __init__(self, examples, labelled: bool, **common):
+    """Keeps the examples; `common` are the arguments of `EncodedSource`."""
+    super().__init__(**common)
+    self._examples, self._labelled = examples, labelled
+
+  def __len__(self) -> int:
+    return len(self._examples)
+
+  def _fetch(self, indices: list[int]) -> list[tuple[bytes, int]]:
+    return [
+      (example["image"], example["label"] if self._labelled else UNLABELLED)
+      for example in self._examples.__getitems__(indices)
+    ]
+
+  def _where(self, index: int) -> str:
+    return f"{self.name} {self.split}, image {index}"
+
+
+def load_tfds(
+  name: str,
+  split: str,
+  data_dir: str | None = None,
+  image_size: int | None = None,
+  channels: int | None = None,
+  workers: int | None = None,
+) -> TfdsSource:
+  """Opens a prepared image classification set.
+
+  Args:
+    name: `set`, `set/config`, either with `:version`; the latest by default.
+    split: as TFDS writes it: `train`, `train[:10%]`, `train+validation`.
+    data_dir: holds the prepared sets; by default the environment's
+      TFDS_DATA_DIR, then ~/tensorflow_datasets.
+    image_size: height and width to deliver; by default the set's own size,
+      if its images have one.
+    channels: 3 for RGB, 1 for grey; the set's own by default.
+    workers: threads that decode.
+
+  Returns:
+    The source; it crops if its images vary in size, or have another size.
+
+  Raises:
+    DataError: says where the set was looked for and how to prepare it, or what
+      was found in it and what was expected.
+  """
+  place = _data_dir(data_dir)
+  folder = _find(name, place)
+  builder = tfds.builder_from_directory(folder)
+  features, splits = dict(builder.info.features), builder.info.splits
+  for part in split.split("+"):
+    if part.split("[")[0].strip() not in splits:
+      raise DataError(
+        f"split: found {split}, expected one of {', '.join(splits)} "
+        f"({name} in {folder}) or a slice such as train[:10%]"
+      )
+  label = features.get("label", tfds.features.ClassLabel(num_classes=0))
+  if not (
+    isinstance(features.get("image"), tfds.features.Image)
+    and isinstance(label, tfds.features.ClassLabel)
+  ):
+    raise DataError(
+      f"{name} in {folder}: found the features {', '.join(features)}, expected "
+      "an `image` and a `label` that is a class"
+    )
+  try:
+    examples = builder.as_data_source(
+      split, decoders={"image": tfds.decode.SkipDecoding()}
+    )
+  except NotImplementedError as error:
+    raise DataError(
+      f"{name}: found {builder.info.file_format.value} files in {folder}, "
+      f"expected array_record; {_command(name, place, ' --overwrite')}"
+    ) from error
+  except ValueError as error:
+    reason = str(error).splitlines()[0]
+    raise DataError(f"split: found {split}, {reason}") from error
+  if not len(examples):
+    raise DataError(f"split: found {split}, which is empty")
+  shape = _shape(name, features["image"].shape, image_size, channels)
+  return TfdsSource(
+    examples,
+    "label" in features,
+    name=name,
+    split=split,
+    image_shape=shape,
+    class_names=label.names or [],
+    crops=shape[:2] != features["image"].shape[:2],
+    workers=workers,
+  )
+
+
+def _shape(
+  name: str,
+  stored: tuple[int | None, ...],
+  image_size: int | None,
+  channels: int | None,
+) -> tuple[int, int, int]:
+  if image_size is None and None in stored[:2]:
+    raise DataError(
+      f"image_size: found none, expected one, as the images of {name} vary"
+    )
+  height, width = (image_size,) * 2 if image_size else stored[:2]
+  return height, width, channels or stored[-1] or 3
+
+
+def _data_dir(data_dir: str | None) -> epath.Path:
+  default = os.environ.get("TFDS_DATA_DIR") or "~/tensorflow_datasets"
+  return epath.Path(data_dir or default).expanduser()
+
+
+def _find(name: str, data_dir: epath.Path) -> epath.Path:
+  """Returns the folder of the version asked for, without asking a network.
+
+  TFDS itself would look for a missing set on the network, for minutes, and
+  then name the wrong cause.
+  """
+  match = _NAME.fullmatch(name)
+  if not match:
+    raise DataError(
+      f"name: found {name}, expected a data set, such as cifar10, "
+      "voc/2007 or imagenet2012:5.1.0"
+    )
+  dataset, config, version = match.groups()
+  folder = data_dir / dataset
+  if config:
+    folder /= config
+  versions = _versions(folder)
+  if version in versions:
+    return folder / version
+  if versions and version is None:
+    return folder / max(versions, key=lambda v: tuple(map(int, v.split("."))))
+  if versions:
+    found = f"only version {', '.join(versions)} in {folder}"
+  elif configs := [sub.name for sub in _folders(folder) if _versions(sub)]:
+    found = f"only the configs {', '.join(configs)} in {folder}"
+  else:
+    prepared = [
+      sub.name
+      for sub in _folders(data_dir)
+      if _versions(sub) or any(map(_versions, _folders(sub)))
+    ]
+    there = ", ".join(prepared) or "no data set"
+    found = f"no prepared set in {folder} ({data_dir} has {there})"
+  raise DataError(f"{name}: found {found}; {_command(name, data_dir)}")
+
+
+def _versions(folder: epath.Path) -> list[str]:
+  return [
+    sub.name
+    for sub in _folders(folder)
+    if _VERSION.fullmatch(sub.name) and (sub / "dataset_info.json").exists()
+  ]
+
+
+def _folders(folder: epath.Path) -> list[epath.Path]:
+  if not folder.is_dir():
+    return []
+  return sorted(sub for sub in folder.iterdir() if sub.is_dir())
+
+
+def _command(name: str, data_dir: epath.Path, flag: str = "") -> str:
+  return (
+    "prepare it, with TensorFlow installed, by `tfds build "
+    f"{name} --data_dir={data_dir} --file_format=array_record{flag}`"
+  )

@@ -1,0 +1,25 @@
+"""Files that are there whole or not at all, whenever the program is killed."""
+
+import json
+from typing import Any
+
+from etils import epath
+
+
+def write(path: epath.PathLike, content: bytes) -> None:
+  """Writes a file atomically, making its folder."""
+  path = epath.Path(path)
+  path.parent.mkdir(parents=True, exist_ok=True)
+  partial = path.parent / f".{path.name}.partial"
+  partial.write_bytes(content)
+  partial.replace(path)
+
+
+def write_json(path: epath.PathLike, value: Any) -> None:
+  """Writes a value as indented JSON, atomically."""
+  write(path, (json.dumps(value, indent=2) + "\n").encode())
+
+
+def read_json(path: epath.PathLike) -> Any:
+  """Reads a JSON file."""
+  return json.loads(epath.Path(path).read_text())

@@ -1,0 +1,46 @@
+"""Runs a study: `python -m sslprune_jax.main --config=configs/quickstart.py`.
+
+The same command again goes on where a killed run was, and does nothing but
+write the report once the study is done.
+"""
+
+import os
+import sys
+import time
+
+from absl import app, flags, logging
+from ml_collections import config_flags
+
+_CONFIG = config_flags.DEFINE_config_file(
+  "config", None, "The study: a file of configs/.", lock_config=True
+)
+_WORKDIR = flags.DEFINE_string(
+  "workdir", None, "Where everything is written; runs/<config.name> by default."
+)
+
+
+def main(argv: list[str]) -> None:
+  """Runs the study that the flags name, and prints where its report lies."""
+  if len(argv) > 1:
+    raise app.UsageError(f"found the argument {argv[1]!r}, expected flags only")
+  # Imported here, so that --help and a mistyped flag answer at once.
+  from sslprune_jax import platform_setup, report, study
+
+  platform_setup.prepare()
+  logging.set_verbosity(logging.WARNING)
+  started = time.monotonic()
+  workdir = _WORKDIR.value or f"runs/{_CONFIG.value.name}"
+  try:
+    study.run(_CONFIG.value, workdir)
+    report.write([workdir], f"{workdir}/report.html")
+  except study.ERRORS as error:
+    sys.exit(f"{type(error).__name__}: {error}")
+  except KeyboardInterrupt:
+    sys.exit("\nstopped; the same command goes on from here")
+  print(platform_setup.usage(time.monotonic() - started))
+  print(f"report: {os.path.abspath(workdir)}/report.html")
+
+
+if __name__ == "__main__":
+  flags.mark_flag_as_required("config")
+  app.run(main)

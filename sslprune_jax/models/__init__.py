@@ -1,0 +1,6 @@
+"""Networks: images to named stages, features and logits."""
+
+from sslprune_jax.models.network import NAMES as NAMES
+from sslprune_jax.models.network import Network as Network
+from sslprune_jax.models.network import build as build
+from sslprune_jax.models.network import layer_order as layer_order

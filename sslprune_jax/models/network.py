@@ -1,0 +1,127 @@
+"""A network is a trunk, which is pruned, and a head, which never is."""
+
+from collections.abc import Callable
+from typing import Any
+
+import flax.linen as nn
+import jax
+import jax.numpy as jnp
+
+from sslprune_jax.models.alexnet import AlexNet
+from sslprune_jax.models.convnet import ConvNet
+from sslprune_jax.models.layers import DENSE_INIT
+from sslprune_jax.models.resnet import ResNet
+from sslprune_jax.models.vgg import VGG
+
+_TRUNKS: dict[str, Callable[..., nn.Module]] = {
+  "convnet": ConvNet,
+  "resnet18": lambda **kw: ResNet("resnet18", (2, 2, 2, 2), False, True, **kw),
+  "resnet50": lambda **kw: ResNet("resnet50", (3, 4, 6, 3), True, False, **kw),
+  "alexnet": AlexNet,
+  "vgg19": lambda **kw: VGG("vgg19", (2, 2, 4, 4, 4), **kw),
+  "vgg16": lambda **kw: VGG("vgg16", (2, 2, 3, 3, 3), (4096, 4096), **kw),
+}
+NAMES = tuple(_TRUNKS)
+
+
+class Network(nn.Module):
+  """A trunk and a linear head; params are `{"trunk": ..., "head": ...}`.
+
+  Attributes:
+    trunk: maps images to named endpoints, `features` f32[B,F] among them.
+    num_outputs: width of the head.
+    dtype: of the compute.
+  """
+
+  trunk: nn.Module
+  num_outputs: int
+  dtype: Any = jnp.float32
+
+  @nn.compact
+  def __call__(self, images: jax.Array, train: bool) -> dict[str, jax.Array]:
+    """Runs the network.
+
+    Args:
+      images: f32[B,H,W,C], normalised.
+      train: whether batch norm uses the batch's statistics, and updates its
+        running ones (pass `mutable=["batch_stats"]`).
+
+    Returns:
+      `stage1`, `stage2`, ... [B,H',W',C'], `features` f32[B,F] and `logits`
+      f32[B,num_outputs].
+    """
+    outputs = self.trunk(images, train)
+    logits = nn.Dense(
+      self.num_outputs, kernel_init=DENSE_INIT, dtype=self.dtype, name="head"
+    )(outputs["features"])
+    return {**outputs, "logits": logits.astype(jnp.float32)}
+
+
+def build(
+  name: str,
+  num_outputs: int,
+  *,
+  dtype: Any = jnp.float32,
+  batch_norm_axis: str | None = None,
+) -> Network:
+  """Builds a network by name.
+
+  Args:
+    name: one of `NAMES`.
+    num_outputs: width of the head.
+    dtype: of the compute, "float32" or "bfloat16"; params are always float32.
+    batch_norm_axis: name of the mapped axis that batch norm averages its
+      statistics over; None for statistics of each device's own.
+
+  Returns:
+    The module.
+
+  Raises:
+    ValueError: an unknown name.
+  """
+  if name not in _TRUNKS:
+    raise ValueError(f"model.name: found {name!r}, expected one of {NAMES}")
+  dtype = jnp.dtype(dtype)
+  trunk = _TRUNKS[name](dtype=dtype, axis_name=batch_norm_axis)
+  return Network(trunk.clone(name="trunk"), num_outputs, dtype)
+
+
+def layer_order(
+  network: Network, image_shape: tuple[int, int, int]
+) -> tuple[tuple[str, ...], ...]:
+  """Lists the trunk's kernels in forward order.
+
+  Args:
+    network: from `build`.
+    image_shape: (H, W, C).
+
+  Returns:
+    An entry a layer: the name of its kernel. A shortcut's projection is not
+    counted as a layer; it stands in the entry of the first layer of the block
+    that it belongs to, whose input it shares.
+  """
+  order: list[str] = []
+
+  def record(call, args, kwargs, context):
+    if isinstance(context.module, (nn.Conv, nn.Dense)):
+      order.append("/".join((*context.module.path, "kernel")))
+    return call(*args, **kwargs)
+
+  # Traced, not run. Parameter trees do not help: JAX sorts their keys.
+  with nn.intercept_methods(record):
+    jax.eval_shape(
+      lambda: network.init(
+        jax.random.key(0), jnp.zeros((1, *image_shape)), train=False
+      )
+    )
+  layers: list[tuple[str, ...]] = []
+  for name in order:
+    if not name.startswith("trunk/"):
+      continue
+    if "/shortcut/" in name:
+      block = name.split("shortcut/")[0]
+      first = next(i for i, e in enumerate(layers) if e[0].startswith(block))
+      layers[first] += (name,)
+    else:
+      layers.append((name,))
+  return tuple(layers)

@@ -1,0 +1,137 @@
+"""Residual networks: ResNet-18 for CIFAR and ResNet-50 for ImageNet.
+
+Reference: He et al. 2016, arXiv 1512.03385; ResNet-50 strides in the 3 x 3
+convolution, as torchvision's does.
+"""
+
+from collections.abc import Sequence
+from typing import Any
+
+import flax.linen as nn
+import jax
+import jax.numpy as jnp
+
+from sslprune_jax.models.layers import ConvNorm, average, check_size, max_pool
+
+
+class Block(nn.Module):
+  """A residual block: basic (two 3 x 3), or a bottleneck (1 x 1, 3 x 3, 1 x 1).
+
+  Attributes:
+    width: of the 3 x 3 convolutions; a bottleneck ends four times as wide.
+    stride: of the block.
+    bottleneck: which kind.
+    dtype: of the compute.
+    axis_name: over which batch norm averages.
+  """
+
+  width: int
+  stride: int
+  bottleneck: bool
+  dtype: Any
+  axis_name: str | None
+
+  @nn.compact
+  def __call__(self, x: jax.Array, train: bool) -> jax.Array:
+    """Maps `[B,H,W,C]` to `[B,H/stride,W/stride,C']`."""
+
+    def conv(name, width, kernel=3, stride=1, relu=True):
+      return ConvNorm(
+        width,
+        kernel,
+        stride,
+        padding=kernel // 2,
+        relu=relu,
+        dtype=self.dtype,
+        axis_name=self.axis_name,
+        name=name,
+      )
+
+    out = 4 * self.width if self.bottleneck else self.width
+    if self.bottleneck:
+      y = conv("conv1", self.width, kernel=1)(x, train)
+      y = conv("conv2", self.width, stride=self.stride)(y, train)
+      y = conv("conv3", out, kernel=1, relu=False)(y, train)
+    else:
+      y = conv("conv1", self.width, stride=self.stride)(x, train)
+      y = conv("conv2", out, relu=False)(y, train)
+    if x.shape[-1] != out or self.stride != 1:
+      x = conv("shortcut", out, kernel=1, stride=self.stride, relu=False)(
+        x, train
+      )
+    return nn.relu(x + y)
+
+
+class ResNet(nn.Module):
+  """A residual network.
+
+  Attributes:
+    name_: its name in `models.build`, for errors.
+    blocks: of each stage.
+    bottleneck: the kind of the blocks.
+    small_images: a 3 x 3 stem without pooling, as for CIFAR.
+    dtype: of the compute.
+    axis_name: over which batch norm averages.
+  """
+
+  name_: str
+  blocks: Sequence[int]
+  bottleneck: bool
+  small_images: bool
+  dtype: Any = jnp.float32
+  axis_name: str | None = None
+
+  @nn.compact
+  def __call__(self, x: jax.Array, train: bool) -> dict[str, jax.Array]:
+    """Maps `f32[B,H,W,C]` to the named endpoints."""
+    check_size(self.name_, x, 8 if self.small_images else 32)
+    kernel, stride = (3, 1) if self.small_images else (7, 2)
+    x = ConvNorm(
+      64,
+      kernel,
+      stride,
+      padding=kernel // 2,
+      dtype=self.dtype,
+      axis_name=self.axis_name,
+      name="stem",
+    )(x, train)
+    if not self.small_images:
+      x = max_pool(x, padding=1)
+    endpoints = {}
+    for i, blocks in enumerate(self.blocks, start=1):
+      x = Stage(
+        blocks,
+        64 * 2 ** (i - 1),
+        1 if i == 1 else 2,
+        self.bottleneck,
+        self.dtype,
+        self.axis_name,
+        name=f"stage{i}",
+      )(x, train)
+      endpoints[f"stage{i}"] = x
+    return {**endpoints, "features": average(x)}
+
+
+class Stage(nn.Module):
+  """Blocks of one width, of which the first strides; attributes as `Block`."""
+
+  blocks: int
+  width: int
+  stride: int
+  bottleneck: bool
+  dtype: Any
+  axis_name: str | None
+
+  @nn.compact
+  def __call__(self, x: jax.Array, train: bool) -> jax.Array:
+    """Runs the blocks."""
+    for i in range(1, self.blocks + 1):
+      x = Block(
+        self.width,
+        self.stride if i == 1 else 1,
+        self.bottleneck,
+        self.dtype,
+        self.axis_name,
+        name=f"block{i}",
+      )(x, train)
+    return x

@@ -1,0 +1,70 @@
+"""VGG with batch norm: VGG-19 for CIFAR and VGG-16 for ImageNet.
+
+Reference: Simonyan & Zisserman 2015, arXiv 1409.1556. Convolutions keep their
+biases, so that parameter counts are the published ones.
+"""
+
+from collections.abc import Sequence
+from typing import Any
+
+import flax.linen as nn
+import jax
+import jax.numpy as jnp
+
+from sslprune_jax.models.layers import (
+  DENSE_INIT,
+  ConvNorm,
+  average,
+  check_size,
+  halve,
+)
+
+
+class VGG(nn.Module):
+  """A VGG network.
+
+  Each stage ends in a 2 x 2 max-pool. Dropout is left out, as in all networks
+  here: a study compares masks under one deterministic step.
+
+  Attributes:
+    name_: its name in `models.build`, for errors.
+    convs: convolutions of each stage.
+    dense: widths of the fully connected layers before the head. Without any,
+      the last stage is averaged over space: on 32 x 32 images that is one
+      pixel, and 28 x 28 images keep theirs by leaving out the last pool.
+    dtype: of the compute.
+    axis_name: over which batch norm averages.
+  """
+
+  name_: str
+  convs: Sequence[int]
+  dense: Sequence[int] = ()
+  dtype: Any = jnp.float32
+  axis_name: str | None = None
+
+  @nn.compact
+  def __call__(self, x: jax.Array, train: bool) -> dict[str, jax.Array]:
+    """Maps `f32[B,H,W,C]` to the named endpoints."""
+    check_size(self.name_, x, 32 if self.dense else 16)
+    endpoints = {}
+    for i, convs in enumerate(self.convs, start=1):
+      for j in range(1, convs + 1):
+        x = ConvNorm(
+          min(64 * 2 ** (i - 1), 512),
+          use_bias=True,
+          dtype=self.dtype,
+          axis_name=self.axis_name,
+          name=f"stage{i}_conv{j}",
+        )(x, train)
+      endpoints[f"stage{i}"] = x
+      if min(x.shape[1:3]) > 1:
+        x = halve(x)
+    if not self.dense:
+      return {**endpoints, "features": average(x)}
+    x = x.reshape(x.shape[0], -1)
+    for i, width in enumerate(self.dense, start=len(self.convs) + 1):
+      x = nn.Dense(
+        width, kernel_init=DENSE_INIT, dtype=self.dtype, name=f"fc{i}"
+      )(x)
+      x = nn.relu(x)
+    return {**endpoints, "features": x.astype(jnp.float32)}

@@ -1,0 +1,49 @@
+"""What must be set before JAX starts its devices, and what the run used."""
+
+import os
+import pathlib
+import resource
+import sys
+
+import jax
+
+from sslprune_jax.progress import clock
+
+# jaxlib 0.10 to 0.12 hand CPU convolutions to YNNPACK, whose weight gradient is
+# several times slower than the Eigen kernels that this brings back. The flag is
+# experimental, and an unknown flag aborts the process: other lines run without.
+_EIGEN_CONVOLUTIONS = (
+  "--xla_cpu_experimental_ynn_fusion_type=-individual_convolution"
+)
+_LINES_WITH_FLAG = ((0, 10), (0, 11), (0, 12))
+
+
+def prepare() -> None:
+  """Sets XLA's flags and the compilation cache, unless the user has set them.
+
+  A second run of the same programs starts at once: they are compiled once a
+  machine.
+  """
+  flags = os.environ.get("XLA_FLAGS", "")
+  line = tuple(int(part) for part in jax.__version__.split(".")[:2])
+  if line in _LINES_WITH_FLAG and "ynn_fusion_type" not in flags:
+    os.environ["XLA_FLAGS"] = f"{flags} {_EIGEN_CONVOLUTIONS}".strip()
+  if not jax.config.jax_compilation_cache_dir:
+    cache = os.environ.get("XDG_CACHE_HOME") or pathlib.Path.home() / ".cache"
+    jax.config.update(
+      "jax_compilation_cache_dir", str(pathlib.Path(cache) / "sslprune_jax")
+    )
+    jax.config.update("jax_persistent_cache_min_compile_time_secs", 0)
+    jax.config.update("jax_persistent_cache_min_entry_size_bytes", 0)
+
+
+def usage(seconds: float) -> str:
+  """Says how long a run took and the most memory that it held."""
+  peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+  gigabytes = peak * (1 if sys.platform == "darwin" else 1024) / 1e9
+  text = f"{clock(seconds)}, peak memory {gigabytes:.2f} GB"
+  for device in jax.local_devices():
+    stats = device.memory_stats() or {}
+    if "peak_bytes_in_use" in stats:
+      text += f", {device} {stats['peak_bytes_in_use'] / 1e9:.2f} GB"
+  return text

@@ -1,0 +1,51 @@
+"""Command line of the report: python -m sslprune_jax.report RUN [RUN ...]."""
+
+import argparse
+import sys
+from collections.abc import Sequence
+
+from etils import epath
+
+from sslprune_jax import report
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+  """Writes a report and prints where it lies.
+
+  Args:
+    argv: the arguments; those of the process by default.
+
+  Returns:
+    The exit status: 0, or 2 with one line on standard error.
+  """
+  parser = argparse.ArgumentParser(
+    prog="python -m sslprune_jax.report",
+    description="Joins the results of one or more runs into one HTML page, "
+    "with figures/*.png and results.csv beside it. A run may be unfinished. "
+    "Seeds of the same study given as several runs are averaged.",
+  )
+  parser.add_argument(
+    "runs",
+    nargs="+",
+    metavar="RUN",
+    help="workdir of a run: the folder that holds results.jsonl",
+  )
+  parser.add_argument(
+    "--out",
+    metavar="PAGE",
+    help="the page to write (default, with one RUN: RUN/report.html)",
+  )
+  flags = parser.parse_args(argv)
+  try:
+    if flags.out is None and len(flags.runs) > 1:
+      raise report.ResultsError("several runs: say where with --out=PAGE")
+    out = flags.out or epath.Path(flags.runs[0]) / "report.html"
+    print(report.write(flags.runs, out)[0])
+  except (report.ResultsError, OSError) as error:
+    print(f"report: {error}", file=sys.stderr)
+    return 2
+  return 0
+
+
+if __name__ == "__main__":
+  sys.exit(main())

@@ -1,0 +1,140 @@
+"""Rows -> means over seeds, their standard errors, and curves of them."""
+
+import collections
+import dataclasses
+import math
+import statistics
+from collections.abc import Iterable
+
+from sslprune_jax.report.results import INITS, TASKS, ResultsError, rank
+
+
+@dataclasses.dataclass(frozen=True)
+class Estimate:
+  """A mean with its standard error, s / sqrt(n); None where n is 1."""
+
+  mean: float
+  error: float | None
+  n: int
+
+
+@dataclasses.dataclass(frozen=True)
+class Point:
+  """One place of a curve: `values` is seed -> accuracy in 0..1."""
+
+  round: int
+  density: float
+  density_of_all: float
+  values: dict[int, float]
+
+  @property
+  def estimate(self) -> Estimate:
+    """The mean over seeds."""
+    return estimate(self.values.values())
+
+
+@dataclasses.dataclass(frozen=True)
+class Curve:
+  """Points of one task and start; task None: pooled over tasks."""
+
+  task: str | None
+  init: str | None
+  points: tuple[Point, ...]
+
+  def at(self, index: int) -> Point | None:
+    """Returns the point of a round, or None."""
+    return next((p for p in self.points if p.round == index), None)
+
+
+def estimate(values: Iterable[float]) -> Estimate:
+  """Returns mean, standard error (ddof = 1) and n of some values."""
+  values = list(values)
+  n = len(values)
+  error = statistics.stdev(values) / math.sqrt(n) if n > 1 else None
+  return Estimate(statistics.fmean(values), error, n)
+
+
+def paired(a: Point, b: Point) -> Estimate | None:
+  """Estimates a - b over the seeds that both have; None if there is none."""
+  seeds = a.values.keys() & b.values.keys()
+  if not seeds:
+    return None
+  return estimate(a.values[seed] - b.values[seed] for seed in sorted(seeds))
+
+
+def group(rows: Iterable[dict], stage: str) -> list[Curve]:
+  """Groups the accuracies of a stage by task and start.
+
+  A permuted mask keeps nothing of the task that found it. So "random" is one
+  curve: the mean over tasks within a seed, and only then over seeds.
+
+  Args:
+    rows: of one setting.
+    stage: "pretext" or "retrain".
+
+  Returns:
+    Curves in the order of TASKS and INITS; the pooled one comes last.
+  """
+  cells = {}
+  for row in rows:
+    if row["stage"] == stage and row["metric"] == "accuracy":
+      task = None if row["init"] == "random" else row["task"]
+      rounds = cells.setdefault((task, row["init"]), {})
+      rounds.setdefault(row["round"], []).append(row)
+
+  def order(key):
+    task, init = key
+    places = rank(TASKS, task), rank(INITS, init)
+    return (task is None, *places)
+
+  return [
+    Curve(*key, tuple(_point(cells[key][i]) for i in sorted(cells[key])))
+    for key in sorted(cells, key=order)
+  ]
+
+
+def layer_densities(
+  sparsity: Iterable[dict],
+) -> dict[str, list[tuple[float, dict[str, float]]]]:
+  """Averages the density of every layer over seeds.
+
+  Args:
+    sparsity: the sparsity.json of tasks, seeds and rounds.
+
+  Returns:
+    task -> [(density, {layer path: density})], a pair a round, in order.
+  """
+  groups = collections.defaultdict(lambda: collections.defaultdict(list))
+  for entry in sparsity:
+    groups[entry["task"]][entry["round"]].append(entry)
+  means = {}
+  for task in sorted(groups, key=lambda task: rank(TASKS, task)):
+    means[task] = []
+    for _, entries in sorted(groups[task].items()):
+      layers = collections.defaultdict(list)
+      for layer in (layer for entry in entries for layer in entry["layers"]):
+        layers[layer["path"]].append(layer["kept"] / layer["total"])
+      density = statistics.fmean(e["kept"] / e["prunable"] for e in entries)
+      mean = {path: statistics.fmean(kept) for path, kept in layers.items()}
+      means[task].append((density, mean))
+  return means
+
+
+def _point(rows: list[dict]) -> Point:
+  first = rows[0]
+  for row in rows:
+    if not math.isclose(row["density"], first["density"], rel_tol=0.01):
+      raise ResultsError(
+        f"round {row['round']} keeps {first['density']:.3%} of the weights in "
+        f"run {first['run']} and {row['density']:.3%} in run {row['run']}: "
+        "other rounds, so give each run a page of its own"
+      )
+  seeds = collections.defaultdict(list)
+  for row in rows:
+    seeds[row["seed"]].append(row["value"])
+  return Point(
+    round=first["round"],
+    density=first["density"],
+    density_of_all=first["density_of_all"],
+    values={seed: statistics.fmean(seeds[seed]) for seed in sorted(seeds)},
+  )

@@ -1,0 +1,214 @@
+"""Curves and rows -> tables of text, for the page and for a spreadsheet."""
+
+import collections
+import csv
+import dataclasses
+import io
+from collections.abc import Iterable, Sequence
+
+from sslprune_jax.report import curves as curves_lib
+from sslprune_jax.report.curves import Curve, Estimate
+from sslprune_jax.report.figures import percent
+from sslprune_jax.report.results import INITS, task_name
+
+
+@dataclasses.dataclass(frozen=True)
+class Table:
+  """Column names, and rows of as many texts."""
+
+  header: list[str]
+  rows: list[list[str]]
+
+
+def write_estimate(estimate: Estimate | None, sign: str = "") -> str:
+  """Writes an accuracy or a difference in percent: "91.2 ± 0.3"."""
+  if estimate is None:
+    return ""
+  mean = f"{100 * estimate.mean:{sign}z.1f}".replace("-", "−")
+  if estimate.error is None:
+    return mean
+  return f"{mean} ± {100 * estimate.error:.1f}"
+
+
+def write_range(values: Iterable[int]) -> str:
+  """Writes whole numbers as one, or as "first to last"."""
+  values = sorted(set(values))
+  ends = [f"{value:,}" for value in values]
+  return ends[0] if len(ends) == 1 else f"{ends[0]} to {ends[-1]}"
+
+
+def curve_name(curve: Curve) -> str:
+  """Names a curve by its task and start: "RotNet, random re-init"."""
+  names = [task_name(curve.task)] if curve.task else []
+  if curve.init:
+    names.append(INITS.get(curve.init, curve.init))
+  return ", ".join(names)
+
+
+def sparsest(curves: Sequence[Curve]) -> int | None:
+  """Finds the round to compare at.
+
+  Args:
+    curves: of stage "retrain".
+
+  Returns:
+    The sparsest round retrained as a winning ticket for the most tasks, so
+    that an unfinished study compares like with like; None if all are dense.
+  """
+  tickets = [curve for curve in curves if curve.init == "rewind"]
+  counts = collections.Counter(p.round for c in tickets for p in c.points)
+  del counts[0]
+  return max(counts, key=lambda i: (counts[i], i), default=None)
+
+
+def at_round(curves: Sequence[Curve], index: int) -> Table:
+  """Lists the curves at one round, dense first."""
+  rows = []
+  for curve in curves:
+    dense = curve.at(0)
+    if dense and curve.init == "rewind":
+      rows.append((f"{task_name(curve.task)}, dense", dense.estimate))
+  for curve in curves:
+    point = curve.at(index)
+    if point:
+      rows.append((curve_name(curve), point.estimate))
+  return Table(
+    ["start", "accuracy (%)", "n"],
+    [[name, write_estimate(e), str(e.n)] for name, e in rows],
+  )
+
+
+def differences(curves: Sequence[Curve], index: int) -> Table:
+  """Compares the curves at one round, paired by seed."""
+  by_key = {(curve.task, curve.init): curve for curve in curves}
+  tasks = list(dict.fromkeys(c.task for c in curves if c.task))
+  others = [task for task in tasks if task != "labels"]
+  pairs = [
+    *((("labels", "rewind"), (task, "rewind")) for task in others),
+    *((("labels", "reinit"), (task, "reinit")) for task in others),
+    *(((task, "rewind"), (task, "reinit")) for task in tasks),
+    *(((task, "rewind"), (None, "random")) for task in tasks),
+  ]
+  rows = []
+  for left, right in pairs:
+    if left not in by_key or right not in by_key:
+      continue
+    a, b = by_key[left].at(index), by_key[right].at(index)
+    estimate = curves_lib.paired(a, b) if a and b else None
+    if estimate:
+      names = [curve_name(by_key[key]) for key in (left, right)]
+      rows.append([*names, write_estimate(estimate, "+"), str(estimate.n)])
+  return Table(["A", "B", "A − B (points)", "n"], rows)
+
+
+def summary(curves: Sequence[Curve]) -> Table:
+  """Tabulates every curve: a row a round, a column a task and start.
+
+  Args:
+    curves: of one stage.
+
+  Returns:
+    "mean ± standard error", and n in brackets where a cell has fewer seeds
+    than the others.
+  """
+  points = {p.round: p for curve in curves for p in curve.points}
+  most = max((len(p.values) for c in curves for p in c.points), default=0)
+  rows = []
+  for index, point in sorted(points.items()):
+    row = [str(index), percent(point.density), percent(point.density_of_all)]
+    for curve in curves:
+      cell = curve.at(index)
+      text = write_estimate(cell.estimate) if cell else ""
+      fewer = cell is not None and len(cell.values) < most
+      row.append(f"{text} ({len(cell.values)})" if fewer else text)
+    rows.append(row)
+  names = [curve_name(curve) for curve in curves]
+  return Table(["round", "% of prunable", "% of all", *names], rows)
+
+
+def trainings(rows: Iterable[dict]) -> Table:
+  """Says what was trained: seeds, rounds, updates, images, k of W_k."""
+  groups = collections.defaultdict(list)
+  for row in rows:
+    groups[row["task"], row["stage"], row["split"]].append(row)
+  lines = []
+  for (task, stage, _), own in groups.items():
+    what = "the task itself" if stage == "pretext" else "its masks, on labels"
+    rounds = {row["round"] for row in own}
+    fields = ["updates", "training_images", "n", "rewind_update"]
+    columns = [write_range(row[field] for row in own) for field in fields]
+    seeds = str(len({row["seed"] for row in own}))
+    span = f"{len(rounds)} ({write_range(rounds)})"
+    lines.append([task_name(task), what, seeds, span, *columns])
+  header = ["masks of", "training on", "seeds", "rounds", "updates"]
+  return Table([*header, "images", "evaluated on", "k"], lines)
+
+
+def layers(sparsity: Iterable[dict], task: str) -> Table:
+  """Tabulates the layers of a task at its last round, ranges over seeds."""
+  own = [entry for entry in sparsity if entry["task"] == task]
+  last = max(entry["round"] for entry in own)
+  groups = collections.defaultdict(list)
+  for entry in own:
+    if entry["round"] == last:
+      for layer in entry["layers"]:
+        groups[layer["path"]].append(layer)
+  rows = []
+  for path, same in groups.items():
+    total = same[0]["total"]
+    kept = sum(layer["kept"] for layer in same) / len(same) / total
+    shape = " × ".join(map(str, same[0]["shape"]))
+    dead = write_range(layer["dead_outputs"] for layer in same)
+    dead = f"{dead} of {same[0]['shape'][-1]:,}"
+    counts = write_range(layer["kept"] for layer in same)
+    rows.append([path, shape, f"{total:,}", counts, percent(kept), dead])
+  header = ["layer", "shape", "weights", "kept", "kept (%)"]
+  return Table([*header, "dead outputs"], rows)
+
+
+def excluded(sparsity: Sequence[dict]) -> Table:
+  """Lists the parameters that are never pruned, and why."""
+  rows = [
+    [entry["path"], entry["reason"], f"{entry['size']:,}"]
+    for entry in sparsity[0]["excluded"]
+  ]
+  return Table(["parameter", "why it is never pruned", "size"], rows)
+
+
+def emptied(sparsity: Iterable[dict]) -> list[str]:
+  """Names the layers that lost all their weights, and when."""
+  first = {}
+  for entry in sorted(sparsity, key=lambda entry: entry["round"]):
+    for layer in entry["layers"]:
+      if layer["kept"] == 0:
+        key = (entry["task"], entry["seed"], layer["path"])
+        first.setdefault(key, entry["round"])
+  return [
+    f"{path}: empty from round {index} ({task_name(task)}, seed {seed})"
+    for (task, seed, path), index in first.items()
+  ]
+
+
+def everything(rows: Sequence[dict]) -> Table:
+  """Tabulates every row as it was written, with all the fields there are."""
+  header = list(dict.fromkeys(field for row in rows for field in row))
+  return Table(
+    header,
+    [[_plain(row.get(field)) for field in header] for row in rows],
+  )
+
+
+def to_csv(rows: Sequence[dict]) -> str:
+  """Writes rows as comma-separated values, with all their digits."""
+  buffer = io.StringIO()
+  header = everything(rows).header
+  writer = csv.DictWriter(buffer, header, lineterminator="\n")
+  writer.writeheader()
+  writer.writerows(rows)
+  return buffer.getvalue()
+
+
+def _plain(value) -> str:
+  if isinstance(value, float):
+    return f"{value:.5g}"
+  return "" if value is None else str(value)

@@ -1,0 +1,190 @@
+"""Training: the step, the evaluation step, and the one loop around them."""
+
+import collections
+import math
+from collections.abc import Callable, Iterable
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+import optax
+
+from sslprune_jax import masks as masks_lib
+from sslprune_jax import parallel
+from sslprune_jax.state import TrainState
+from sslprune_jax.tasks import Task
+from sslprune_jax.tasks.base import Batch
+from sslprune_jax.trees import Tree
+
+Step = Callable[[TrainState, Batch], tuple[TrainState, dict[str, jax.Array]]]
+
+
+class DivergedError(RuntimeError):
+  """The loss is no longer finite."""
+
+
+def make_step(
+  network: Any,
+  task: Task,
+  optimizer: optax.GradientTransformation,
+  schedule: Callable[[jax.Array], jax.Array],
+) -> Step:
+  """Makes one update of training under masks, pure, for one device of several.
+
+  Gradients and weights are masked, so pruned weights and their moments stay
+  exactly 0 under weight decay, momentum and Nesterov, and the forward pass
+  needs no multiplication by masks.
+
+  Args:
+    network: from `models.build`.
+    task: makes views and the loss.
+    optimizer: from `optim.optimizer`, without a learning rate.
+    schedule: `i32[] update -> f32[] learning rate`.
+
+  Returns:
+    `(state, batch) -> (state, metrics)` to run under `parallel.pmapped`, or
+    `vmap` with the same axis name. `batch` is one device's share: u8[B,H,W,C].
+  """
+
+  def step(state, batch):
+    view = task.view(_sample_keys(state, batch["label"].shape[0]), batch)
+
+    def loss_of(params):
+      outputs, updated = network.apply(
+        {"params": params, "batch_stats": state.batch_stats},
+        view["image"],
+        train=True,
+        mutable=["batch_stats"],
+      )
+      loss, metrics = task.loss(outputs, view, state.task_state)
+      return loss, (metrics, outputs, updated["batch_stats"])
+
+    gradients, (metrics, outputs, batch_stats) = jax.grad(
+      loss_of, has_aux=True
+    )(state.params)
+    gradients, metrics, batch_stats = jax.lax.pmean(
+      (gradients, metrics, batch_stats), parallel.AXIS
+    )
+    learning_rate = schedule(state.step)
+    direction, opt_state = optimizer.update(
+      masks_lib.apply(state.masks, gradients), state.opt_state, state.params
+    )
+    params = jax.tree.map(
+      lambda weight, d: weight - learning_rate * d, state.params, direction
+    )
+    state = state.replace(
+      step=state.step + 1,
+      params=masks_lib.apply(state.masks, params),
+      batch_stats=batch_stats,
+      opt_state=opt_state,
+      task_state=task.update(outputs, view, state.task_state),
+    )
+    return state, {**metrics, "learning_rate": learning_rate}
+
+  return step
+
+
+def _sample_keys(state: TrainState, rows: int) -> jax.Array:
+  """Returns a key for each image, by its place in the global batch.
+
+  So the images that an update sees do not depend on the number of devices.
+  """
+  key = jax.random.fold_in(state.rng, state.step)
+  first = jax.lax.axis_index(parallel.AXIS) * rows
+  return jax.vmap(jax.random.fold_in, (None, 0))(key, first + jnp.arange(rows))
+
+
+def make_evaluation_step(network: Any, task: Task) -> Callable:
+  """Makes the evaluation of one batch, pure, for one device of several.
+
+  Args:
+    network: from `models.build`.
+    task: makes the view and the scores.
+
+  Returns:
+    `({"params", "batch_stats"}, batch) -> sums`: each score summed over the
+    global batch by the batch's `weight`, and `weight` itself. Batch norm uses
+    its running statistics and leaves them alone.
+  """
+
+  def evaluation_step(variables, batch):
+    view = task.evaluation_view(batch)
+    outputs = network.apply(variables, view["image"], train=False)
+    scores = {**task.scores(outputs, view), "weight": 1.0}
+    sums = jax.tree.map(lambda s: jnp.sum(s * view["weight"]), scores)
+    return jax.lax.psum(sums, parallel.AXIS)
+
+  return evaluation_step
+
+
+def evaluate(
+  evaluation_step: Callable,
+  variables: dict[str, Tree],
+  batches: Iterable[Batch],
+) -> dict[str, float]:
+  """Averages a task's scores over a set, every image counted exactly once.
+
+  Args:
+    evaluation_step: from `make_evaluation_step`, compiled.
+    variables: replicated `{"params", "batch_stats"}`.
+    batches: with `weight` 0 on padding.
+
+  Returns:
+    The mean of each score.
+  """
+  totals = collections.Counter()
+  for batch in batches:
+    totals.update(jax.device_get(evaluation_step(variables, batch)))
+  weight = totals.pop("weight")
+  return {name: float(total / weight) for name, total in totals.items()}
+
+
+def fit(
+  state: TrainState,
+  step: Step,
+  batches: Iterable[Batch],
+  *,
+  on_metrics: Callable[[int, dict[str, float]], None],
+  saves_at: Callable[[int], bool],
+  save: Callable[[int, TrainState], None],
+) -> TrainState:
+  """Trains on the batches, one update each.
+
+  The metrics of an update are read after later ones are dispatched, so that the
+  device never waits for the host.
+
+  Args:
+    state: replicated; its buffers are donated.
+    step: from `make_step`, compiled by `parallel.pmapped`.
+    batches: one an update, on the devices.
+    on_metrics: called with the number of updates done and the metrics.
+    saves_at: whether to save once this many updates are done.
+    save: called with the number of updates done and the state.
+
+  Returns:
+    The state after the last batch.
+
+  Raises:
+    DivergedError: the loss is not finite; nothing of such a state is saved.
+  """
+  done = int(state.step)
+  unread = collections.deque()
+
+  def read(limit: int) -> None:
+    while len(unread) > limit:
+      update, metrics = unread.popleft()
+      metrics = {k: float(v) for k, v in jax.device_get(metrics).items()}
+      if not math.isfinite(metrics["loss"]):
+        raise DivergedError(f"update {update}: the loss is {metrics['loss']}")
+      on_metrics(update, metrics)
+
+  for batch in batches:
+    if saves_at(done):
+      read(0)
+      save(done, state)
+    state, metrics = step(state, batch)
+    done += 1
+    unread.append((done, metrics))
+    read(parallel.updates_in_flight())
+  read(0)
+  return state

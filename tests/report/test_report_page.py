@@ -1,0 +1,173 @@
+"""The page as a whole, and the command that writes it."""
+
+import html.parser
+import subprocess
+import sys
+
+import pytest
+
+from sslprune_jax import report
+from sslprune_jax.report import __main__ as command
+
+ADDRESSES = {"src", "href", "srcset", "action", "data", "poster"}
+VOID = {"meta", "link", "img", "br"}
+
+
+class Page(html.parser.HTMLParser):
+  """Collects addresses and text, and checks that tags are closed."""
+
+  def __init__(self, text):
+    super().__init__()
+    self.addresses, self.text, self.open = [], "", []
+    self.feed(text)
+    assert self.open == []
+
+  def handle_starttag(self, tag, attributes):
+    self.open += [] if tag in VOID else [tag]
+    self.addresses += [v for k, v in attributes if k in ADDRESSES]
+
+  def handle_endtag(self, tag):
+    assert self.open.pop() == tag
+
+  def handle_data(self, data):
+    self.text += " ".join(data.split()) + " "
+
+
+def read(path):
+  return Page(path.read_text())
+
+
+def test_the_page_needs_nothing_beside_it(make, tmp_path):
+  run = make.run(tmp_path, make.results())
+  files = report.write([run], tmp_path / "out" / "page.html")
+  assert [file.name for file in files] == [
+    "page.html",
+    "retrained.png",
+    "pretext.png",
+    "layers.png",
+    "results.csv",
+  ]
+  page = read(files[0])
+  outside = [a for a in page.addresses if not a.startswith("data:")]
+  assert outside == ["https://arxiv.org/abs/2001.03554"]
+  assert sum(a.startswith("data:image/png") for a in page.addresses) == 3
+  source = files[0].read_text()
+  assert "url(" not in source and "@import" not in source
+  assert "<script" not in source
+
+
+def test_the_page_says_what_was_run_and_what_it_means(make, tmp_path):
+  text = read(
+    report.write([make.run(tmp_path, make.results())], tmp_path / "page.html")[
+      0
+    ]
+  ).text
+  for words in (
+    "convnet on digits",
+    "3 seeds, 18 rounds",
+    "1.8 % of the prunable weights (6.5 % of all parameters)",
+    "standard error over seeds (n = 3)",
+    "A mask makes nothing faster by itself.",
+    "200 labelled images",
+    "head/dense/kernel",
+    "abc123",
+    '"rate": 0.2',
+  ):
+    assert words in text, words
+
+
+def test_a_study_that_has_just_begun(make, tmp_path):
+  rows = [make.result("rotnet", 0, "pretext", 0)]
+  page, *others = report.write([make.run(tmp_path, rows)], tmp_path / "a.html")
+  assert [f.name for f in others] == [
+    "pretext.png",
+    "layers.png",
+    "results.csv",
+  ]
+  text = read(page).text
+  assert "One seed (n = 1)" in text
+  assert "Retrained on labels" not in text
+
+
+def test_one_task_one_seed_and_no_controls(make, tmp_path):
+  rows = make.results(("rotnet",), (0,), ("rewind",))
+  page, *_ = report.write([make.run(tmp_path, rows)], tmp_path / "a.html")
+  text = read(page).text
+  assert "Masks found by RotNet, 1 seed," in text
+  assert " ± 0" not in text
+
+
+def test_results_of_other_stages_alone_make_a_table(make, tmp_path):
+  rows = [make.result("rotnet", 0, "transfer", 5, metric="mAP", value=0.7)]
+  page, *others = report.write([make.run(tmp_path, rows)], tmp_path / "a.html")
+  assert [file.name for file in others] == ["results.csv"]
+  assert "All 1 results" in read(page).text
+
+
+def test_runs_join_and_their_differences_are_shown(make, tmp_path):
+  runs = [
+    make.run(
+      tmp_path / task,
+      make.results(tasks=(task,)),
+      config={"model": {"name": "convnet"}, "train": {"epochs": epochs}},
+    )
+    for task, epochs in (("labels", 10), ("rotnet", 20))
+  ]
+  page, *others = report.write(runs, tmp_path / "both.html")
+  assert len(others) == 4
+  text = read(page).text
+  assert "Masks found by Labels and RotNet" in text
+  assert "train.epochs 10 20" in " ".join(text.split())
+
+
+def test_every_setting_has_its_own_figures(make, tmp_path):
+  rows = make.results(("rotnet",), (0,))
+  runs = [
+    make.run(tmp_path / name, [dict(row, dataset=name) for row in rows])
+    for name in ("digits", "fashion_mnist")
+  ]
+  names = {f.name for f in report.write(runs, tmp_path / "both.html")}
+  assert len(names) == 8
+  assert "retrained_fashion_mnist_test_convnet.png" in names
+
+
+def test_names_are_escaped(make, tmp_path):
+  rows = [make.result("<b>", 0, "pretext", 0)]
+  page, *_ = report.write([make.run(tmp_path, rows)], tmp_path / "a.html")
+  assert "<b>," not in page.read_text()
+  read(page)
+
+
+def test_the_command_writes_beside_a_single_run(make, tmp_path, capsys):
+  run = make.run(tmp_path, make.results(seeds=(0,)))
+  assert command.main([str(run)]) == 0
+  assert capsys.readouterr().out == f"{run}/report.html\n"
+  assert (run / "figures" / "retrained.png").exists()
+
+
+@pytest.mark.parametrize(
+  ("arguments", "message"),
+  [
+    (["{0}/a", "{0}/b"], "several runs: say where with --out=PAGE"),
+    (["{0}/a"], "no results: {0}/a/results.jsonl does not exist"),
+    (["{0}/a", "--out={0}"], "{0} is a folder: name the page"),
+  ],
+)
+def test_the_command_fails_in_one_line(tmp_path, capsys, arguments, message):
+  assert command.main([a.format(tmp_path) for a in arguments]) == 2
+  error = capsys.readouterr().err
+  assert error.startswith("report: " + message.format(tmp_path))
+  assert error.count("\n") == 1
+
+
+def test_a_report_needs_no_jax_and_nothing_else_of_the_package():
+  code = (
+    "import sys, sslprune_jax.report.__main__\n"
+    "names = [n for n in sys.modules if n.split('.')[0] in"
+    " ('jax', 'jaxlib', 'flax', 'tensorflow')"
+    " or n == 'matplotlib.pyplot' or n.startswith('sslprune_jax.')"
+    " and not n.startswith('sslprune_jax.report')]\n"
+    "sys.exit(str(names) if names else 0)"
+  )
+  done = subprocess.run([sys.executable, "-c", code], capture_output=True)
+  assert done.returncode == 0, done.stderr

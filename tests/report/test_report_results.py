@@ -1,0 +1,107 @@
+"""Reading runs: what is refused, and how it is said."""
+
+import json
+
+import pytest
+
+from sslprune_jax.report import results
+
+
+def spoil(make, tmp_path, **changes):
+  run = make.run(tmp_path / "run", [make.result("rotnet", 0, "pretext", 0)])
+  row = make.result("rotnet", 1, "pretext", 0) | changes
+  row = {key: value for key, value in row.items() if value != "absent"}
+  with (run / "results.jsonl").open("a") as file:
+    file.write(json.dumps(row) + "\n")
+  return run
+
+
+def test_rows_carry_their_run_and_network(make, tmp_path):
+  rows = make.results(seeds=(0,))
+  (run,) = results.read([make.run(tmp_path / "mine", rows)])
+  assert {(row["run"], row["model"]) for row in run.rows} == {
+    ("mine", "convnet")
+  }
+  assert len(run.rows) == len(rows)
+  assert len(run.sparsity) == 2 * 19
+  assert {entry["seed"] for entry in run.sparsity} == {0}
+
+
+def test_runs_of_one_name_are_told_apart_by_path(make, tmp_path):
+  runs = [
+    make.run(tmp_path / f"{seed}" / "out", make.results(seeds=(seed,)))
+    for seed in (0, 1)
+  ]
+  assert [run.name for run in results.read(runs)] == [str(r) for r in runs]
+
+
+def test_missing_results_say_where_they_were_looked_for(tmp_path):
+  with pytest.raises(results.ResultsError, match="no results: .*nowhere/resu"):
+    results.read([tmp_path / "nowhere"])
+
+
+def test_an_empty_file_is_no_result(make, tmp_path):
+  with pytest.raises(results.ResultsError, match="results.jsonl is empty"):
+    results.read([make.run(tmp_path, [])])
+
+
+@pytest.mark.parametrize(
+  ("changes", "message"),
+  [
+    ({"value": 91.2}, "accuracy 91.2 is outside"),
+    ({"value": float("nan")}, "value is nan, not a finite number"),
+    ({"density": 0.0}, "density 0.0 is outside"),
+    ({"seed": True}, "seed is True, not a whole number"),
+    ({"updates": 1.5}, "updates is 1.5, not a whole number"),
+    ({"task": None}, "task is None, not a text"),
+    ({"kept": "absent"}, "no field 'kept'"),
+    ({"stage": "retrain"}, "a retrain result without an init"),
+  ],
+)
+def test_a_broken_line_is_named(make, tmp_path, changes, message):
+  run = spoil(make, tmp_path, **changes)
+  with pytest.raises(results.ResultsError) as error:
+    results.read([run])
+  assert f"{run}/results.jsonl, line 2: {message}" in str(error.value)
+  assert "\n" not in str(error.value)
+
+
+@pytest.mark.parametrize("text", ['{"seed": 0, "ta', "[1, 2]"])
+def test_a_line_that_is_no_object_is_named(make, tmp_path, text):
+  run = make.run(tmp_path, [make.result("rotnet", 0, "pretext", 0)])
+  with (run / "results.jsonl").open("a") as file:
+    file.write(text)
+  with pytest.raises(results.ResultsError, match="line 2: not "):
+    results.read([run])
+
+
+def test_a_stage_of_the_future_needs_only_what_every_stage_has(make, tmp_path):
+  run = spoil(make, tmp_path, stage="transfer", updates="absent")
+  (run,) = results.read([run])
+  assert [row["stage"] for row in run.rows] == ["pretext", "transfer"]
+  (setting,) = results.settings([run])
+  assert [row["stage"] for row in setting.rows] == ["pretext"]
+
+
+def test_a_result_given_twice_names_both_runs(make, tmp_path):
+  rows = make.results(tasks=("rotnet",), seeds=(0,))
+  runs = [make.run(tmp_path / name, rows) for name in ("first", "second")]
+  with pytest.raises(results.ResultsError, match="run first and in run second"):
+    results.read(runs)
+
+
+def test_data_sets_and_networks_do_not_share_axes(make, tmp_path):
+  digits = make.run(tmp_path / "a", make.results(seeds=(0,)))
+  rows = [make.result("rotnet", 0, "pretext", 0, dataset="fashion_mnist")]
+  fashion = make.run(tmp_path / "b", rows)
+  rows = make.results(seeds=(0,))
+  resnet = make.run(
+    tmp_path / "c", rows, config={"model": {"name": "resnet18"}}
+  )
+  joined = results.settings(results.read([digits, fashion, resnet]))
+  assert [(s.dataset, s.model) for s in joined] == [
+    ("digits", "convnet"),
+    ("fashion_mnist", "convnet"),
+    ("digits", "resnet18"),
+  ]
+  assert len(joined[1].sparsity) == 1

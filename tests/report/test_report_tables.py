@@ -1,0 +1,75 @@
+"""Tables as text."""
+
+import pytest
+
+from sslprune_jax.report import curves, tables
+
+
+def group(rows, stage="retrain"):
+  return curves.group([dict(row, run="r") for row in rows], stage)
+
+
+@pytest.mark.parametrize(
+  ("mean", "error", "sign", "text"),
+  [
+    (0.9123, 0.0031, "", "91.2 ± 0.3"),
+    (-0.0512, 0.004, "+", "−5.1 ± 0.4"),
+    (-1e-9, None, "+", "+0.0"),
+  ],
+)
+def test_estimates_are_percents(mean, error, sign, text):
+  assert tables.write_estimate(curves.Estimate(mean, error, 2), sign) == text
+
+
+def test_compared_is_the_sparsest_round_that_most_tasks_have(make):
+  rows = [
+    make.result("labels", 0, "retrain", i, "rewind") for i in (0, 3, 7, 18)
+  ]
+  assert tables.sparsest(group(rows)) == 18
+  rows += [make.result("rotnet", 0, "retrain", i, "rewind") for i in (0, 3, 7)]
+  assert tables.sparsest(group(rows)) == 7
+  assert tables.sparsest(group(rows[:1])) is None
+
+
+def test_summary_shows_n_only_where_seeds_are_missing(make):
+  rows = [
+    make.result("rotnet", seed, "retrain", i, "rewind", value=0.5)
+    for seed, i in [(0, 0), (1, 0), (0, 3)]
+  ]
+  table = tables.summary(group(rows))
+  assert table.header[:3] == ["round", "% of prunable", "% of all"]
+  assert table.rows == [
+    ["0", "100", "100", "50.0 ± 0.0"],
+    ["3", "51", "54", "50.0 (1)"],
+  ]
+
+
+def test_differences_name_what_is_compared(make):
+  table = tables.differences(group(make.results()), 18)
+  assert [row[:2] for row in table.rows] == [
+    ["Labels, winning ticket", "RotNet, winning ticket"],
+    ["Labels, random re-init", "RotNet, random re-init"],
+    ["Labels, winning ticket", "Labels, random re-init"],
+    ["RotNet, winning ticket", "RotNet, random re-init"],
+    ["Labels, winning ticket", "random mask"],
+    ["RotNet, winning ticket", "random mask"],
+  ]
+  assert {row[-1] for row in table.rows} == {"3"}
+
+
+def test_layers_of_the_last_round_and_the_round_that_emptied_one():
+  def entry(index, seed, kept):
+    layer = {"path": "a", "shape": [3, 3, 1, 10], "total": 90}
+    layer |= {"kept": kept, "dead_outputs": 10 if kept == 0 else 4}
+    return {"task": "rotnet", "seed": seed, "round": index, "layers": [layer]}
+
+  entries = [entry(0, 0, 90), entry(1, 0, 0), entry(2, 0, 0), entry(2, 1, 9)]
+  assert tables.layers(entries, "rotnet").rows == [
+    ["a", "3 × 3 × 1 × 10", "90", "0 to 9", "5", "4 to 10 of 10"]
+  ]
+  assert tables.emptied(entries) == ["a: empty from round 1 (RotNet, seed 0)"]
+
+
+def test_csv_keeps_all_digits_and_all_fields():
+  rows = [{"seed": 0, "value": 1 / 3}, {"seed": 1, "value": 0.5, "layer": "a"}]
+  assert tables.to_csv(rows) == (f"seed,value,layer\n0,{1 / 3!r},\n1,0.5,a\n")
