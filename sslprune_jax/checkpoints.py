@@ -66,6 +66,11 @@ class Checkpoints:
       force=True,
     )
 
+  def save_durably(self, update: int, state: TrainState) -> None:
+    """Saves a state and waits until it is on disk."""
+    self.save(update, state)
+    self.wait()
+
   def restore_newest(self, like: TrainState) -> TrainState | None:
     """Restores the newest checkpoint whose bytes are those that were saved.
 
@@ -112,7 +117,7 @@ class Checkpoints:
 
   def newest(self) -> epath.Path | None:
     """Returns the folder of the newest checkpoint, once it is written."""
-    if self._opened is None:
+    if not self.directory.exists():
       return None
     self.wait()
     update = self._manager.latest_step()

@@ -1,6 +1,7 @@
 """Files that are there whole or not at all, whenever the program is killed."""
 
 import json
+from collections.abc import Iterable
 from typing import Any
 
 from etils import epath
@@ -23,3 +24,8 @@ def write_json(path: epath.PathLike, value: Any) -> None:
 def read_json(path: epath.PathLike) -> Any:
   """Reads a JSON file."""
   return json.loads(epath.Path(path).read_text())
+
+
+def write_json_lines(path: epath.PathLike, values: Iterable[Any]) -> None:
+  """Writes one JSON value a line, atomically."""
+  write(path, "".join(json.dumps(value) + "\n" for value in values).encode())

@@ -25,6 +25,11 @@ def main(argv: list[str]) -> None:
     raise app.UsageError(f"found the argument {argv[1]!r}, expected flags only")
   # Imported here, so that --help and a mistyped flag answer at once.
   from sslprune_jax import platform_setup, report, study
+  from sslprune_jax.checkpoints import CheckpointError
+  from sslprune_jax.config import ConfigError
+  from sslprune_jax.data import DataError
+  from sslprune_jax.tickets import TicketError
+  from sslprune_jax.train import DivergedError
 
   platform_setup.prepare()
   logging.set_verbosity(logging.WARNING)
@@ -33,8 +38,15 @@ def main(argv: list[str]) -> None:
   try:
     study.run(_CONFIG.value, workdir)
     report.write([workdir], f"{workdir}/report.html")
-  except study.ERRORS as error:
-    sys.exit(f"{type(error).__name__}: {error}")
+  except (
+    CheckpointError,
+    ConfigError,
+    DataError,
+    DivergedError,
+    TicketError,
+    report.ResultsError,
+  ) as error:
+    sys.exit(f"error: {error}")
   except KeyboardInterrupt:
     sys.exit("\nstopped; the same command goes on from here")
   print(platform_setup.usage(time.monotonic() - started))

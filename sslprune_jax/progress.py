@@ -41,23 +41,20 @@ class Progress:
     self._bar.total -= images
     self._bar.refresh()
 
-  def advance(self, images: int) -> None:
-    """Counts images."""
+  def advance(self, images: int, metrics: Mapping[str, float]) -> None:
+    """Counts images, and shows the metrics behind the bar."""
     self._left -= images
     self._done += images
-    self._bar.update(images)
-
-  def title(self, text: str) -> None:
-    """Names the stage in front of the bar."""
-    self._bar.set_description(text, refresh=False)
-
-  def show(self, metrics: Mapping[str, float]) -> None:
-    """Shows metrics behind the bar."""
     shown = {"loss": "loss", "accuracy": "accuracy", "learning_rate": "rate"}
     self._bar.set_postfix(
       {shown[k]: f"{v:.4g}" for k, v in metrics.items() if k in shown},
       refresh=False,
     )
+    self._bar.update(images)
+
+  def title(self, text: str) -> None:
+    """Names the stage in front of the bar."""
+    self._bar.set_description(text, refresh=False)
 
   def say(self, text: str) -> None:
     """Prints a line above the bar, with the share done and the time left."""

@@ -12,11 +12,17 @@ from sslprune_jax import config as config_lib
 from sslprune_jax import files
 
 _PACKAGES = (
-  "sslprune-jax", "jax", "jaxlib", "flax", "optax", "orbax-checkpoint", "numpy",
+  "sslprune-jax",
+  "jax",
+  "jaxlib",
+  "flax",
+  "optax",
+  "orbax-checkpoint",
+  "numpy",
 )
 
 
-def record_config(config: ConfigDict, workdir: epath.Path) -> None:
+def record(config: ConfigDict, workdir: epath.Path) -> None:
   """Writes config.json, or holds this configuration against the one there.
 
   Raises:
@@ -27,18 +33,7 @@ def record_config(config: ConfigDict, workdir: epath.Path) -> None:
     "config": config_lib.resolved(config),
     "versions": {
       "python": platform.python_version(),
-      **{
-        name: importlib.metadata.version(name)
-        for name in (
-          "sslprune-jax",
-          "jax",
-          "jaxlib",
-          "flax",
-          "optax",
-          "orbax-checkpoint",
-          "numpy",
-        )
-      },
+      **{name: importlib.metadata.version(name) for name in _PACKAGES},
     },
     "commit": _commit(),
   }

@@ -162,7 +162,7 @@ def _threshold(values: np.ndarray, keep: int) -> tuple[np.float32, int]:
 
 
 def _keep_ties(names, quota, scores, thresholds, masks, rng) -> None:
-  """Keeps, in place, a random `quota` of the weights that tie at a threshold."""
+  """Keeps, in place, a random `quota` of the weights at a threshold."""
   ties = [np.flatnonzero(scores[n] == thresholds[n]) for n in names]
   total = sum(len(t) for t in ties)
   chosen = np.zeros(total, bool)

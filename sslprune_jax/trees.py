@@ -1,4 +1,4 @@
-"""Trees of arrays by name: paths such as `trunk/stage1/conv/kernel`, digests."""
+"""Trees of arrays: their leaves by name, and digests of their bytes."""
 
 import hashlib
 from collections.abc import Mapping

@@ -207,3 +207,19 @@ class StreamedBatches(Batches):
     # Padding, one past the end, takes the last image.
     rows = self.source.read(np.minimum(indices, len(self.source) - 1), seeds)
     return self._put(rows | self._addressed(indices, update))
+
+
+def make(
+  source: Source, batch_size: int, sharding: NamedSharding, *, seed: int = 0
+) -> Batches:
+  """Returns batches that suit a source: resident if it is in memory.
+
+  Args:
+    source: any.
+    batch_size: over all devices.
+    sharding: splits axis 0 over the devices, one row a device.
+    seed: of the random crops of streamed images.
+  """
+  if isinstance(source, ArraySource):
+    return ResidentBatches(source, batch_size, sharding)
+  return StreamedBatches(source, batch_size, sharding, seed=seed)

@@ -11,7 +11,9 @@ import numpy as np
 from sslprune_jax.data.decode import decode
 from sslprune_jax.data.sources import Rows
 
-_CHUNK = 16  # images that a thread takes at once: fetching one by one is slow
+# A thread takes several images at once, as a fetch costs a millisecond; but all
+# threads are to end a batch together.
+_SMALLEST_CHUNK, _CHUNKS_A_THREAD = 16, 4
 
 
 class EncodedSource(abc.ABC):
@@ -45,8 +47,9 @@ class EncodedSource(abc.ABC):
     self.class_names = tuple(class_names)
     self.num_classes = len(self.class_names)
     self.crops = crops
+    self._workers = workers or os.cpu_count() or 1
     self._threads = concurrent.futures.ThreadPoolExecutor(
-      workers or os.cpu_count(), thread_name_prefix="decode"
+      self._workers, thread_name_prefix="decode"
     )
 
   @abc.abstractmethod
@@ -85,8 +88,10 @@ class EncodedSource(abc.ABC):
         )
         label[row] = label_of_row
 
-    starts = range(0, len(indices), _CHUNK)
-    chunks = [range(s, min(s + _CHUNK, len(indices))) for s in starts]
+    size = len(indices) // (_CHUNKS_A_THREAD * self._workers)
+    size = max(size, _SMALLEST_CHUNK)
+    starts = range(0, len(indices), size)
+    chunks = [range(s, min(s + size, len(indices))) for s in starts]
     for _ in self._threads.map(work, chunks):
       pass  # raises what a thread raised
     return {"image": image, "label": label}

@@ -32,8 +32,12 @@ class FolderSource(EncodedSource):
     return [(self._bytes(i), int(self._labels[i])) for i in indices]
 
   def _bytes(self, index: int) -> bytes:
-    with open(self._files[index], "rb") as file:
-      return file.read()
+    path = self._files[index]
+    try:
+      with open(path, "rb") as file:
+        return file.read()
+    except OSError as error:
+      raise DataError(f"{path}: cannot be read: {error.strerror}") from error
 
   def _where(self, index: int) -> str:
     return self._files[index]

@@ -64,7 +64,7 @@ class ArraySource:
     images: np.ndarray | Sequence[np.ndarray],
     labels: np.ndarray | None = None,
     *,
-    class_names: Sequence[str] = (),
+    class_names: Sequence[str] | None = None,
     name: str = "arrays",
     split: str = "train",
   ):
@@ -84,7 +84,7 @@ class ArraySource:
     if labels is None:
       labels = np.full(len(self.images), UNLABELLED, np.int32)
     self.labels = np.asarray(labels)
-    if not class_names:
+    if class_names is None:
       class_names = map(str, range(int(self.labels.max(initial=-1)) + 1))
     self.class_names = tuple(class_names)
     self.num_classes = len(self.class_names)

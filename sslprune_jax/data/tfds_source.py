@@ -76,10 +76,18 @@ def load_tfds(
     isinstance(features.get("image"), tfds.features.Image)
     and isinstance(label, tfds.features.ClassLabel)
   ):
+    found = ", ".join(sorted(features))
     raise DataError(
-      f"{name} in {folder}: found the features {', '.join(features)}, expected "
-      "an `image` and a `label` that is a class"
+      f"{name} in {folder}: found the features {found}, expected an `image` "
+      "and a `label` that is a class"
     )
+  try:
+    size = splits[split].num_examples
+  except ValueError as error:
+    reason = str(error).splitlines()[0]
+    raise DataError(f"split: found {split}: {reason}") from error
+  if not size:
+    raise DataError(f"split: found {split}, which is empty")
   try:
     examples = builder.as_data_source(
       split, decoders={"image": tfds.decode.SkipDecoding()}
@@ -89,11 +97,6 @@ def load_tfds(
       f"{name}: found {builder.info.file_format.value} files in {folder}, "
       f"expected array_record; {_command(name, place, ' --overwrite')}"
     ) from error
-  except ValueError as error:
-    reason = str(error).splitlines()[0]
-    raise DataError(f"split: found {split}, {reason}") from error
-  if not len(examples):
-    raise DataError(f"split: found {split}, which is empty")
   shape = _shape(name, features["image"].shape, image_size, channels)
   return TfdsSource(
     examples,

@@ -1,0 +1,164 @@
+"""Tests of decoding image files."""
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from image_files import encode, photo, png
+from PIL import ExifTags, Image
+
+from sslprune_jax.data import DataError
+from sslprune_jax.data.decode import decode, random_box
+
+PHOTO = photo(40, 60)
+
+
+def difference(one, other):
+  return np.abs(one.astype(int) - other.astype(int)).mean()
+
+
+def test_an_image_of_the_size_asked_for_is_untouched():
+  np.testing.assert_array_equal(decode(png(PHOTO), PHOTO.shape), PHOTO)
+  grey = PHOTO[..., 0]
+  decoded = decode(png(grey), (40, 60, 1))
+  np.testing.assert_array_equal(decoded, grey[..., None])
+
+
+@pytest.mark.parametrize("kind", ["PNG", "BMP", "WEBP", "GIF", "JPEG"])
+def test_every_format_shows_the_same_picture(kind):
+  lossless = {"WEBP": {"lossless": True}, "JPEG": {"quality": 95}}
+  decoded = decode(encode(PHOTO, kind, **lossless.get(kind, {})), PHOTO.shape)
+  assert decoded.dtype == np.uint8
+  assert difference(decoded, PHOTO) < 8  # GIF has 256 colours
+
+
+def test_cmyk_jpeg_becomes_rgb():
+  data = encode(Image.fromarray(PHOTO).convert("CMYK"), "JPEG", quality=95)
+  assert difference(decode(data, PHOTO.shape), PHOTO) < 6
+
+
+def test_grey_becomes_rgb_and_rgb_grey():
+  grey = np.asarray(Image.fromarray(PHOTO).convert("L"))
+  decoded = decode(png(grey), (40, 60, 3))
+  np.testing.assert_array_equal(decoded, np.repeat(grey[..., None], 3, -1))
+  decoded = decode(png(PHOTO), (40, 60, 1))
+  np.testing.assert_array_equal(decoded[..., 0], grey)
+
+
+def test_alpha_is_laid_on_white():
+  image = np.zeros((2, 2, 4), np.uint8)
+  image[:, 0] = 10, 20, 30, 255
+  image[:, 1] = 10, 20, 30, 0
+  decoded = decode(png(image), (2, 2, 3))
+  assert decoded[0].tolist() == [[10, 20, 30], [255, 255, 255]]
+  with_grey = Image.fromarray(image).convert("LA")
+  assert decode(png(with_grey), (2, 2, 3))[0, 1].tolist() == [255, 255, 255]
+
+
+def test_a_transparent_palette_is_laid_on_white():
+  image = Image.new("P", (2, 2), 0)
+  image.putpalette([200, 0, 0, 0, 0, 255])
+  image.putpixel((1, 0), 1)
+  data = encode(image, "PNG", transparency=0)
+  decoded = decode(data, (2, 2, 3))
+  assert decoded[0].tolist() == [[255, 255, 255], [0, 0, 255]]
+  data = encode(image, "PNG", transparency=b"\x00\xff")
+  np.testing.assert_array_equal(decode(data, (2, 2, 3)), decoded)
+
+
+def test_sixteen_bits_keep_their_upper_byte():
+  image = np.array([[0, 255, 256], [0x1234, 0x8000, 65535]], np.uint16)
+  decoded = decode(png(image), (2, 3, 1))
+  assert decoded[..., 0].tolist() == [[0, 0, 1], [0x12, 0x80, 255]]
+
+
+@pytest.mark.parametrize("orientation", range(1, 9))
+def test_exif_orientation_is_applied(orientation):
+  # What a camera stores for each orientation of the same upright picture.
+  stored = {
+    1: PHOTO,
+    2: PHOTO[:, ::-1],
+    3: PHOTO[::-1, ::-1],
+    4: PHOTO[::-1],
+    5: PHOTO.swapaxes(0, 1),
+    6: np.rot90(PHOTO, 1),
+    7: PHOTO[::-1, ::-1].swapaxes(0, 1),
+    8: np.rot90(PHOTO, -1),
+  }[orientation]
+  exif = Image.Exif()
+  exif[ExifTags.Base.Orientation] = orientation
+  data = encode(np.ascontiguousarray(stored), "PNG", exif=exif)
+  np.testing.assert_array_equal(decode(data, PHOTO.shape), PHOTO)
+  np.testing.assert_array_equal(
+    decode(data, (16, 16, 3), seed=5), decode(png(PHOTO), (16, 16, 3), seed=5)
+  )
+
+
+@pytest.mark.parametrize("shape", [(400, 600), (600, 400), (300, 300)])
+def test_evaluation_takes_the_centre_of_the_shrunk_image(shape):
+  image = Image.fromarray(photo(*shape))
+  decoded = decode(png(image), (56, 56, 3))
+  ratio = 64 / min(shape)  # 64 = 56 * 256 / 224
+  size = (round(image.width * ratio), round(image.height * ratio))
+  shrunk = np.asarray(image.resize(size, Image.BILINEAR))
+  top, left = (size[1] - 56) // 2, (size[0] - 56) // 2
+  expected = shrunk[top : top + 56, left : left + 56]
+  assert difference(decoded, expected) < 1
+
+
+def test_a_crop_is_the_box_resized():
+  image = Image.fromarray(PHOTO)
+  for seed in range(20):
+    box = random_box(60, 40, seed)
+    expected = image.crop(box).resize((24, 24), Image.BILINEAR)
+    # Unlike a copy of the box, a box sees its neighbours when it is resized.
+    decoded = decode(png(PHOTO), (24, 24, 3), seed)
+    assert difference(decoded, np.asarray(expected)) < 2
+
+
+def test_jpeg_decoded_small_shows_the_same_crop():
+  pixels = photo(800, 1200)
+  for seed in range(10):
+    small = decode(encode(pixels, "JPEG", quality=95), (32, 32, 3), seed)
+    full = decode(png(pixels), (32, 32, 3), seed)
+    assert difference(small, full) < 3
+
+
+@given(st.integers(1, 700), st.integers(1, 700), st.integers(0, 2**64 - 1))
+def test_boxes_lie_in_the_image(width, height, seed):
+  left, top, right, bottom = box = random_box(width, height, seed)
+  assert 0 <= left < right <= width and 0 <= top < bottom <= height
+  assert box == random_box(width, height, seed)
+
+
+def test_boxes_spread_over_scale_and_ratio():
+  boxes = np.array([random_box(400, 400, seed) for seed in range(2000)])
+  w, h = boxes[:, 2] - boxes[:, 0], boxes[:, 3] - boxes[:, 1]
+  area, ratio = w * h / 160_000, w / h
+  assert 0.079 < area.min() < 0.1 and 0.9 < area.max() <= 1
+  assert 0.74 < ratio.min() < 0.76 and 1.31 < ratio.max() < 1.35
+  assert abs(np.log(ratio).mean()) < 0.02
+
+
+def test_a_box_that_cannot_fit_falls_back_to_the_centre():
+  assert random_box(300, 3, seed=0) == (148, 0, 152, 3)
+  assert random_box(3, 300, seed=0) == (0, 148, 3, 152)
+
+
+BROKEN = {
+  "no image": b"not an image",
+  "empty": b"",
+  "truncated PNG": png(PHOTO)[:300],
+  "truncated JPEG": encode(PHOTO, "JPEG")[:300],
+  "header only": png(PHOTO)[:33],
+  "wrong checksum": png(PHOTO)[:60] + b"????" + png(PHOTO)[64:],
+}
+
+
+@pytest.mark.parametrize("data", BROKEN.values(), ids=BROKEN.keys())
+@pytest.mark.parametrize("seed", [None, 3])
+def test_a_broken_image_is_named_in_one_line(data, seed):
+  with pytest.raises(DataError) as error:
+    decode(data, (8, 8, 3), seed, where="cats/7.png")
+  assert str(error.value).startswith("cats/7.png: cannot be decoded: ")
+  assert "\n" not in str(error.value) and "BytesIO" not in str(error.value)

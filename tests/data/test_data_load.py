@@ -1,0 +1,47 @@
+"""Tests of loading by name."""
+
+import numpy as np
+import pytest
+import sklearn.datasets
+
+from sslprune_jax.data import DataError, load
+
+
+def test_digits_are_split_once_and_for_all():
+  train, test = load("digits", "train"), load("digits", "test")
+  assert (len(train), len(test)) == (1438, 359)
+  assert train.image_shape == (8, 8, 1) and train.num_classes == 10
+  digits = sklearn.datasets.load_digits()
+  both = np.concatenate([train.images, test.images])[..., 0]
+  expected = np.rint(digits.images / 16 * 255)
+  assert sorted(map(bytes, both)) == sorted(
+    map(bytes, expected.astype(np.uint8))
+  )
+  assert both.max() == 255 and both.min() == 0
+  assert test.labels[:12].tolist() == GOLDEN
+  share = np.bincount(test.labels) / np.bincount(digits.target)
+  np.testing.assert_allclose(share, 0.2, atol=0.003)
+
+
+GOLDEN = [2, 5, 7, 5, 7, 9, 4, 6, 8, 9, 3, 3]
+
+
+def test_digits_in_three_channels():
+  source = load("digits", "test", channels=3)
+  assert source.image_shape == (8, 8, 3)
+  assert np.ptp(source.images, axis=-1).max() == 0
+
+
+@pytest.mark.parametrize(
+  ("settings", "message"),
+  [
+    ({"name": "digits", "split": "val"}, "split: found val, expected train or"),
+    ({"name": "digits", "image_size": 9}, "image_size: found 9, expected 8"),
+    ({"name": "digits", "channels": 2}, "channels: found 2, expected 1 or 3"),
+    ({"name": "folder", "image_size": 9}, "data_dir: found none, expected one"),
+    ({"name": "folder", "data_dir": "x"}, "image_size: found none, expected o"),
+  ],
+)
+def test_settings_that_do_not_fit_are_refused(settings, message):
+  with pytest.raises(DataError, match=message):
+    load(**({"split": "train"} | settings))
