@@ -36,7 +36,7 @@ _FASHION = {  # Ours: short enough for a CPU.
   "schedule": "cosine",
 }
 _DIGITS = {  # Ours.
-  "duration": "20ep",
+  "duration": "10ep",
   "batch_size": 128,
   "optimizer": "adam",
   "learning_rate": 4e-3,

@@ -10,7 +10,7 @@ from sslprune_jax.models.layers import ConvNorm, average, check_size, halve
 
 
 class ConvNet(nn.Module):
-  """Four 3 x 3 convolutions (32, 64, 64, 128) with batch norm.
+  """Four 3 x 3 convolutions (16, 32, 64, 64) with batch norm.
 
   Pooled after the second and third, averaged over space at the end: 8 x 8
   digits are seen whole by the last layer, and Fashion-MNIST is cheap enough for
@@ -25,7 +25,7 @@ class ConvNet(nn.Module):
     """Maps `f32[B,H,W,C]` to the named endpoints."""
     check_size("convnet", x, 4)
     endpoints = {}
-    for i, width in enumerate((32, 64, 64, 128), start=1):
+    for i, width in enumerate((16, 32, 64, 64), start=1):
       x = ConvNorm(
         width, dtype=self.dtype, axis_name=self.axis_name, name=f"stage{i}"
       )(x, train)

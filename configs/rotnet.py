@@ -1,0 +1,19 @@
+"""Masks found without labels: prune while predicting rotations (RotNet).
+
+  python -m sslprune_jax.main --config=configs/rotnet.py:cifar10
+
+After the colon: `digits` and `fashion_mnist` (small networks, minutes on a CPU)
+or `cifar10` and `imagenet2012` (the paper's recipes, supplement 6.4: ResNet-18
+and ResNet-50, 30 rounds, 6 and 3 seeds). The set must be prepared by TFDS under
+--config.dataset.data_dir or ~/tensorflow_datasets.
+
+Result for cifar10 and imagenet2012: not run. For fashion_mnist: README, "What
+was measured".
+"""
+
+from sslprune_jax import recipes
+
+
+def get_config(dataset="cifar10"):
+  """Returns the configuration of a data set."""
+  return recipes.study("rotnet", dataset)
