@@ -64,7 +64,7 @@ def base() -> ConfigDict:
       "train": recipe(),
     }
   )
-  config.log = ConfigDict({"every": "50it", "checkpoint": "1ep"})
+  config.log = ConfigDict({"every": "50it", "checkpoint": "1000it"})
   return config.lock()
 
 

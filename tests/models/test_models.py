@@ -1,0 +1,118 @@
+"""Tests of the networks: published counts, endpoints, order, batch norm."""
+
+import math
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+
+from sslprune_jax import models
+from sslprune_jax.trees import named_leaves
+
+RNG = jax.random.key(0)
+
+
+def _shapes(network, image_shape):
+  images = jnp.zeros((2, *image_shape))
+  return jax.eval_shape(lambda: network.init(RNG, images, train=False))
+
+
+@pytest.mark.parametrize(
+  "name, outputs, size, parameters",
+  [
+    ("resnet50", 1000, 224, 25_557_032),
+    ("resnet18", 10, 32, 11_173_962),
+    ("vgg16", 1000, 224, 138_365_992),
+    ("vgg19", 10, 32, 20_040_522),
+  ],
+)
+def test_parameter_counts_are_the_published_ones(
+  name, outputs, size, parameters
+):
+  params = _shapes(models.build(name, outputs), (size, size, 3))["params"]
+  assert sorted(params) == ["head", "trunk"]
+  found = sum(math.prod(leaf.shape) for leaf in jax.tree.leaves(params))
+  assert found == parameters
+
+
+@pytest.mark.parametrize(
+  "name, size, layers, kernels",
+  [
+    ("convnet", 8, 4, 4),
+    ("resnet18", 32, 17, 20),
+    ("resnet50", 224, 49, 53),
+    ("alexnet", 224, 7, 7),
+    ("vgg19", 32, 16, 16),
+    ("vgg16", 224, 15, 15),
+  ],
+)
+def test_layer_order_names_every_kernel_once(name, size, layers, kernels):
+  network = models.build(name, 10)
+  order = models.layer_order(network, (size, size, 3))
+  names = [name for layer in order for name in layer]
+  params = _shapes(network, (size, size, 3))["params"]
+  expected = {
+    n for n in named_leaves(params) if n[:6] == "trunk/" and n[-6:] == "kernel"
+  }
+  assert set(names) == expected and len(names) == kernels
+  assert len(order) == layers
+
+
+def test_a_projection_stands_with_the_first_layer_of_its_block():
+  order = models.layer_order(models.build("resnet18", 10), (32, 32, 3))
+  assert order[0] == ("trunk/stem/conv/kernel",)
+  assert order[5] == (
+    "trunk/stage2/block1/conv1/conv/kernel",
+    "trunk/stage2/block1/shortcut/conv/kernel",
+  )
+
+
+def test_bf16_computes_with_float32_weights_and_logits():
+  network = models.build("convnet", 10, dtype="bfloat16")
+  images = jnp.ones((2, 8, 8, 1))
+  variables = network.init(RNG, images, train=False)
+  assert {x.dtype.name for x in jax.tree.leaves(variables)} == {"float32"}
+  outputs = network.apply(variables, images, train=False)
+  assert outputs["stage1"].dtype == jnp.bfloat16
+  assert outputs["logits"].dtype == outputs["features"].dtype == jnp.float32
+
+
+@pytest.mark.parametrize("name", ["alexnet", "resnet50", "vgg16", "vgg19"])
+def test_images_that_are_too_small_are_refused(name):
+  with pytest.raises(ValueError, match=f"{name} takes images of at least"):
+    _shapes(models.build(name, 10), (8, 8, 3))
+
+
+def test_vgg19_takes_fashion_mnist():
+  assert _shapes(models.build("vgg19", 10), (28, 28, 1))
+
+
+def test_unknown_names_are_refused():
+  with pytest.raises(ValueError, match="'lenet'.*'resnet50'"):
+    models.build("lenet", 10)
+
+
+def test_synchronised_batch_norm_is_one_big_batch():
+  images = jax.random.normal(RNG, (8, 8, 8, 1))
+  alone = models.build("convnet", 10)
+  variables = alone.init(RNG, images, train=False)
+  together = models.build("convnet", 10, batch_norm_axis="devices")
+
+  def run(network, images):
+    return network.apply(
+      variables, images, train=True, mutable=["batch_stats"]
+    )
+
+  whole, whole_stats = run(alone, images)
+  split, split_stats = jax.vmap(
+    lambda x: run(together, x), axis_name="devices"
+  )(images.reshape(4, 2, 8, 8, 1))
+  np.testing.assert_allclose(
+    split["logits"].reshape(8, 10), whole["logits"], atol=1e-4
+  )
+  jax.tree.map(
+    lambda a, b: np.testing.assert_allclose(a[0], b, atol=1e-4),
+    split_stats,
+    whole_stats,
+  )

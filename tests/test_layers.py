@@ -1,0 +1,58 @@
+"""A module imports only from the layers above it in the design's table."""
+
+import ast
+import pathlib
+
+import sslprune_jax
+
+ROOT = pathlib.Path(sslprune_jax.__file__).parent
+
+# Each line may import from itself (inside a folder) and the lines before it.
+LAYERS = (
+  ("trees", "files"),
+  ("masks", "optim", "parallel", "models", "data"),
+  ("pruning", "state", "tasks"),
+  ("config", "checkpoints", "tickets", "progress"),
+  ("recipes", "provenance", "train"),
+  ("training",),
+  ("study", "report"),
+  ("platform_setup",),
+  ("main",),
+)
+
+
+def _imports(path: pathlib.Path) -> set[str]:
+  """Returns the modules of this package that a file imports."""
+  found = set()
+  for node in ast.walk(ast.parse(path.read_text())):
+    if isinstance(node, ast.ImportFrom) and node.module == "sslprune_jax":
+      found |= {alias.name for alias in node.names}
+    elif isinstance(node, ast.ImportFrom) and node.module:
+      parts = node.module.split(".")
+      if parts[0] == "sslprune_jax":
+        found.add(parts[1])
+  return found
+
+
+def test_modules_import_only_from_layers_above():
+  layer = {name: i for i, names in enumerate(LAYERS) for name in names}
+  for path in ROOT.rglob("*.py"):
+    name = path.relative_to(ROOT).parts[0].removesuffix(".py")
+    if name == "__init__":
+      continue
+    assert name in layer, f"{path} stands in no layer"
+    for other in _imports(path) - {name}:
+      assert layer[other] < layer[name], f"{path} imports {other}"
+
+
+def test_flax_linen_orbax_and_pmap_each_have_one_place():
+  places = {
+    "flax.linen": "models",
+    "orbax": "checkpoints.py",
+    "jax.pmap": "parallel.py",
+  }
+  for word, place in places.items():
+    for path in ROOT.rglob("*.py"):
+      if path.relative_to(ROOT).parts[0] != place:
+        assert f"import {word}" not in path.read_text(), path
+        assert "jax.pmap" != word or word not in path.read_text(), path

@@ -1,0 +1,63 @@
+"""Tests of ticket files."""
+
+import jax
+import numpy as np
+import pytest
+
+from sslprune_jax import masks as masks_lib
+from sslprune_jax import tickets
+
+PARAMS = {
+  "trunk": {"a": {"kernel": np.arange(1, 25, dtype=np.float32).reshape(4, 6)}},
+  "head": {"kernel": np.ones((6, 2), np.float32)},
+}
+STATS = {"trunk": {"bn": {"mean": np.ones(6, np.float32)}}}
+
+
+def _ticket():
+  masks = masks_lib.dense(PARAMS)
+  masks["trunk"]["a"]["kernel"][:, ::2] = False
+  return tickets.Ticket(masks, PARAMS, STATS, {"task": "rotnet", "seed": 3})
+
+
+def test_a_ticket_survives_and_is_masked(tmp_path):
+  tickets.save(tmp_path / "t.npz", _ticket())
+  loaded = tickets.load(tmp_path / "t.npz")
+  jax.tree.map(np.testing.assert_array_equal, loaded.masks, _ticket().masks)
+  jax.tree.map(
+    np.testing.assert_array_equal,
+    loaded.params,
+    jax.device_get(masks_lib.apply(loaded.masks, PARAMS)),
+  )
+  jax.tree.map(np.testing.assert_array_equal, loaded.batch_stats, STATS)
+  assert loaded.meta["task"] == "rotnet" and loaded.meta["seed"] == 3
+
+
+def test_a_stranger_opens_it_with_numpy_alone(tmp_path):
+  tickets.save(tmp_path / "t.npz", _ticket())
+  with np.load(tmp_path / "t.npz") as file:
+    bits = np.unpackbits(file["mask/trunk/a/kernel"], count=24).astype(bool)
+    kept = file["params/trunk/a/kernel"]
+  assert kept.size == 12  # Only what remains is stored.
+  np.testing.assert_array_equal(PARAMS["trunk"]["a"]["kernel"].flat[bits], kept)
+
+
+def test_the_same_ticket_is_the_same_file(tmp_path):
+  for name in "ab":
+    tickets.save(tmp_path / f"{name}.npz", _ticket())
+  assert (tmp_path / "a.npz").read_bytes() == (tmp_path / "b.npz").read_bytes()
+
+
+def test_damage_is_named(tmp_path):
+  path = tmp_path / "t.npz"
+  with pytest.raises(tickets.TicketError, match="t.npz: no such ticket"):
+    tickets.load(path)
+  tickets.save(path, _ticket())
+  whole = path.read_bytes()
+  place = whole.index(np.float32(24).tobytes())
+  flipped = bytearray(whole)
+  flipped[place] ^= 1
+  for bad in (whole[: len(whole) // 2], bytes(flipped), b""):
+    path.write_bytes(bad)
+    with pytest.raises(tickets.TicketError, match="t.npz: .*damaged"):
+      tickets.load(path)

@@ -1,0 +1,215 @@
+"""Tests of the step and the loop: masks, keys, devices, divergence."""
+
+import functools
+import math
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+
+from sslprune_jax import data, models, optim, parallel, train
+from sslprune_jax import masks as masks_lib
+from sslprune_jax import state as state_lib
+from sslprune_jax.tasks import Labels, RotNet
+
+VIEWS = {
+  "augment": data.Augment(padding=1),
+  "normalise": functools.partial(data.normalise, mean=(0.5,), std=(0.5,)),
+}
+LABELS = Labels(num_outputs=10, **VIEWS)
+
+
+def _masks(params):
+  rng = np.random.default_rng(0)
+  return jax.tree.map(
+    lambda m: rng.random(m.shape) < 0.5 if m.ndim else m,
+    masks_lib.dense(params),
+  )
+
+
+def _state(network, optimizer, masks_of=_masks, step=0):
+  variables = state_lib.initialize(network, (8, 8, 1), jax.random.key(0))
+  masks = masks_of(variables["params"])
+  return state_lib.create(
+    variables, masks, optimizer, jax.random.key(1), step=step
+  )
+
+
+def _batch(devices=1, rows=8):
+  rng = np.random.default_rng(1)
+  batch = {
+    "image": rng.integers(0, 256, (rows, 8, 8, 1), np.uint8),
+    "label": rng.integers(0, 10, rows, np.int32),
+    "index": np.arange(rows, dtype=np.int32),
+  }
+  return {
+    k: jnp.asarray(v.reshape(devices, -1, *v.shape[1:]))
+    for k, v in batch.items()
+  }
+
+
+def _vmapped(step):
+  return jax.jit(
+    jax.vmap(
+      step, axis_name=parallel.AXIS, in_axes=(None, 0), out_axes=None
+    )
+  )
+
+
+def _sgd_step(task=LABELS, axis=None, rate=0.05):
+  network = models.build("convnet", task.num_outputs, batch_norm_axis=axis)
+  optimizer = optim.optimizer("sgd", weight_decay=0.01, nesterov=True)
+  schedule = optim.schedule("constant", rate, length=100)
+  return network, optimizer, train.make_step(
+    network, task, optimizer, schedule
+  )
+
+
+@pytest.mark.parametrize("name", ["sgd", "adam"])
+def test_pruned_weights_and_moments_stay_zero_for_100_updates(name):
+  network = models.build("convnet", 10)
+  optimizer = optim.optimizer(name, weight_decay=0.01, nesterov=True)
+  step = _vmapped(
+    train.make_step(
+      network, LABELS, optimizer, optim.schedule("constant", 0.01, length=1)
+    )
+  )
+  state = first = _state(network, optimizer)
+  for _ in range(100):
+    state, _ = step(state, _batch())
+  structure = jax.tree.structure(state.params)
+  checked = 0
+  # Params, and every tree of moments inside the optimizer's state.
+  for tree in jax.tree.leaves(
+    (state.params, state.opt_state),
+    is_leaf=lambda t: jax.tree.structure(t) == structure,
+  ):
+    if jax.tree.structure(tree) != structure:
+      continue  # Adam's count
+    checked += 1
+    for mask, leaf in zip(
+      jax.tree.leaves(state.masks), jax.tree.leaves(tree), strict=True
+    ):
+      assert not np.asarray(leaf)[~np.asarray(mask)].any()
+  assert checked == {"sgd": 2, "adam": 3}[name]
+  kernel = lambda s: np.asarray(s.params["trunk"]["stage2"]["conv"]["kernel"])  # noqa: E731
+  negative = kernel(first) < 0
+  assert (kernel(state) != kernel(first))[negative].all()
+
+
+def test_create_owns_its_buffers():
+  network, optimizer, step = _sgd_step()
+  variables = state_lib.initialize(network, (8, 8, 1), jax.random.key(0))
+  masks = masks_lib.dense(variables["params"])
+  key = jax.random.key(1)
+  state = state_lib.create(variables, masks, optimizer, key)
+  parallel.pmapped(step)(state, jax.device_put(_batch(), parallel.split()))
+  # The state was donated; what it was made from is still there.
+  jax.tree.map(np.asarray, (variables, masks))
+  jax.random.bits(key)
+
+
+def test_several_devices_see_what_one_sees():
+  outputs = []
+  for devices in (1, 4):
+    network, optimizer, step = _sgd_step(axis=parallel.AXIS)
+    state, metrics = _vmapped(step)(
+      _state(network, optimizer), _batch(devices)
+    )
+    outputs.append((state.params, state.batch_stats, metrics))
+  jax.tree.map(
+    lambda a, b: np.testing.assert_allclose(a, b, atol=1e-5), *outputs
+  )
+
+
+def test_the_rate_follows_the_states_update():
+  network = models.build("convnet", 10)
+  optimizer = optim.optimizer("adam", weight_decay=0.0)
+  schedule = optim.schedule("step", 1e-3, length=20, milestones=(5, 10))
+  step = _vmapped(train.make_step(network, LABELS, optimizer, schedule))
+  for start, expected in {0: 1e-3, 4: 1e-3, 5: 1e-4, 12: 1e-5}.items():
+    state = _state(network, optimizer, step=start)
+    state, metrics = step(state, _batch())
+    assert metrics["learning_rate"] == pytest.approx(expected)
+    assert state.step == start + 1
+
+
+def test_golden_losses():
+  # When these move, the commit says why.
+  golden = {"labels": 2.44, "rotnet": 1.48}
+  tasks = {"labels": LABELS, "rotnet": RotNet(num_outputs=4, **VIEWS)}
+  for name, task in tasks.items():
+    network, optimizer, step = _sgd_step(task)
+    _, metrics = _vmapped(step)(_state(network, optimizer), _batch())
+    assert metrics["loss"] == pytest.approx(golden[name], abs=0.01), name
+
+
+def test_evaluation_counts_each_image_once():
+  images = np.random.default_rng(0).integers(0, 256, (50, 8, 8, 1), np.uint8)
+  source = data.ArraySource(images, np.arange(50, dtype=np.int32) % 10)
+  network, optimizer, _ = _sgd_step()
+  state = _state(network, optimizer)
+  variables = {"params": state.params, "batch_stats": state.batch_stats}
+  step = parallel.pmapped(
+    train.make_evaluation_step(network, LABELS), donate_state=False
+  )
+  scores = [
+    train.evaluate(
+      step,
+      variables,
+      data.ResidentBatches(source, size, parallel.split()).evaluate(),
+    )
+    for size in (1, 7, 50, 64)
+  ]
+  for other in scores[1:]:
+    assert other["accuracy"] == pytest.approx(scores[0]["accuracy"], abs=1e-7)
+    assert other["loss"] == pytest.approx(scores[0]["loss"], rel=1e-5)
+
+
+def test_divergence_names_the_update_and_saves_nothing_of_it():
+  def step(state, batch):
+    loss = jnp.where(state.step == 6, jnp.nan, 1.0)
+    return state.replace(step=state.step + 1), {"loss": loss}
+
+  network, optimizer, _ = _sgd_step()
+  seen, saved = [], []
+  with pytest.raises(train.DivergedError, match="update 7: the loss is nan"):
+    train.fit(
+      _state(network, optimizer),
+      step,
+      [None] * 20,
+      on_metrics=lambda update, metrics: seen.append(update),
+      saves_at=lambda update: update % 4 == 0,
+      save=lambda update, state: saved.append(update),
+    )
+  assert seen == [1, 2, 3, 4, 5, 6]
+  assert saved == [0, 4]
+
+
+def test_rotation_turns_counter_clockwise():
+  image = jnp.asarray(np.arange(4).reshape(1, 2, 2, 1))
+  batch = {"image": image, "label": jnp.zeros(1, jnp.int32)}
+  from sslprune_jax.tasks import rotnet
+
+  view = rotnet.all_rotations(batch)
+  np.testing.assert_array_equal(view["label"], [0, 1, 2, 3])
+  np.testing.assert_array_equal(view["image"][1, ..., 0], [[1, 3], [0, 2]])
+  turned = image
+  for _ in range(4):
+    turned = rotnet.rotations(turned)[1]
+  np.testing.assert_array_equal(turned, image)
+
+
+def test_one_random_angle_an_image():
+  task = RotNet(num_outputs=4, copies=1, **VIEWS)
+  batch = {k: v[0] for k, v in _batch(rows=64).items()}
+  keys = jax.random.split(jax.random.key(0), 64)
+  view = task.view(keys, batch)
+  assert set(np.asarray(view["label"])) == {0, 1, 2, 3}
+  plain = LABELS.view(keys, batch)["image"]
+  for i, angle in enumerate(view["label"]):
+    np.testing.assert_array_equal(
+      view["image"][i], np.rot90(plain[i], int(angle))
+    )
+  assert math.isclose(task.rows, 1)
