@@ -1,0 +1,244 @@
+"""Studies end to end: resumed = uninterrupted, one trace, the errors it gives."""
+
+import json
+import os
+import pathlib
+import signal
+import subprocess
+import sys
+import time
+
+import numpy as np
+import pytest
+from etils import epath
+
+from sslprune_jax import checkpoints, recipes, study, tickets, train
+from sslprune_jax.config import ConfigError
+
+ROOT = pathlib.Path(__file__).parent.parent
+
+
+def _config(**fields):
+  config = recipes.study("rotnet", "digits")
+  config.seeds = (0,)
+  config.rotnet.copies = 1
+  config.prune.update(rounds=2, rewind="3it")
+  config.train.update(duration="12it", batch_size=64)
+  config.retrain.rounds = (2,)
+  config.retrain.fraction = 0.1
+  config.retrain.train.update(duration="8it", batch_size=32)
+  config.log.update(checkpoint="5it", every="4it")
+  for name, value in fields.items():
+    *sections, last = name.split("__")
+    section = config
+    for part in sections:
+      section = section[part]
+    section[last] = value
+  return config
+
+
+def _bits(workdir):
+  """Returns every file of results and tickets, as bytes."""
+  root = pathlib.Path(workdir)
+  return {
+    str(path.relative_to(root)): path.read_bytes()
+    for pattern in ("**/*.npz", "**/result.json", "results.jsonl")
+    for path in sorted(root.glob(pattern))
+  }
+
+
+@pytest.fixture(scope="module")
+def whole(tmp_path_factory):
+  """A study that was never killed."""
+  workdir = tmp_path_factory.mktemp("whole")
+  study.run(_config(), workdir)
+  return workdir
+
+
+def test_densities_are_the_rates_and_tickets_are_w_k_under_the_mask(whole):
+  lines = [json.loads(x) for x in (whole / "results.jsonl").open()]
+  assert len(lines) == 2 * (3 + 3)
+  for line in lines:
+    assert abs(line["kept"] - line["prunable"] * 0.8 ** line["round"]) <= 2
+  dense, sparse = (
+    tickets.load(whole / f"seed_0/rotnet/round_{i:02d}/ticket.npz")
+    for i in (0, 2)
+  )
+  mask = sparse.masks["trunk"]["stage3"]["conv"]["kernel"]
+  weights = [
+    t.params["trunk"]["stage3"]["conv"]["kernel"] for t in (dense, sparse)
+  ]
+  np.testing.assert_array_equal(weights[1], weights[0] * mask)
+  assert not list(whole.glob("**/checkpoint")), "left after the stage was done"
+
+
+def test_the_second_run_changes_nothing(whole):
+  before = _bits(whole)
+  study.run(_config(), whole)
+  assert _bits(whole) == before
+
+
+def test_killed_in_a_round_and_resumed_ends_in_the_same_bits(
+  whole, tmp_path, monkeypatch
+):
+  # Three moments: after a checkpoint of the dense run, between rewind and
+  # checkpoint of round 1, and in retraining.
+  for updates in (8, 12 + 4, 12 + 9 + 9 + 5):
+    left = updates
+    real = train.fit
+
+    def fit(state, step, batches, **kwargs):
+      def dying(state, batch):
+        nonlocal left
+        if left == 0:
+          raise KeyboardInterrupt
+        left -= 1
+        return step(state, batch)
+
+      return real(state, dying, batches, **kwargs)
+
+    monkeypatch.setattr(train, "fit", fit)
+    with pytest.raises(KeyboardInterrupt):
+      study.run(_config(), tmp_path)
+    monkeypatch.setattr(train, "fit", real)
+  study.run(_config(), tmp_path)
+  assert _bits(tmp_path) == _bits(whole)
+
+
+def test_one_trace_of_each_step_for_all_rounds(tmp_path, monkeypatch):
+  traces = []
+  real = train.make_step
+
+  def make_step(network, task, *args):
+    step = real(network, task, *args)
+
+    def counted(state, batch):
+      traces.append(type(task).__name__)
+      return step(state, batch)
+
+    return counted
+
+  monkeypatch.setattr(train, "make_step", make_step)
+  study.run(_config(), tmp_path)
+  assert sorted(traces) == ["Labels", "RotNet"]
+
+
+def _saved(tmp_path, count=2):
+  """Leaves a dense run that stopped after some checkpoints."""
+  seen = 0
+  real = checkpoints.Checkpoints.save
+
+  def save(self, update, state):
+    nonlocal seen
+    real(self, update, state)
+    seen += self.directory.name == "checkpoint"
+    if seen == count:
+      raise KeyboardInterrupt
+
+  checkpoints.Checkpoints.save = save
+  try:
+    with pytest.raises(KeyboardInterrupt):
+      study.run(_config(), tmp_path)
+  finally:
+    checkpoints.Checkpoints.save = real
+  return tmp_path / "seed_0/rotnet/round_00/checkpoint"
+
+
+def _largest(folder):
+  return max(
+    (p for p in folder.rglob("*") if p.is_file()), key=lambda p: p.stat().st_size
+  )
+
+
+def _truncate(folder):
+  path = _largest(folder)
+  path.write_bytes(path.read_bytes()[: path.stat().st_size // 2])
+
+
+def _flip(folder):
+  # Orbax restores this without a word.
+  path = _largest(folder)
+  content = bytearray(path.read_bytes())
+  content[len(content) // 2] ^= 1
+  path.write_bytes(bytes(content))
+
+
+def _empty(folder):
+  epath.Path(folder).rmtree()
+  folder.mkdir()
+
+
+@pytest.mark.parametrize("damage", [_truncate, _flip, _empty])
+def test_a_damaged_checkpoint_is_named_and_the_one_before_is_used(
+  damage, whole, tmp_path, caplog
+):
+  folder = _saved(tmp_path)
+  assert sorted(int(p.name) for p in folder.iterdir()) == [5, 10]
+  damage(folder / "10")
+  study.run(_config(), tmp_path)
+  assert "checkpoint/10" in caplog.text
+  assert "the one before it is used" in caplog.text
+  assert _bits(tmp_path) == _bits(whole)
+
+
+def test_kill_9_and_the_same_command_end_in_the_same_bits(tmp_path):
+  command = [
+    sys.executable, "-m", "sslprune_jax.main",
+    f"--config={ROOT}/configs/rotnet.py:digits",
+    "--config.seeds=(0,)", "--config.prune.rounds=1",
+    "--config.retrain.rounds=(1,)", "--config.retrain.inits=('rewind',)",
+    "--config.train.duration=60it", "--config.retrain.train.duration=20it",
+    "--config.rotnet.copies=1", "--config.log.checkpoint=10it",
+  ]  # fmt: skip
+  environment = {**os.environ, "XDG_CACHE_HOME": str(tmp_path / "cache")}
+
+  def start(name):
+    return subprocess.Popen(
+      [*command, f"--workdir={tmp_path / name}"], env=environment
+    )
+
+  assert start("whole").wait() == 0
+  dense = tmp_path / "killed/seed_0/rotnet/round_00"
+  # Once the dense run saved something, and once the second round has begun.
+  for sign in (dense / "checkpoint/20", dense.parent / "round_01/metrics.jsonl"):
+    process = start("killed")
+    while not sign.exists() and process.poll() is None:
+      time.sleep(0.01)
+    process.send_signal(signal.SIGKILL)
+    process.wait()
+  assert start("killed").wait() == 0
+  assert _bits(tmp_path / "killed") == _bits(tmp_path / "whole")
+  assert (tmp_path / "killed/report.html").exists()
+
+
+def test_another_configuration_stops_and_shows_the_difference(whole):
+  with pytest.raises(
+    ConfigError, match="config.prune.rate: 0.2 there, 0.5 now"
+  ):
+    study.run(_config(prune__rate=0.5), whole)
+
+
+@pytest.mark.parametrize(
+  "field, value, words",
+  [
+    ("prune__rewind", "12it", "config.prune.rewind: .*update 12"),
+    ("model__outputs", 9, "config.model.outputs: found 9.*10 classes"),
+    ("prune__first_layers", 5, "config.prune.first_layers: .*4 layers"),
+    ("train__batch_size", 5000, "config.train.batch_size: .*1438 training"),
+    ("prune__rate", 1.0, "config.prune.rate: found 1.0, expected .*0 and 1"),
+    ("train__duration", "3", "config.train.duration: .*its unit"),
+    ("tasks", ("labels", "jigsaw"), "config.tasks: .*'jigsaw'"),
+    ("retrain__rounds", (0, 3), "config.retrain.rounds: .*0 to 2"),
+    ("seeds", (0, 0), "config.seeds: "),
+  ],
+)
+def test_impossible_values_are_refused_by_name(field, value, words, tmp_path):
+  with pytest.raises(ConfigError, match=words):
+    study.run(_config(**{field: value}), tmp_path / "none")
+  assert not (tmp_path / "none").exists(), "something was written"
+
+
+def test_nothing_remains_is_said_of_a_divergence(tmp_path):
+  config = _config(train__optimizer="sgd", train__learning_rate=1e30)
+  with pytest.raises(train.DivergedError, match="last good checkpoint: none"):
+    study.run(config, tmp_path)
