@@ -1,5 +1,6 @@
 """Studies end to end: resumed = uninterrupted, one trace, the errors it gives."""
 
+import gc
 import json
 import os
 import pathlib
@@ -56,7 +57,8 @@ def whole(tmp_path_factory):
 
 
 def test_densities_are_the_rates_and_tickets_are_w_k_under_the_mask(whole):
-  lines = [json.loads(x) for x in (whole / "results.jsonl").open()]
+  text = (whole / "results.jsonl").read_text()
+  lines = [json.loads(line) for line in text.splitlines()]
   assert len(lines) == 2 * (3 + 3)
   for line in lines:
     assert abs(line["kept"] - line["prunable"] * 0.8 ** line["round"]) <= 2
@@ -81,9 +83,9 @@ def test_the_second_run_changes_nothing(whole):
 def test_killed_in_a_round_and_resumed_ends_in_the_same_bits(
   whole, tmp_path, monkeypatch
 ):
-  # Three moments: after a checkpoint of the dense run, between rewind and
-  # checkpoint of round 1, and in retraining.
-  for updates in (8, 12 + 4, 12 + 9 + 9 + 5):
+  # Three moments, each with a checkpoint behind it: in the dense run, in round
+  # 1 and in retraining.
+  for updates in (8, 7 + 4, 7 + 9 + 6):
     left = updates
     real = train.fit
 
@@ -168,6 +170,8 @@ def _empty(folder):
   folder.mkdir()
 
 
+# Orbax leaves coroutines behind when a read fails.
+@pytest.mark.filterwarnings("ignore::pytest.PytestUnraisableExceptionWarning")
 @pytest.mark.parametrize("damage", [_truncate, _flip, _empty])
 def test_a_damaged_checkpoint_is_named_and_the_one_before_is_used(
   damage, whole, tmp_path, caplog
@@ -176,6 +180,7 @@ def test_a_damaged_checkpoint_is_named_and_the_one_before_is_used(
   assert sorted(int(p.name) for p in folder.iterdir()) == [5, 10]
   damage(folder / "10")
   study.run(_config(), tmp_path)
+  gc.collect()
   assert "checkpoint/10" in caplog.text
   assert "the one before it is used" in caplog.text
   assert _bits(tmp_path) == _bits(whole)
@@ -238,7 +243,7 @@ def test_impossible_values_are_refused_by_name(field, value, words, tmp_path):
   assert not (tmp_path / "none").exists(), "something was written"
 
 
-def test_nothing_remains_is_said_of_a_divergence(tmp_path):
+def test_divergence_names_the_last_good_checkpoint(tmp_path):
   config = _config(train__optimizer="sgd", train__learning_rate=1e30)
   with pytest.raises(train.DivergedError, match="last good checkpoint: none"):
     study.run(config, tmp_path)
