@@ -53,6 +53,16 @@ def main(argv: list[str]) -> None:
   print(f"report: {os.path.abspath(workdir)}/report.html")
 
 
+def parse(argv: list[str]) -> list[str]:
+  """Parses the flags; an unknown field of the config is one clear line."""
+  try:
+    return app.parse_flags_with_usage(argv)
+  except (AttributeError, KeyError) as error:
+    cause = error.args[0] if error.args else error
+    words = cause.args[0] if isinstance(cause, Exception) else cause
+    sys.exit(f"error: --config: no field {' '.join(str(words).split())}")
+
+
 if __name__ == "__main__":
   flags.mark_flag_as_required("config")
-  app.run(main)
+  app.run(main, flags_parser=parse)

@@ -10,6 +10,7 @@ from collections.abc import Callable
 from typing import Any
 
 import jax
+import jax.numpy as jnp
 import numpy as np
 from jax.sharding import Mesh, NamedSharding, PartitionSpec
 
@@ -55,7 +56,8 @@ def replicate(tree: Any) -> Any:
   The copy owns its buffers: a step that donates them deletes nothing that the
   caller still holds.
   """
-  return jax.device_put(tree, replicated(), may_alias=False)
+  # `device_put(may_alias=False)` still takes the first device's buffer over.
+  return jax.device_put(jax.tree.map(jnp.copy, tree), replicated())
 
 
 def updates_in_flight() -> int:

@@ -148,7 +148,8 @@ def _saved(tmp_path, count=2):
 
 def _largest(folder):
   return max(
-    (p for p in folder.rglob("*") if p.is_file()), key=lambda p: p.stat().st_size
+    (p for p in folder.rglob("*") if p.is_file()),
+    key=lambda p: p.stat().st_size,
   )
 
 
@@ -205,7 +206,10 @@ def test_kill_9_and_the_same_command_end_in_the_same_bits(tmp_path):
   assert start("whole").wait() == 0
   dense = tmp_path / "killed/seed_0/rotnet/round_00"
   # Once the dense run saved something, and once the second round has begun.
-  for sign in (dense / "checkpoint/20", dense.parent / "round_01/metrics.jsonl"):
+  for sign in (
+    dense / "checkpoint/20",
+    dense.parent / "round_01/metrics.jsonl",
+  ):
     process = start("killed")
     while not sign.exists() and process.poll() is None:
       time.sleep(0.01)

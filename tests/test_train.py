@@ -51,9 +51,7 @@ def _batch(devices=1, rows=8):
 
 def _vmapped(step):
   return jax.jit(
-    jax.vmap(
-      step, axis_name=parallel.AXIS, in_axes=(None, 0), out_axes=None
-    )
+    jax.vmap(step, axis_name=parallel.AXIS, in_axes=(None, 0), out_axes=None)
   )
 
 
@@ -61,9 +59,7 @@ def _sgd_step(task=LABELS, axis=None, rate=0.05):
   network = models.build("convnet", task.num_outputs, batch_norm_axis=axis)
   optimizer = optim.optimizer("sgd", weight_decay=0.01, nesterov=True)
   schedule = optim.schedule("constant", rate, length=100)
-  return network, optimizer, train.make_step(
-    network, task, optimizer, schedule
-  )
+  return network, optimizer, train.make_step(network, task, optimizer, schedule)
 
 
 @pytest.mark.parametrize("name", ["sgd", "adam"])
@@ -114,9 +110,7 @@ def test_several_devices_see_what_one_sees():
   outputs = []
   for devices in (1, 4):
     network, optimizer, step = _sgd_step(axis=parallel.AXIS)
-    state, metrics = _vmapped(step)(
-      _state(network, optimizer), _batch(devices)
-    )
+    state, metrics = _vmapped(step)(_state(network, optimizer), _batch(devices))
     outputs.append((state.params, state.batch_stats, metrics))
   jax.tree.map(
     lambda a, b: np.testing.assert_allclose(a, b, atol=1e-5), *outputs

@@ -100,9 +100,7 @@ def test_synchronised_batch_norm_is_one_big_batch():
   together = models.build("convnet", 10, batch_norm_axis="devices")
 
   def run(network, images):
-    return network.apply(
-      variables, images, train=True, mutable=["batch_stats"]
-    )
+    return network.apply(variables, images, train=True, mutable=["batch_stats"])
 
   whole, whole_stats = run(alone, images)
   split, split_stats = jax.vmap(

@@ -1,0 +1,37 @@
+"""Tests of the command line as a user meets it."""
+
+import pathlib
+import subprocess
+import sys
+
+import pytest
+
+ROOT = pathlib.Path(__file__).parent.parent
+
+
+@pytest.mark.parametrize(
+  "flag, words",
+  [
+    ("--config.prune.rte=0.1", ["no field 'rte'", '"rate"']),
+    ("--config.prune.rounds=2.5", ["config.prune.rounds", "2.5"]),
+    ("--config.prune.rate=2.0", ["config.prune.rate: found 2.0"]),
+    ("--config.dataset.name=folder", ["data_dir: found none"]),
+  ],
+)
+def test_a_mistake_is_one_clear_line(flag, words, tmp_path):
+  run = subprocess.run(
+    [
+      sys.executable,
+      "-m",
+      "sslprune_jax.main",
+      f"--config={ROOT}/configs/quickstart.py",
+      f"--workdir={tmp_path / 'run'}",
+      flag,
+    ],
+    capture_output=True,
+    text=True,
+  )
+  assert run.returncode
+  assert all(word in run.stderr for word in words), run.stderr
+  assert "Traceback" not in run.stderr
+  assert not (tmp_path / "run").exists()
