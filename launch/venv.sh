@@ -1,6 +1,7 @@
+# shellcheck shell=bash
 # Sourced by the scripts beside it: makes .venv with this package in it, and
 # activates it. EXTRAS names the extras to install, "cuda" or "test,parity".
-cd "$(dirname "${BASH_SOURCE[0]}")/.."
+cd "$(dirname "${BASH_SOURCE[0]}")/.." || exit
 
 find_python() {
   local candidate

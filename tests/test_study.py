@@ -1,4 +1,4 @@
-"""Studies end to end: resumed = uninterrupted, one trace, the errors it gives."""
+"""Studies end to end: resumed = uninterrupted, one trace, clear errors."""
 
 import gc
 import json
@@ -85,9 +85,9 @@ def test_killed_in_a_round_and_resumed_ends_in_the_same_bits(
 ):
   # Three moments, each with a checkpoint behind it: in the dense run, in round
   # 1 and in retraining.
+  real = train.fit
   for updates in (8, 7 + 4, 7 + 9 + 6):
     left = updates
-    real = train.fit
 
     def fit(state, step, batches, **kwargs):
       def dying(state, batch):
