@@ -33,7 +33,7 @@ class Checkpoints:
   """
 
   def __init__(self, directory: epath.PathLike, keep: int | None = 2):
-    self.directory = epath.Path(directory)
+    self.directory = epath.Path(directory).resolve()  # Orbax asks for it.
     self._keep = keep
     self._opened: ocp.CheckpointManager | None = None
 

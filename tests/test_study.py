@@ -200,7 +200,7 @@ def test_kill_9_and_the_same_command_end_in_the_same_bits(tmp_path):
 
   def start(name):
     return subprocess.Popen(
-      [*command, f"--workdir={tmp_path / name}"], env=environment
+      [*command, f"--workdir={name}"], env=environment, cwd=tmp_path
     )
 
   assert start("whole").wait() == 0
