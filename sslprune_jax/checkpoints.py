@@ -33,7 +33,9 @@ class Checkpoints:
   """
 
   def __init__(self, directory: epath.PathLike, keep: int | None = 2):
-    self.directory = epath.Path(directory).resolve()  # Orbax asks for it.
+    self.directory = epath.Path(directory)
+    if "://" not in str(directory):  # A bucket's path is absolute as it is.
+      self.directory = self.directory.resolve()  # Orbax asks for it.
     self._keep = keep
     self._opened: ocp.CheckpointManager | None = None
 
