@@ -11,7 +11,7 @@ import orbax.checkpoint as ocp
 from absl import logging
 from etils import epath
 
-from sslprune_jax import parallel
+from sslprune_jax import files, parallel
 from sslprune_jax.state import TrainState
 from sslprune_jax.trees import Tree, digests
 
@@ -33,9 +33,7 @@ class Checkpoints:
   """
 
   def __init__(self, directory: epath.PathLike, keep: int | None = 2):
-    self.directory = epath.Path(directory)
-    if "://" not in str(directory):  # A bucket's path is absolute as it is.
-      self.directory = self.directory.resolve()  # Orbax asks for it.
+    self.directory = files.absolute(directory)  # Orbax refuses others.
     self._keep = keep
     self._opened: ocp.CheckpointManager | None = None
 

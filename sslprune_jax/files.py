@@ -7,6 +7,12 @@ from typing import Any
 from etils import epath
 
 
+def absolute(path: epath.PathLike) -> epath.Path:
+  """Returns a path that holds in any folder; a bucket's `gs://` is one."""
+  path = epath.Path(path)
+  return path if "://" in str(path) else path.resolve()
+
+
 def write(path: epath.PathLike, content: bytes) -> None:
   """Writes a file atomically, making its folder."""
   path = epath.Path(path)

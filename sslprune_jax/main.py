@@ -4,7 +4,6 @@ The same command again goes on where a killed run was, and does nothing but
 write the report once the study is done.
 """
 
-import os
 import sys
 import time
 
@@ -24,7 +23,7 @@ def main(argv: list[str]) -> None:
   if len(argv) > 1:
     raise app.UsageError(f"found the argument {argv[1]!r}, expected flags only")
   # Imported here, so that --help and a mistyped flag answer at once.
-  from sslprune_jax import platform_setup, report, study
+  from sslprune_jax import files, platform_setup, report, study
   from sslprune_jax.checkpoints import CheckpointError
   from sslprune_jax.config import ConfigError
   from sslprune_jax.data import DataError
@@ -37,20 +36,18 @@ def main(argv: list[str]) -> None:
   workdir = _WORKDIR.value or f"runs/{_CONFIG.value.name}"
   try:
     study.run(_CONFIG.value, workdir)
-    report.write([workdir], f"{workdir}/report.html")
-  except (
-    CheckpointError,
-    ConfigError,
-    DataError,
-    DivergedError,
-    TicketError,
-    report.ResultsError,
-  ) as error:
+    page, *_ = report.write([workdir], f"{workdir}/report.html")
+  except (ConfigError, DataError, DivergedError, report.ResultsError) as error:
     sys.exit(f"error: {error}")
+  except (CheckpointError, TicketError) as error:
+    sys.exit(
+      f"error: {error}; remove the folder round_.. that it lies in and run the "
+      "same command: it is made again, bit for bit"
+    )
   except KeyboardInterrupt:
     sys.exit("\nstopped; the same command goes on from here")
   print(platform_setup.usage(time.monotonic() - started))
-  print(f"report: {os.path.abspath(workdir)}/report.html")
+  print(f"report: {files.absolute(page)}")
 
 
 def parse(argv: list[str]) -> list[str]:

@@ -96,7 +96,7 @@ class MetricLines:
   ):
     self._every, self._updates_per_epoch = every, updates_per_epoch
     self._sums: dict[str, float] = {}
-    self._count = 0
+    self._count, self._last = 0, start
     self._began = time.monotonic()
     path.parent.mkdir(parents=True, exist_ok=True)
     self._file = path.open("w") if not path.exists() else _reopened(path, start)
@@ -108,23 +108,23 @@ class MetricLines:
     """Takes the metrics of an update."""
     for name, value in metrics.items():
       self._sums[name] = self._sums.get(name, 0.0) + value
-    self._count += 1
+    self._count, self._last = self._count + 1, update
     if update % self._every == 0:
-      self._write(update)
+      self._write()
 
-  def close(self, update: int) -> None:
+  def close(self) -> None:
     """Writes what is left, and closes the files."""
     if self._count:
-      self._write(update)
+      self._write()
     self._file.close()
     if self._board:
       self._board.close()
 
-  def _write(self, update: int) -> None:
+  def _write(self) -> None:
     means = {k: v / self._count for k, v in self._sums.items()}
     line = {
-      "update": update,
-      "epoch": update / self._updates_per_epoch,
+      "update": self._last,
+      "epoch": self._last / self._updates_per_epoch,
       **means,
       "seconds": round(time.monotonic() - self._began, 3),
     }
@@ -132,7 +132,7 @@ class MetricLines:
     self._file.flush()
     if self._board:
       for name, value in means.items():
-        self._board.add_scalar(name, value, update)
+        self._board.add_scalar(name, value, self._last)
     self._sums, self._count = {}, 0
 
 

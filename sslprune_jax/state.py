@@ -75,8 +75,8 @@ def create(
   optimizer: optax.GradientTransformation,
   rng: jax.Array,
   *,
+  task_state: Tree,
   step: int = 0,
-  task_state: Tree | None = None,
 ) -> TrainState:
   """Makes a state from variables under masks, with a fresh optimizer.
 
@@ -85,8 +85,8 @@ def create(
     masks: the masks; `variables` are masked by them here.
     optimizer: its moments start at 0.
     rng: base key of augmentation.
-    step: update of the schedule to go on from.
     task_state: from the task's `init`.
+    step: update of the schedule to go on from.
 
   Returns:
     A replicated state that owns its buffers, so that donating it deletes
@@ -104,15 +104,7 @@ def create(
       batch_stats=variables["batch_stats"],
       opt_state=optimizer.init(params),
       masks=masks,
-      task_state={} if task_state is None else task_state,
+      task_state=task_state,
       rng=rng,
     )
   )
-
-
-def with_head_of(
-  variables: dict[str, Tree], fresh: dict[str, Tree]
-) -> dict[str, Tree]:
-  """Returns the variables with the head of others: a pretext head made anew."""
-  params = {**variables["params"], "head": fresh["params"]["head"]}
-  return {**variables, "params": params}

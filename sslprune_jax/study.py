@@ -24,57 +24,18 @@ from sslprune_jax import (
   provenance,
   pruning,
   tickets,
+  validation,
 )
 from sslprune_jax import config as config_lib
 from sslprune_jax import masks as masks_lib
 from sslprune_jax import state as state_lib
 from sslprune_jax.config import ConfigError
+from sslprune_jax.plan import Stage, plan
 from sslprune_jax.progress import Progress
 from sslprune_jax.tasks import Labels, RotNet, Task
 from sslprune_jax.training import Training
 
 _RESIDENT_LIMIT = 8 * 2**30  # bytes of images that every device can hold
-
-
-@dataclasses.dataclass(frozen=True)
-class Stage:
-  """One training of a study, and where its result lies.
-
-  Attributes:
-    seed: of the study.
-    task: whose training finds the masks.
-    round: of pruning; 0 is the dense network.
-    init: None for the task's own training; for retraining on labels "rewind"
-      (W_k), "reinit" (fresh weights) or "random" (permuted mask, fresh
-      weights).
-  """
-
-  seed: int
-  task: str
-  round: int
-  init: str | None = None
-
-  @property
-  def path(self) -> str:
-    """Folder below the workdir."""
-    of_task, number = f"seed_{self.seed}/{self.task}", f"round_{self.round:02d}"
-    if self.init is None:
-      return f"{of_task}/{number}"
-    return f"{of_task}/retrain/{number}/{self.init}"
-
-
-def plan(config: ConfigDict) -> list[Stage]:
-  """Lists the stages of a study in the order in which they run."""
-  stages = []
-  for seed in config.seeds:
-    for task in config.tasks:
-      stages += [Stage(seed, task, i) for i in range(config.prune.rounds + 1)]
-      stages += [
-        Stage(seed, task, i, init)
-        for i in config.retrain.rounds
-        for init in config.retrain.inits
-      ]
-  return stages
 
 
 def run(config: ConfigDict, workdir: epath.PathLike) -> list[dict[str, Any]]:
@@ -90,7 +51,7 @@ def run(config: ConfigDict, workdir: epath.PathLike) -> list[dict[str, Any]]:
   Raises:
     ConfigError: an impossible configuration, before any device work.
   """
-  config_lib.validate(config)
+  validation.validate(config)
   study = Study(config, epath.Path(workdir))
   provenance.record(config, epath.Path(workdir))
   return study.run()
@@ -297,7 +258,11 @@ class Study:
     """Makes a task for the data set."""
     dataset, classes = self.config.dataset, self.train_source.num_classes
     views = {
-      "augment": data.Augment(padding=dataset.padding, flip=dataset.flip),
+      "augment": data.Augment(
+        padding=dataset.padding,
+        flip=dataset.flip,
+        crop_scale=tuple(dataset.crop_scale) or None,
+      ),
       "normalise": functools.partial(
         data.normalise, mean=dataset.mean, std=dataset.std
       ),

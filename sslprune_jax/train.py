@@ -133,10 +133,19 @@ def evaluate(
     The mean of each score.
   """
   totals = collections.Counter()
+  unread = collections.deque()
+
+  def read(limit: int) -> None:
+    while len(unread) > limit:
+      sums = jax.device_get(unread.popleft())
+      totals.update({name: float(value) for name, value in sums.items()})
+
   for batch in batches:
-    totals.update(jax.device_get(evaluation_step(variables, batch)))
+    unread.append(evaluation_step(variables, batch))
+    read(parallel.updates_in_flight())
+  read(0)
   weight = totals.pop("weight")
-  return {name: float(total / weight) for name, total in totals.items()}
+  return {name: total / weight for name, total in totals.items()}
 
 
 def fit(

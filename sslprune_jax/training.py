@@ -135,6 +135,9 @@ class Training:
       self.optimizer,
       state_lib.stream_key(seed, "augment"),
       step=start,
+      task_state=self.task.init(
+        state_lib.stream_key(seed, "task"), len(source)
+      ),
     )
     saved = checkpoints.Checkpoints(directory / "checkpoint")
     state = saved.restore_newest(state) or state
@@ -184,7 +187,7 @@ class Training:
       ) from None
     finally:
       saved.close()
-      lines.close(self.length)
+      lines.close()
 
   def evaluate(
     self, state: TrainState, source: data.Source

@@ -25,6 +25,19 @@ config.train.update(duration="6it", batch_size=64, optimizer="sgd",
 config.retrain.rounds = ()
 config.log.every = "1it"
 study.run(config, sys.argv[2])
+
+# The same weights are pruned to the same masks, however many devices hold them.
+import numpy as np
+from sslprune_jax import masks, models, parallel, pruning, state, trees
+
+network = models.build("convnet", 4)
+params = state.initialize(network, (8, 8, 1), jax.random.key(0))["params"]
+dense = parallel.replicate(masks.dense(params))
+pruned = pruning.prune(
+  parallel.replicate(params), dense, 0.2, np.random.default_rng(0)
+)
+with open(sys.argv[2] + "/digests.txt", "w") as file:
+  file.write(str(trees.digests(pruned)))
 """
 
 
@@ -56,7 +69,10 @@ def test_four_devices_are_one(tmp_path):
     tickets.load(run / "seed_0/rotnet/round_01/ticket.npz").masks["trunk"]
     for run in (one, four)
   ]
-  # Weights agree to rounding, so masks agree but for weights at the threshold.
+  digests = [(run / "digests.txt").read_text() for run in (one, four)]
+  assert digests[0] == digests[1]
+  # After training, weights agree to rounding, so the masks of the next round
+  # agree but for weights at the threshold.
   for stage in masks[0]:
     a, b = (m[stage]["conv"]["kernel"] for m in masks)
     assert np.mean(a != b) < 2e-3

@@ -239,6 +239,7 @@ def test_another_configuration_stops_and_shows_the_difference(whole):
     ("tasks", ("labels", "jigsaw"), "config.tasks: .*'jigsaw'"),
     ("retrain__rounds", (0, 3), "config.retrain.rounds: .*0 to 2"),
     ("seeds", (0, 0), "config.seeds: "),
+    ("dataset__crop_scale", (0.5, 0.2), "config.dataset.crop_scale: "),
   ],
 )
 def test_impossible_values_are_refused_by_name(field, value, words, tmp_path):
@@ -251,3 +252,7 @@ def test_divergence_names_the_last_good_checkpoint(tmp_path):
   config = _config(train__optimizer="sgd", train__learning_rate=1e30)
   with pytest.raises(train.DivergedError, match="last good checkpoint: none"):
     study.run(config, tmp_path)
+  # What was logged before is labelled with the update that it was.
+  path = tmp_path / "seed_0/rotnet/round_00/metrics.jsonl"
+  updates = [json.loads(x)["update"] for x in path.read_text().splitlines()]
+  assert all(update < 12 for update in updates)

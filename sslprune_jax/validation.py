@@ -1,0 +1,161 @@
+"""Validation of a configuration: impossible values, refused by name."""
+
+import math
+from collections.abc import Callable, Collection
+from typing import Any
+
+from ml_collections import ConfigDict
+
+from sslprune_jax import models, optim, pruning
+from sslprune_jax.config import INITS, ConfigError, lookup, updates
+
+TASKS = ("labels", "rotnet")
+DTYPES = ("float32", "bfloat16")
+BATCH_NORMS = ("device", "global")
+REWIND_SCHEDULES = ("continue", "restart")
+
+
+def validate(config: ConfigDict) -> None:
+  """Refuses impossible values, before any data is read or device touched.
+
+  Args:
+    config: the whole configuration, after overrides.
+
+  Raises:
+    ConfigError: names the field, what was found and what was expected.
+  """
+  _one_of(config, "model.name", models.NAMES)
+  _one_of(config, "model.dtype", DTYPES)
+  _one_of(config, "model.batch_norm", BATCH_NORMS)
+  _one_of(config, "prune.scope", pruning.SCOPES)
+  _one_of(config, "prune.schedule", REWIND_SCHEDULES)
+  _one_of(config, "rotnet.copies", (1, 4))
+  _some_of(config, "tasks", TASKS)
+  _some_of(config, "retrain.inits", INITS, least=0)
+  _check(config, "seeds", "distinct whole numbers, at least one", _distinct)
+  _check(
+    config,
+    "prune.rate",
+    "a number between 0 and 1, both excluded",
+    lambda rate: 0 < rate < 1,
+  )
+  _check(
+    config,
+    "retrain.fraction",
+    "a number above 0, at most 1",
+    lambda fraction: 0 < fraction <= 1,
+  )
+  for field in ("prune.rounds", "prune.first_layers", "model.outputs"):
+    _check(config, field, "a whole number, at least 0", lambda n: n >= 0)
+  for field in ("dataset.image_size", "dataset.workers"):
+    _check(config, field, "a whole number, at least 1", lambda n: n >= 1)
+  _check(config, "dataset.channels", "1 or 3", lambda n: n in (1, 3))
+  _check(
+    config,
+    "dataset.padding",
+    "at least 0 and below dataset.image_size",
+    lambda n: 0 <= n < config.dataset.image_size,
+  )
+  _check(
+    config,
+    "dataset.crop_scale",
+    "() or two shares of the area, 0 < least <= most <= 1; () unless "
+    "dataset.resident",
+    lambda scale: (
+      len(scale) == 0
+      or (
+        config.dataset.resident
+        and len(scale) == 2
+        and 0 < scale[0] <= scale[1] <= 1
+      )
+    ),
+  )
+  for field in ("dataset.mean", "dataset.std"):
+    _check(
+      config,
+      field,
+      f"{config.dataset.channels} numbers, one a channel",
+      lambda values: len(values) == config.dataset.channels,
+    )
+  last = config.prune.rounds
+  _check(
+    config,
+    "retrain.rounds",
+    f"distinct rounds from 0 to {last} (prune.rounds)",
+    lambda rounds: (
+      len(set(rounds)) == len(rounds) and all(0 <= r <= last for r in rounds)
+    ),
+  )
+  for field in ("prune.rewind", "log.every", "log.checkpoint"):
+    _duration(config, field)
+  for section in ("train", "retrain.train"):
+    _validate_recipe(config, section)
+
+
+def _validate_recipe(config: ConfigDict, section: str) -> None:
+  _one_of(config, f"{section}.optimizer", optim.OPTIMIZERS)
+  _one_of(config, f"{section}.schedule", optim.SCHEDULES)
+  for name in ("duration", "warmup"):
+    _duration(config, f"{section}.{name}")
+  for i, _ in enumerate(lookup(config, f"{section}.milestones")):
+    _duration(config, f"{section}.milestones[{i}]")
+  _check(
+    config,
+    f"{section}.batch_size",
+    "a whole number, at least 1",
+    lambda n: n >= 1,
+  )
+  for name in ("learning_rate", "weight_decay", "decay"):
+    _check(
+      config,
+      f"{section}.{name}",
+      "a finite number, at least 0",
+      lambda x: math.isfinite(x) and x >= 0,
+    )
+  _check(
+    config,
+    f"{section}.momentum",
+    "a number from 0, below 1",
+    lambda m: 0 <= m < 1,
+  )
+
+
+def _duration(config: ConfigDict, field: str) -> None:
+  updates(config, field, batch_size=1, num_images=1)
+
+
+def _check(
+  config: ConfigDict, field: str, expected: str, holds: Callable[[Any], bool]
+) -> None:
+  value = lookup(config, field)
+  if not holds(value):
+    raise ConfigError(f"config.{field}: found {value!r}, expected {expected}")
+
+
+def _one_of(config: ConfigDict, field: str, allowed: Collection) -> None:
+  _check(
+    config, field, f"one of {tuple(allowed)}", lambda value: value in allowed
+  )
+
+
+def _some_of(
+  config: ConfigDict, field: str, allowed: Collection, least: int = 1
+) -> None:
+  _check(
+    config,
+    field,
+    f"distinct names among {tuple(allowed)}, at least {least}",
+    lambda names: (
+      not isinstance(names, str)
+      and least <= len(names) == len(set(names))
+      and set(names) <= set(allowed)
+    ),
+  )
+
+
+def _distinct(seeds: Any) -> bool:
+  return (
+    len(seeds) >= 1
+    and len(set(seeds)) == len(seeds)
+    and all(isinstance(seed, int) and seed >= 0 for seed in seeds)
+  )
