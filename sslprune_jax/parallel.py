@@ -1,7 +1,7 @@
 """Devices: the only file that names `pmap`.
 
-State is replicated without a device axis; a batch carries the devices as its
-leading axis. `vmap(step, axis_name=AXIS, in_axes=(None, 0), out_axes=None)`
+State is replicated without a device axis; a batch, and what a task keeps for
+every sample, carry the devices as their leading axis. `vmap` with the same axes
 runs the same body on one device, and raises where an output was not averaged
 over devices, of which `pmap` would silently take the first device's value.
 """
@@ -17,21 +17,30 @@ from jax.sharding import Mesh, NamedSharding, PartitionSpec
 AXIS = "devices"
 
 
-def pmapped(step: Callable, *, donate_state: bool = True) -> Callable:
+def pmapped(
+  step: Callable,
+  *,
+  in_axes: Any = (None, 0),
+  out_axes: Any = None,
+  donate_state: bool = False,
+) -> Callable:
   """Compiles a step over all devices.
 
   Args:
     step: `(state, batch) -> outputs`, pure; it averages over `AXIS` itself.
+    in_axes: None for what is replicated, 0 for what has a device axis; by
+      default a replicated state and a batch `[D, B, ...]`.
+    out_axes: the same of the outputs.
     donate_state: whether the outputs may take the state's memory.
 
   Returns:
-    The step on a replicated state and a batch `[D, B, ...]`.
+    The step on the devices.
   """
   return jax.pmap(
     step,
     axis_name=AXIS,
-    in_axes=(None, 0),
-    out_axes=None,
+    in_axes=in_axes,
+    out_axes=out_axes,
     donate_argnums=(0,) if donate_state else (),
   )
 
@@ -58,6 +67,68 @@ def replicate(tree: Any) -> Any:
   """
   # `device_put(may_alias=False)` still takes the first device's buffer over.
   return jax.device_put(jax.tree.map(jnp.copy, tree), replicated())
+
+
+def lay_out(tree: Any) -> Any:
+  """Copies leaves `[D, ...]` to the devices, a row each."""
+  return jax.device_put(jax.tree.map(jnp.copy, tree), split())
+
+
+def by_sample(rows: jax.Array) -> jax.Array:
+  """Splits one row a sample over the devices, in order, padded with zeros.
+
+  Args:
+    rows: [N, ...].
+
+  Returns:
+    [D, ceil(N / D), ...]: sample n lies in row `n % R` of device `n // R`,
+    where R is the number of rows of a device.
+  """
+  devices = jax.device_count()
+  each = -(-len(rows) // devices)
+  padding = [(0, devices * each - len(rows))] + [(0, 0)] * (rows.ndim - 1)
+  return jnp.pad(rows, padding).reshape(devices, each, *rows.shape[1:])
+
+
+def look_up(rows: jax.Array, index: jax.Array) -> jax.Array:
+  """Reads rows that other devices may hold, inside a step.
+
+  Args:
+    rows: [R, ...], this device's share of `by_sample`.
+    index: i32[M], of samples; the same on all devices.
+
+  Returns:
+    [M, ...], the same on all devices.
+  """
+  place = index - jax.lax.axis_index(AXIS) * len(rows)
+  mine = (place >= 0) & (place < len(rows))
+  found = jnp.take(rows, place, axis=0, mode="clip")
+  mine = mine.reshape(-1, *(1,) * (rows.ndim - 1))
+  return jax.lax.psum(jnp.where(mine, found, 0), AXIS)
+
+
+def write(rows: jax.Array, index: jax.Array, values: jax.Array) -> jax.Array:
+  """Writes rows that other devices may hold, inside a step.
+
+  Args:
+    rows: [R, ...], this device's share of `by_sample`.
+    index: i32[M], of samples; the same on all devices. Where one occurs twice
+      its last value is written.
+    values: [M, ...], the same on all devices.
+
+  Returns:
+    The rows with the values that this device holds.
+  """
+  place = index - jax.lax.axis_index(AXIS) * len(rows)
+  again = jnp.triu(index[:, None] == index[None, :], k=1).any(axis=1)
+  # JAX counts negative places from the end, and drops those past the end.
+  place = jnp.where((place < 0) | again, len(rows), place)
+  return rows.at[place].set(values, mode="drop")
+
+
+def gathered(tree: Any) -> Any:
+  """Joins the leaves `[B, ...]` of all devices to `[D * B, ...]`, in a step."""
+  return jax.lax.all_gather(tree, AXIS, tiled=True)
 
 
 def updates_in_flight() -> int:

@@ -11,7 +11,10 @@ from collections.abc import Sequence
 import jax
 import jax.numpy as jnp
 
-_CROP, _FLIP, _RESIZE = range(3)  # folded into an image's key: its streams
+from sslprune_jax.data import colour
+
+# Folded into an image's key: its streams.
+_CROP, _FLIP, _RESIZE, _ROTATE, _JITTER, _GREY = range(6)
 _ATTEMPTS = 10
 _RATIO = (3 / 4, 4 / 3)
 
@@ -25,11 +28,17 @@ class Augment:
     flip: whether to mirror every other image, at random.
     crop_scale: smallest and largest share of the area of a random resized
       crop. For sources that do not crop by themselves (`Source.crops`).
+    rotation: degrees by which to turn at most.
+    jitter: strengths of brightness, contrast, saturation and hue.
+    grey: probability of taking the colour away.
   """
 
   padding: int = 0
   flip: bool = False
   crop_scale: tuple[float, float] | None = None
+  rotation: float = 0.0
+  jitter: tuple[float, float, float, float] = (0.0, 0.0, 0.0, 0.0)
+  grey: float = 0.0
 
   def __call__(self, keys: jax.Array, images: jax.Array) -> jax.Array:
     """Augments a batch.
@@ -49,6 +58,16 @@ class Augment:
       images = random_crop(_fold_in(keys, _CROP), images, self.padding)
     if self.flip:
       images = random_flip(_fold_in(keys, _FLIP), images)
+    if self.rotation:
+      images = colour.random_rotation(
+        _fold_in(keys, _ROTATE), images, self.rotation
+      )
+    if any(self.jitter):
+      images = colour.colour_jitter(
+        _fold_in(keys, _JITTER), images, self.jitter
+      )
+    if self.grey:
+      images = colour.random_grey(_fold_in(keys, _GREY), images, self.grey)
     return images
 
 
@@ -128,10 +147,7 @@ def random_resized_crop(
       method="linear",
       antialias=False,
     )
-    # Rounded a little off one half: at simple ratios many values lie exactly
-    # there, and the last bit of a float, which may depend on the number of
-    # devices, must not decide.
-    return jnp.floor(image + 0.501).clip(0, 255).astype(jnp.uint8)
+    return colour.to_bytes(image)
 
   return jax.vmap(crop)(keys, images)
 

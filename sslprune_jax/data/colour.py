@@ -1,0 +1,147 @@
+"""Colour augmentation and small rotations, on the device, pure."""
+
+from collections.abc import Sequence
+
+import jax
+import jax.numpy as jnp
+
+_GREY = (0.299, 0.587, 0.114)  # ITU-R 601, as Pillow and torchvision weigh
+
+
+def random_rotation(
+  keys: jax.Array, images: jax.Array, degrees: float
+) -> jax.Array:
+  """Turns each image about its centre by a random angle, bilinearly.
+
+  What comes in at the corners repeats the nearest pixel of the border.
+
+  Args:
+    keys: key[B].
+    images: u8[B,H,W,C].
+    degrees: the largest angle to either side.
+
+  Returns:
+    u8[B,H,W,C], rounded.
+  """
+  height, width = images.shape[1:3]
+  y, x = jnp.meshgrid(
+    jnp.arange(height) - (height - 1) / 2,
+    jnp.arange(width) - (width - 1) / 2,
+    indexing="ij",
+  )
+
+  def rotate(key, image):
+    angle = jax.random.uniform(key, minval=-degrees, maxval=degrees)
+    sine, cosine = jnp.sin(jnp.radians(angle)), jnp.cos(jnp.radians(angle))
+    at_y = cosine * y - sine * x + (height - 1) / 2
+    at_x = sine * y + cosine * x + (width - 1) / 2
+    at_y, at_x = at_y.clip(0, height - 1), at_x.clip(0, width - 1)
+    top = jnp.floor(at_y).astype(jnp.int32).clip(0, max(height - 2, 0))
+    left = jnp.floor(at_x).astype(jnp.int32).clip(0, max(width - 2, 0))
+    down, right = (at_y - top)[..., None], (at_x - left)[..., None]
+    image = image.astype(jnp.float32)
+    below, beside = min(height - 1, 1), min(width - 1, 1)
+    upper = image[top, left] * (1 - right) + image[top, left + beside] * right
+    top = top + below
+    lower = image[top, left] * (1 - right) + image[top, left + beside] * right
+    return to_bytes(upper * (1 - down) + lower * down)
+
+  return jax.vmap(rotate)(keys, images)
+
+
+def colour_jitter(
+  keys: jax.Array, images: jax.Array, strengths: Sequence[float]
+) -> jax.Array:
+  """Changes brightness, contrast, saturation and hue at random.
+
+  In this order; torchvision's, which is random, would make a batch of images
+  that each need another program. Grey images have neither saturation nor hue.
+
+  Args:
+    keys: key[B].
+    images: u8[B,H,W,C], C of 1 or 3.
+    strengths: b, c, s and h: factors are drawn from [max(0, 1 - b), 1 + b] and
+      so on, the shift of the hue from [-h, h], of the full circle.
+
+  Returns:
+    u8[B,H,W,C], rounded.
+
+  Reference: torchvision's ColorJitter.
+  """
+  *factors, hue = strengths
+
+  def jitter(key, image):
+    drawn = jax.random.uniform(key, (4,), minval=-1.0)
+    bright, contrast, saturation = (
+      jnp.maximum(0, 1 + strength * u)
+      for strength, u in zip(factors, drawn[:3], strict=True)
+    )
+    image = (image.astype(jnp.float32) * bright).clip(0, 255)
+    mean = _grey(image).mean()
+    image = (mean + contrast * (image - mean)).clip(0, 255)
+    if image.shape[-1] == 3:
+      grey = _grey(image)
+      image = (grey + saturation * (image - grey)).clip(0, 255)
+      if hue:
+        image = _shift_hue(image, hue * drawn[3])
+    return to_bytes(image)
+
+  return jax.vmap(jitter)(keys, images)
+
+
+def random_grey(
+  keys: jax.Array, images: jax.Array, probability: float
+) -> jax.Array:
+  """Takes the colour of some images away.
+
+  Args:
+    keys: key[B].
+    images: u8[B,H,W,C], C of 1 or 3.
+    probability: of each image.
+
+  Returns:
+    u8[B,H,W,C], all channels of a grey image alike.
+  """
+  chosen = jax.vmap(lambda key: jax.random.bernoulli(key, probability))(keys)
+  grey = to_bytes(_grey(images.astype(jnp.float32)))
+  grey = jnp.broadcast_to(grey, images.shape)
+  return jnp.where(chosen[:, None, None, None], grey, images)
+
+
+def to_bytes(images: jax.Array) -> jax.Array:
+  """Rounds f32 to u8.
+
+  A little off one half: at simple ratios many values lie exactly there, and the
+  last bit of a float, which may depend on the number of devices, must not
+  decide.
+  """
+  return jnp.floor(images + 0.501).clip(0, 255).astype(jnp.uint8)
+
+
+def _grey(images: jax.Array) -> jax.Array:
+  """Returns f32[..., 1]."""
+  if images.shape[-1] == 1:
+    return images
+  return sum(w * images[..., i : i + 1] for i, w in enumerate(_GREY))
+
+
+def _shift_hue(image: jax.Array, turn: jax.Array) -> jax.Array:
+  """Turns the hue of f32[H,W,3], 0 to 255, by a share of the circle."""
+  # Every channel of a colour of hue t, saturation and value fixed, is
+  # high - spread * clip(...) at its own phase: no cases, unlike colorsys.
+  red, green, blue = image[..., 0], image[..., 1], image[..., 2]
+  high, low = image.max(axis=-1), image.min(axis=-1)
+  spread = high - low
+  safe = jnp.where(spread > 0, spread, 1)
+  hue = jnp.where(
+    high == red,
+    (green - blue) / safe,
+    jnp.where(high == green, 2 + (blue - red) / safe, 4 + (red - green) / safe),
+  )
+  hue = hue + 6 * turn
+
+  def channel(phase):
+    sector = (phase + hue) % 6
+    return high - spread * jnp.minimum(sector, 4 - sector).clip(0, 1)
+
+  return jnp.stack([channel(5.0), channel(3.0), channel(1.0)], axis=-1)
