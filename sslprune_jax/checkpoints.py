@@ -7,17 +7,18 @@ every array is kept beside the arrays and verified when they are read.
 from typing import Any
 
 import jax
+import numpy as np
 import orbax.checkpoint as ocp
 from absl import logging
 from etils import epath
 
-from sslprune_jax import files, parallel
-from sslprune_jax.state import TrainState
+from sslprune_jax import files
+from sslprune_jax import state as state_lib
+from sslprune_jax.state import TaskState, TrainState
 from sslprune_jax.trees import Tree, digests
 
 # The base key is a function of the seed, and the step is the folder's name.
-_FIELDS = ("params", "batch_stats", "opt_state", "masks", "task_state")
-_REWOUND = ("params", "batch_stats")
+_FIELDS = ("params", "batch_stats", "opt_state", "masks")
 
 
 class CheckpointError(RuntimeError):
@@ -54,9 +55,9 @@ class Checkpoints:
       update: number of updates done: the folder's name.
       state: copied to the host before this returns, so it may be donated next.
     """
-    fields = _host_fields(state, _FIELDS)
-    self._remove(update)
     # Orbax refuses empty trees: an empty one is restored from `like`.
+    fields = {k: v for k, v in _host_fields(state).items() if _holds(v)}
+    self._remove(update)
     items = {name: ocp.args.StandardSave(tree) for name, tree in fields.items()}
     self._manager.save(
       update,
@@ -80,36 +81,47 @@ class Checkpoints:
       like: a state of the same structure; gives the base key too.
 
     Returns:
-      A replicated state, or None when there is no checkpoint.
+      A state on the devices, or None when there is no checkpoint.
     """
     if not self.directory.exists():
       return None
     for update in sorted(self._manager.all_steps(), reverse=True):
       try:
-        fields = self._restore(update, _host_fields(like, _FIELDS))
+        fields = self._restore(update, _host_fields(like))
       except CheckpointError as error:
         logging.warning("%s; the one before it is used", error)
         self._remove(update)
         continue
-      step = jax.numpy.int32(update)
-      return like.replace(step=parallel.replicate(step), **fields)
+      task_state = TaskState(fields.pop("shared"), fields.pop("by_sample"))
+      return state_lib.place(
+        like.replace(step=np.int32(update), task_state=task_state, **fields)
+      )
     return None
 
-  def rewind(self, update: int, like: dict[str, Tree]) -> dict[str, Tree]:
-    """Restores W_k: the weights and batch statistics after `update` updates.
+  def rewind(
+    self, update: int, like: dict[str, Tree], like_task: TaskState
+  ) -> tuple[dict[str, Tree], TaskState]:
+    """Restores W_k: weights and statistics after `update` updates.
+
+    What the task carried along is rewound with them: a late memory bank would
+    tell the early weights what they will learn.
 
     Args:
       update: k.
       like: variables of the same structure.
+      like_task: a task's state of the same structure.
 
     Returns:
-      `{"params", "batch_stats"}`, replicated.
+      `{"params", "batch_stats"}` and the task's state, on the host.
 
     Raises:
       CheckpointError: it is missing or damaged.
     """
-    like = {name: jax.device_get(like[name]) for name in _REWOUND}
-    return self._restore(update, like)
+    like = {name: like[name] for name in ("params", "batch_stats")}
+    of_task = {"shared": like_task.shared, "by_sample": like_task.by_sample}
+    fields = self._restore(update, jax.device_get(like | of_task))
+    task_state = TaskState(fields.pop("shared"), fields.pop("by_sample"))
+    return fields, task_state
 
   def path(self, update: int) -> epath.Path:
     """Returns the folder of one checkpoint."""
@@ -149,7 +161,7 @@ class Checkpoints:
 
   def _restore(self, update: int, like: dict[str, Any]) -> dict[str, Any]:
     """Restores and verifies some fields of one checkpoint."""
-    saved = {k: v for k, v in like.items() if jax.tree.leaves(v)}
+    saved = {k: v for k, v in like.items() if _holds(v)}
     items = {k: ocp.args.StandardRestore(tree) for k, tree in saved.items()}
     try:
       restored = self._manager.restore(
@@ -171,10 +183,16 @@ class Checkpoints:
           f"{self.path(update)}: {name} is damaged: its bytes are not those "
           "that were saved"
         )
-    return parallel.replicate({**like, **fields})
+    return {**like, **fields}
 
 
-def _host_fields(state: TrainState, names: tuple[str, ...]) -> dict[str, Any]:
-  """Copies the fields that hold anything to the host."""
-  fields = {name: getattr(state, name) for name in names}
-  return jax.device_get({k: v for k, v in fields.items() if jax.tree.leaves(v)})
+def _holds(tree: Tree) -> bool:
+  return bool(jax.tree.leaves(tree))
+
+
+def _host_fields(state: TrainState) -> dict[str, Any]:
+  """Copies what is saved to the host."""
+  task = state.task_state
+  of_task = {"shared": task.shared, "by_sample": task.by_sample}
+  fields = {name: getattr(state, name) for name in _FIELDS}
+  return jax.device_get(fields | of_task)

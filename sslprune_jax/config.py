@@ -36,9 +36,46 @@ def base() -> ConfigDict:
       "outputs": 0,  # of the label head; 0: as many as there are classes
       "dtype": "float32",  # of the compute; weights are always float32
       "batch_norm": "device",  # statistics per "device" or over all: "global"
+      "sobel": False,  # fixed edge filters in front, as for DeepCluster
+    }
+  )
+  # Which images are labelled, for the tasks labels and s4l.
+  config.labels = ConfigDict(
+    {
+      "images": 1.0,  # share of the images of each class
+      "classes": 1.0,  # share of the classes
     }
   )
   config.rotnet = ConfigDict({"copies": 4})  # angles an image: all 4, or 1
+  config.exemplar = ConfigDict(
+    {
+      "views": 2,  # of each image in a batch
+      "embedding": 128,  # width
+      "margin": 0.5,  # of the cosine distance
+      "mining": "semi-hard",  # or "batch-hard"
+    }
+  )
+  config.npid = ConfigDict(
+    {
+      "embedding": 128,  # width
+      "temperature": 0.07,
+      "momentum": 0.5,  # share of the old row of the bank in the new one
+      "objective": "nce",  # or "softmax" over the whole bank
+      "negatives": 16384,  # of "nce", an update
+      "normaliser": "ema",  # Z of "nce"; or that of the "first" batch
+      "neighbours": 200,  # that vote on a test image
+    }
+  )
+  config.s4l = ConfigDict({"rotation_weight": 1.0})
+  config.deepcluster = ConfigDict(
+    {
+      "clusters": 10000,
+      "components": 256,  # of the PCA before k-means
+      "iterations": 20,  # of k-means
+      "start": "random",  # of k-means; or "k-means++"
+      "distances": "float32",  # dtype in which k-means compares; "bfloat16"
+    }
+  )
   config.train = recipe()
   config.prune = ConfigDict(
     {
@@ -58,7 +95,13 @@ def base() -> ConfigDict:
       "train": recipe(),
     }
   )
-  config.log = ConfigDict({"every": "50it", "checkpoint": "1000it"})
+  config.log = ConfigDict(
+    {
+      "every": "50it",
+      "checkpoint": "1000it",
+      "evaluate": "0it",  # how often while training; never
+    }
+  )
   return config.lock()
 
 
@@ -136,6 +179,10 @@ def dataset(name: str) -> ConfigDict:
       # Shares of the area of random resized crops on the device, such as
       # (0.2, 1.0); streamed images are cropped so as they are decoded.
       "crop_scale": (),
+      "rotation": 0.0,  # degrees, to either side, bilinear
+      # Strengths of brightness, contrast, saturation and hue.
+      "jitter": (0.0, 0.0, 0.0, 0.0),
+      "grey": 0.0,  # probability
     }
     | presets[name]
   ).lock()

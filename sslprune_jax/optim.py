@@ -98,6 +98,7 @@ def optimizer(
   weight_decay: float,
   momentum: float = 0.9,
   nesterov: bool = True,
+  own_head: bool = False,
 ) -> optax.GradientTransformation:
   """Makes the optimizer, without its learning rate, which the step applies.
 
@@ -111,6 +112,8 @@ def optimizer(
     weight_decay: L2 coefficient, added to the gradient.
     momentum: of "sgd".
     nesterov: of "sgd".
+    own_head: whether the head has an optimizer of its own; that of "sgd"
+      has no momentum.
 
   Returns:
     A transformation from gradients to a direction of ascent.
@@ -120,8 +123,16 @@ def optimizer(
   """
   if name == "sgd":
     direction = optax.trace(decay=momentum, nesterov=nesterov)
+    of_head = optax.identity()
   elif name == "adam":
-    direction = optax.scale_by_adam()
+    direction = of_head = optax.scale_by_adam()
   else:
     raise ValueError(f"optimizer: found {name!r}, expected one of {OPTIMIZERS}")
-  return optax.chain(optax.add_decayed_weights(weight_decay), direction)
+  decay = optax.add_decayed_weights(weight_decay)
+  if not own_head:
+    return optax.chain(decay, direction)
+  parts = {"trunk": direction, "head": of_head}
+  return optax.partition(
+    {name: optax.chain(decay, part) for name, part in parts.items()},
+    {name: name for name in parts},
+  )

@@ -112,6 +112,13 @@ class MetricLines:
     if update % self._every == 0:
       self._write()
 
+  def event(self, update: int, name: str, metrics: Mapping[str, float]) -> None:
+    """Writes what was measured once, between two updates.
+
+    A training that goes on from this update measures it again.
+    """
+    self._print(update, {"event": name}, metrics, {})
+
   def close(self) -> None:
     """Writes what is left, and closes the files."""
     if self._count:
@@ -122,26 +129,30 @@ class MetricLines:
 
   def _write(self) -> None:
     means = {k: v / self._count for k, v in self._sums.items()}
-    line = {
-      "update": self._last,
-      "epoch": self._last / self._updates_per_epoch,
-      **means,
-      "seconds": round(time.monotonic() - self._began, 3),
-    }
+    seconds = {"seconds": round(time.monotonic() - self._began, 3)}
+    self._print(self._last, {}, means, seconds)
+    self._sums, self._count = {}, 0
+
+  def _print(self, update, kind, values, more) -> None:
+    epoch = {"epoch": update / self._updates_per_epoch}
+    line = {"update": update, **epoch, **kind, **values, **more}
     self._file.write(json.dumps(line) + "\n")
     self._file.flush()
     if self._board:
-      for name, value in means.items():
-        self._board.add_scalar(name, value, self._last)
-    self._sums, self._count = {}, 0
+      for name, value in values.items():
+        self._board.add_scalar(name, value, update)
 
 
 def _reopened(path: epath.Path, start: int):
-  """Reopens a file of lines with those after update `start` dropped."""
+  """Reopens a file of lines with what update `start` leads to dropped."""
   kept = []
   for line in path.read_text().splitlines():
     try:
-      if json.loads(line)["update"] > start:
+      read = json.loads(line)
+      # Events at `start` are measured again.
+      if read["update"] > start or (
+        read["update"] == start and "event" in read
+      ):
         break
     except (ValueError, KeyError):  # Killed in the middle of a line.
       break

@@ -27,6 +27,12 @@ _IMAGENET = {
   "weight_decay": 1e-4,
   "milestones": ("50ep", "65ep", "80ep"),
 }
+_IMAGENET_FEW = {
+  "duration": "200ep",
+  "batch_size": 768,
+  "warmup": "5ep",
+  "milestones": ("140ep", "160ep", "180ep"),
+}
 _FASHION = {  # Ours: short enough for a CPU.
   "duration": "3ep",
   "batch_size": 256,
@@ -43,16 +49,107 @@ _DIGITS = {  # Ours.
   "weight_decay": 1e-4,
   "schedule": "cosine",
 }
+_NPID_CIFAR = {  # Wu et al. 2018; the paper runs NPID on ImageNet only.
+  "duration": "200ep",
+  "batch_size": 256,
+  "learning_rate": 0.03,
+  "weight_decay": 1e-4,
+  "milestones": ("120ep", "160ep"),
+}
+_DEEPCLUSTER = {  # Caron et al. 2018.
+  "duration": "200ep",
+  "batch_size": 256,
+  "learning_rate": 0.05,
+  "weight_decay": 1e-5,
+  "schedule": "constant",
+}
 RECIPES = {
   ("labels", "cifar10"): _CIFAR,
   ("rotnet", "cifar10"): _CIFAR,
+  ("s4l", "cifar10"): _CIFAR,
+  ("exemplar", "cifar10"): _CIFAR
+  | {"duration": "180ep", "learning_rate": 3e-4, "milestones": ("120ep",)},
+  ("npid", "cifar10"): _NPID_CIFAR,
+  ("deepcluster", "cifar10"): _DEEPCLUSTER,
   ("labels", "imagenet2012"): _IMAGENET,
+  ("few_images", "imagenet2012"): _IMAGENET_FEW
+  | {"learning_rate": 0.1, "weight_decay": 1e-3},
+  ("few_classes", "imagenet2012"): _IMAGENET_FEW
+  | {"learning_rate": 0.3, "weight_decay": 3e-4},
   ("rotnet", "imagenet2012"): _IMAGENET
   | {"learning_rate": 1.0, "weight_decay": 1e-5, "warmup": "5ep"},
-  ("labels", "fashion_mnist"): _FASHION,
-  ("rotnet", "fashion_mnist"): _FASHION,
-  ("labels", "digits"): _DIGITS,
-  ("rotnet", "digits"): _DIGITS,
+  ("exemplar", "imagenet2012"): _IMAGENET
+  | {
+    "duration": "40ep",
+    "learning_rate": 0.3,
+    "weight_decay": 1e-5,
+    "milestones": ("20ep", "30ep"),
+  },
+  ("npid", "imagenet2012"): {
+    "duration": "150ep",
+    "batch_size": 1024,
+    "learning_rate": 0.03,
+    "weight_decay": 1e-4,
+    "schedule": "cosine",
+  },
+  # The paper's batch of 2048, half of it labelled.
+  ("s4l", "imagenet2012"): _IMAGENET_FEW
+  | {"batch_size": 1024, "learning_rate": 0.1, "weight_decay": 3e-4},
+  ("deepcluster", "imagenet2012"): _DEEPCLUSTER,
+  # A head that is new every epoch wants a rate that does not fall to 0.
+  ("deepcluster", "fashion_mnist"): _FASHION | {"schedule": "constant"},
+  ("deepcluster", "digits"): _DIGITS
+  | {"schedule": "constant", "batch_size": 32, "learning_rate": 2e-3},
+}
+for _task in ("labels", "rotnet", "exemplar", "npid", "s4l"):
+  RECIPES[_task, "fashion_mnist"] = _FASHION
+  RECIPES[_task, "digits"] = _DIGITS
+_COLOUR = {"jitter": (0.4, 0.4, 0.4, 0.1), "rotation": 10.0}
+_BRIGHTNESS = {"jitter": (0.4, 0.4, 0.0, 0.0), "rotation": 10.0}
+_FEW = {"labels": {"images": 0.1}}
+# What else differs from `config.base()`.
+_SETTINGS = {
+  ("exemplar", "digits"): {"dataset": _BRIGHTNESS},
+  ("exemplar", "fashion_mnist"): {"dataset": _BRIGHTNESS},
+  ("exemplar", "cifar10"): {"dataset": _COLOUR},
+  ("exemplar", "imagenet2012"): {"dataset": _COLOUR},
+  ("npid", "digits"): {
+    "npid": {"objective": "softmax", "temperature": 0.1},
+    "dataset": _BRIGHTNESS,
+  },
+  ("npid", "fashion_mnist"): {
+    "npid": {"temperature": 0.1},
+    "dataset": _BRIGHTNESS,
+  },
+  ("npid", "cifar10"): {
+    "npid": {"temperature": 0.1},
+    "dataset": {
+      "jitter": (0.4, 0.4, 0.4, 0.4),
+      "grey": 0.2,
+      "crop_scale": (0.2, 1.0),
+      "padding": 0,
+    },
+  },
+  ("npid", "imagenet2012"): {
+    "dataset": {"jitter": (0.4, 0.4, 0.4, 0.4), "grey": 0.2}
+  },
+  ("deepcluster", "digits"): {
+    "deepcluster": {"clusters": 30, "components": 32},
+    "model": {"sobel": True},
+  },
+  ("deepcluster", "fashion_mnist"): {
+    "deepcluster": {"clusters": 100, "components": 32},
+    "model": {"sobel": True},
+  },
+  ("deepcluster", "cifar10"): {
+    "deepcluster": {"clusters": 100},
+    "model": {"sobel": True},
+  },
+  ("deepcluster", "imagenet2012"): {"model": {"sobel": True, "name": "vgg16"}},
+  **{
+    ("s4l", name): _FEW
+    for name in ("digits", "fashion_mnist", "cifar10", "imagenet2012")
+  },
 }
 _STUDIES = {
   # data set: (model, seeds, rewind, rounds, retrained rounds)
@@ -63,12 +160,14 @@ _STUDIES = {
 }
 
 
-def study(task: str, dataset: str) -> ConfigDict:
+def study(task: str, dataset: str, few: str | None = None) -> ConfigDict:
   """Returns the configuration of a task's study on a data set.
 
   Args:
-    task: "labels" or "rotnet".
+    task: "labels", "rotnet", "exemplar", "npid", "s4l" or "deepcluster".
     dataset: "digits", "fashion_mnist", "cifar10" or "imagenet2012".
+    few: "few_images", a tenth of the images of each class, or "few_classes",
+      all images of a tenth of the classes: for "labels".
 
   Returns:
     A locked configuration; masks are retrained by the recipe of Labels.
@@ -76,21 +175,26 @@ def study(task: str, dataset: str) -> ConfigDict:
   Raises:
     ConfigError: there is no such recipe.
   """
-  if (task, dataset) not in RECIPES:
-    known = tuple(name for of, name in RECIPES if of == task)
+  if dataset not in _STUDIES:
     raise config_lib.ConfigError(
       f"configs/{task}.py:{dataset}: found {dataset!r} after the colon, "
-      f"expected one of {known}"
+      f"expected one of {tuple(_STUDIES)}"
     )
   model, seeds, rewind, rounds, retrained = _STUDIES[dataset]
   config = config_lib.base()
-  config.name = f"{task}_{dataset}"
+  config.name = "_".join(filter(None, (task, few, dataset)))
   config.seeds = tuple(range(seeds))
   config.tasks = (task,)
   config.dataset.update(config_lib.dataset(dataset))
   config.model.name = model
-  config.train.update(config_lib.recipe(**RECIPES[task, dataset]))
+  recipe = RECIPES.get((few, dataset), RECIPES[task, dataset])
+  config.train.update(config_lib.recipe(**recipe))
   config.retrain.train.update(config_lib.recipe(**RECIPES["labels", dataset]))
   config.prune.update(rewind=rewind, rounds=rounds)
   config.retrain.rounds = retrained
+  if few:
+    config.labels[few.removeprefix("few_")] = 0.1
+  if task == "npid":
+    config.log.evaluate = "1ep"  # The bank's neighbours: its only test.
+  config.update(_SETTINGS.get((task, dataset), {}))
   return config

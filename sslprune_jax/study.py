@@ -9,9 +9,11 @@ disk is not run again.
 
 import dataclasses
 import functools
+import itertools
 from typing import Any
 
 import jax
+import numpy as np
 from absl import logging
 from etils import epath
 from ml_collections import ConfigDict
@@ -23,6 +25,7 @@ from sslprune_jax import (
   models,
   provenance,
   pruning,
+  task_setup,
   tickets,
   validation,
 )
@@ -32,9 +35,9 @@ from sslprune_jax import state as state_lib
 from sslprune_jax.config import ConfigError
 from sslprune_jax.plan import Stage, plan
 from sslprune_jax.progress import Progress
-from sslprune_jax.tasks import Labels, RotNet, Task
-from sslprune_jax.training import Training
+from sslprune_jax.training import Images, Training
 
+_RETRAINING = "retrain"  # beside the names of tasks, where images are chosen
 _RESIDENT_LIMIT = 8 * 2**30  # bytes of images that every device can hold
 
 
@@ -70,28 +73,27 @@ class Study:
 
   def __init__(self, config: ConfigDict, workdir: epath.Path):
     self.config, self.workdir = config, workdir
-    self.train_source = _load(config, config.dataset.train)
-    self.test_source = _load(config, config.dataset.test)
+    self.train_source = load(config, config.dataset.train)
+    self.test_source = load(config, config.dataset.test)
     self.image_shape = self.train_source.image_shape
-    size = len(self.train_source)
+    first = config.seeds[0]
     self.pretext = {
-      name: Training(config, "train", self._task(name), size)
+      name: self._training("train", name, self._images_of(name, first).train)
       for name in config.tasks
     }
     if config.retrain.rounds and config.retrain.inits:
-      size = len(self._labelled(config.seeds[0]))
-      self.retraining = Training(
-        config, "retrain.train", self._task("labels"), size
+      self.retraining = self._training(
+        "retrain.train", "labels", self._images_of(_RETRAINING, first).train
       )
-    first = self.pretext[config.tasks[0]]
-    self.rewind_update = first.rewind_update
-    if self.rewind_update >= first.length:
-      raise ConfigError(
-        f"config.prune.rewind: found {config.prune.rewind!r}, which is update "
-        f"{self.rewind_update}, expected one before the end of training, "
-        f"update {first.length}"
-      )
-    self.layers = models.layer_order(first.network, self.image_shape)
+    for name, training in self.pretext.items():
+      if training.rewind_update >= training.length:
+        raise ConfigError(
+          f"config.prune.rewind: found {config.prune.rewind!r}, which is "
+          f"update {training.rewind_update} of {name}, expected one before the "
+          f"end of training, update {training.length}"
+        )
+    network = self.pretext[config.tasks[0]].network
+    self.layers = models.layer_order(network, self.image_shape)
     if config.prune.first_layers > len(self.layers):
       raise ConfigError(
         f"config.prune.first_layers: found {config.prune.first_layers}, "
@@ -99,10 +101,21 @@ class Study:
         f"{config.model.name}"
       )
 
+  def _training(self, section: str, task: str, source: data.Source) -> Training:
+    made = task_setup.make_task(self.config, task, self.train_source)
+    return Training(self.config, section, made, source)
+
   def run(self) -> list[dict[str, Any]]:
     """Runs the stages that are not done; returns all results."""
     stages = plan(self.config)
     progress = Progress(sum(self._images(stage) for stage in stages))
+    for seed, task in itertools.product(
+      self.config.seeds, (*self.config.tasks, _RETRAINING)
+    ):
+      chosen = self._labelled(task, seed)
+      if chosen is not None:
+        path = self.workdir / f"seed_{seed}/labelled_{task}.json"
+        files.write_json(path, task_setup.listed(chosen))
     results = []
     try:
       for stage in stages:
@@ -133,38 +146,47 @@ class Study:
 
   def _prune_and_train(self, stage, directory, progress):
     """Round 0 trains the dense network; round i prunes, rewinds and trains."""
-    training = self.pretext[stage.task]
+    training, images = (
+      self.pretext[stage.task],
+      self._images_of(stage.task, stage.seed),
+    )
     dense = self.workdir / dataclasses.replace(stage, round=0).path
     early = checkpoints.Checkpoints(dense / "rewind", keep=None)
     fresh = training.draw(self.image_shape, stage.seed, "init")
-    if stage.round == 0:
-      variables, masks = fresh, masks_lib.dense(fresh["params"])
-    else:
-      variables = early.rewind(self.rewind_update, fresh)
+    carried = training.task_state(images.train, stage.seed)
+
+    def w_k():
+      return early.rewind(training.rewind_update, fresh, carried)
+
+    variables, masks, task_state = fresh, masks_lib.dense(fresh["params"]), None
+    if stage.round > 0:
       masks = self._prune(stage)
+      variables, rewound = w_k()
+      # A schedule that restarts does so with what the task starts from.
+      task_state = rewound if self._start(stage) else None
     state = training.run(
       directory,
       variables,
       masks,
-      self.train_source,
+      images,
       seed=stage.seed,
       progress=progress,
       start=self._start(stage),
+      task_state=task_state,
       save_early=early.save_durably if stage.round == 0 else None,
     )
     if stage.round == 0:
-      variables = early.rewind(self.rewind_update, fresh)
+      variables, _ = w_k()
     early.close()
-    trained = {"params": state.params, "batch_stats": state.batch_stats}
     self._save_ticket(directory / "ticket.npz", stage, masks, variables)
-    self._save_ticket(directory / "trained.npz", stage, masks, trained)
+    self._save_ticket(directory / "trained.npz", stage, masks, state.variables)
     order = [name for layer in self.layers for name in layer]
     report = masks_lib.report(masks, state.params, order)
     for layer in report["layers"]:
       if not layer["kept"]:  # Said, never mended silently.
         logging.warning("%s: nothing of %s remains", stage.path, layer["path"])
     files.write_json(directory / "sparsity.json", report)
-    return self._results(stage, training, state, self.train_source)
+    return self._results(stage, training, state, images)
 
   def _prune(self, stage: Stage) -> masks_lib.Masks:
     """Prunes what the round before ended with."""
@@ -196,20 +218,21 @@ class Study:
     head = training.draw(self.image_shape, seed, "head")["params"]["head"]
     params = {"trunk": variables["params"]["trunk"], "head": head}
     masks = {**masks_lib.dense(params), "trunk": masks["trunk"]}
-    source = self._labelled(seed)
+    images = self._images_of(_RETRAINING, seed)
     state = training.run(
       directory,
       {**variables, "params": params},
       masks,
-      source,
+      images,
       seed=seed,
       progress=progress,
     )
-    return self._results(stage, training, state, source)
+    return self._results(stage, training, state, images)
 
-  def _results(self, stage, training, state, source):
+  def _results(self, stage, training, state, images):
     """Evaluates the last weights; a line of results for each metric."""
-    scores = training.evaluate(state, self.test_source)
+    scores = training.evaluate(state, images)
+    scored = images.scored_by(training.task)
     kept, prunable = masks_lib.count(state.masks)
     parameters = sum(leaf.size for leaf in jax.tree.leaves(state.params))
     line = {
@@ -224,11 +247,11 @@ class Study:
       "prunable": prunable,
       "model": self.config.model.name,
       "dataset": self.config.dataset.name,
-      "split": self.config.dataset.test,
-      "n": len(self.test_source),
+      "split": self.config.dataset[training.task.scored_on],
+      "n": len(scored),
       "updates": training.length - self._start(stage),
-      "training_images": len(source),
-      "rewind_update": self.rewind_update,
+      "training_images": len(images.train),
+      "rewind_update": self.pretext[stage.task].rewind_update,
     }
     return [
       {**line, "metric": metric, "value": value}
@@ -239,51 +262,38 @@ class Study:
     """Returns the update of the schedule that a stage starts from."""
     rewound = stage.round > 0 and stage.init is None
     continues = self.config.prune.schedule == "continue"
-    return self.rewind_update if rewound and continues else 0
+    updates = self.pretext[stage.task].rewind_update
+    return updates if rewound and continues else 0
 
   def _images(self, stage: Stage) -> int:
     training = self.retraining if stage.init else self.pretext[stage.task]
     return training.images(self._start(stage))
 
-  @functools.lru_cache(maxsize=1)  # noqa: B019 - a study lives as long as main
-  def _labelled(self, seed: int) -> data.Source:
-    """Returns the labelled images that masks are retrained on."""
+  def _labelled(self, task: str, seed: int) -> np.ndarray | None:
+    """Returns which images a task has labels of; None for all, or none."""
+    labels = self.train_source.labels
+    if task != _RETRAINING:
+      return task_setup.labelled(self.config, task, labels, seed)
     fraction = self.config.retrain.fraction
-    if fraction == 1:
-      return self.train_source
-    chosen = data.stratified(self.train_source.labels, fraction, seed)
-    return data.subset(self.train_source, chosen)
+    return None if fraction == 1 else data.stratified(labels, fraction, seed)
 
-  def _task(self, name: str) -> Task:
-    """Makes a task for the data set."""
-    dataset, classes = self.config.dataset, self.train_source.num_classes
-    views = {
-      "augment": data.Augment(
-        padding=dataset.padding,
-        flip=dataset.flip,
-        crop_scale=tuple(dataset.crop_scale) or None,
-      ),
-      "normalise": functools.partial(
-        data.normalise, mean=dataset.mean, std=dataset.std
-      ),
-    }
-    if name == "rotnet":
-      return RotNet(num_outputs=4, copies=self.config.rotnet.copies, **views)
-    if not classes:
-      raise ConfigError(
-        f"config.dataset: {self.train_source.name} has no labels, which the "
-        "task labels and retraining need; set config.tasks=('rotnet',) and "
-        "config.retrain.rounds=()"
-      )
-    outputs = self.config.model.outputs or classes
-    if outputs < classes:
-      raise ConfigError(
-        f"config.model.outputs: found {outputs}, expected at least the "
-        f"{classes} classes of {self.train_source.name}, or 0"
-      )
-    return Labels(num_outputs=outputs, **views)
+  # Cached, as the images of sources that were used stay on the devices; a study
+  # lives as long as main.
+  @functools.lru_cache(maxsize=4)  # noqa: B019
+  def _images_of(self, task: str, seed: int) -> Images:
+    """Returns what a task, or retraining, is trained and tested on."""
+    train, test = self.train_source, self.test_source
+    chosen = self._labelled(task, seed)
+    if chosen is None:
+      return Images(train, test)
+    known = np.isin(test.labels, np.unique(train.labels[chosen]))
+    if not known.all():
+      test = data.subset(test, np.flatnonzero(known))
+    choose = data.unlabelled_but if task == "s4l" else data.subset
+    return Images(choose(train, chosen), test)
 
   def _save_ticket(self, path, stage, masks, variables):
+    chosen = self._labelled(stage.task, stage.seed)
     tickets.save(
       path,
       tickets.Ticket(
@@ -296,7 +306,10 @@ class Study:
           "seed": stage.seed,
           "round": stage.round,
           "density": masks_lib.density(masks),
-          "rewind_update": self.rewind_update,
+          "rewind_update": self.pretext[stage.task].rewind_update,
+          "labelled": None
+          if chosen is None
+          else task_setup.listed(chosen)["sha256"],
           "image_shape": list(self.image_shape),
           "config": config_lib.resolved(self.config),
         },
@@ -304,7 +317,19 @@ class Study:
     )
 
 
-def _load(config: ConfigDict, split: str) -> data.Source:
+def load(config: ConfigDict, split: str) -> data.Source:
+  """Opens the data set that a configuration names.
+
+  Args:
+    config: validated.
+    split: one of `config.dataset.train` and `config.dataset.test`.
+
+  Returns:
+    The images, in memory where `config.dataset.resident` says so.
+
+  Raises:
+    DataError: what was found, and what was expected.
+  """
   dataset = config.dataset
   source = data.load(
     dataset.name,

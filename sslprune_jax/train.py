@@ -2,6 +2,7 @@
 
 import collections
 import math
+import zlib
 from collections.abc import Callable, Iterable
 from typing import Any
 
@@ -11,12 +12,14 @@ import optax
 
 from sslprune_jax import masks as masks_lib
 from sslprune_jax import parallel
+from sslprune_jax import state as state_lib
 from sslprune_jax.state import TrainState
 from sslprune_jax.tasks import Task
 from sslprune_jax.tasks.base import Batch
-from sslprune_jax.trees import Tree
 
 Step = Callable[[TrainState, Batch], tuple[TrainState, dict[str, jax.Array]]]
+
+_LOSS = zlib.crc32(b"loss")
 
 
 class DivergedError(RuntimeError):
@@ -42,12 +45,13 @@ def make_step(
     schedule: `i32[] update -> f32[] learning rate`.
 
   Returns:
-    `(state, batch) -> (state, metrics)` to run under `parallel.pmapped`, or
-    `vmap` with the same axis name. `batch` is one device's share: u8[B,H,W,C].
+    `(state, batch) -> (state, metrics)` to run under `pmapped`, or `vmap` with
+    the same axes. `batch` is one device's share: u8[B,H,W,C].
   """
 
   def step(state, batch):
-    view = task.view(_sample_keys(state, batch["label"].shape[0]), batch)
+    key = jax.random.fold_in(state.rng, state.step)
+    view = task.view(_sample_keys(key, batch["label"].shape[0]), batch)
 
     def loss_of(params):
       outputs, updated = network.apply(
@@ -56,7 +60,9 @@ def make_step(
         train=True,
         mutable=["batch_stats"],
       )
-      loss, metrics = task.loss(outputs, view, state.task_state)
+      loss, metrics = task.loss(
+        outputs, view, state.task_state, jax.random.fold_in(key, _LOSS)
+      )
       return loss, (metrics, outputs, updated["batch_stats"])
 
     gradients, (metrics, outputs, batch_stats) = jax.grad(
@@ -77,61 +83,77 @@ def make_step(
       params=masks_lib.apply(state.masks, params),
       batch_stats=batch_stats,
       opt_state=opt_state,
-      task_state=task.update(outputs, view, state.task_state),
+      task_state=task.update(outputs, view, state.task_state, metrics),
     )
     return state, {**metrics, "learning_rate": learning_rate}
 
   return step
 
 
-def _sample_keys(state: TrainState, rows: int) -> jax.Array:
-  """Returns a key for each image, by its place in the global batch.
+def pmapped(step: Step) -> Step:
+  """Compiles a step over all devices; it takes the state's memory."""
+  return parallel.pmapped(
+    step,
+    in_axes=(state_lib.AXES, 0),
+    out_axes=(state_lib.AXES, None),
+    donate_state=True,
+  )
+
+
+def _sample_keys(key: jax.Array, rows: int) -> jax.Array:
+  """Returns a key for each row, by its place in the global batch.
 
   So the images that an update sees do not depend on the number of devices.
   """
-  key = jax.random.fold_in(state.rng, state.step)
   first = jax.lax.axis_index(parallel.AXIS) * rows
   return jax.vmap(jax.random.fold_in, (None, 0))(key, first + jnp.arange(rows))
 
 
 def make_evaluation_step(network: Any, task: Task) -> Callable:
-  """Makes the evaluation of one batch, pure, for one device of several.
+  """Makes the evaluation of one batch, over all devices.
 
   Args:
     network: from `models.build`.
     task: makes the view and the scores.
 
   Returns:
-    `({"params", "batch_stats"}, batch) -> sums`: each score summed over the
-    global batch by the batch's `weight`, and `weight` itself. Batch norm uses
-    its running statistics and leaves them alone.
+    `(model, batch) -> sums`: each score summed over the global batch by the
+    batch's `weight`, and `weight` itself. `model` is `{"variables",
+    "task_state"}`. Batch norm uses its running statistics and leaves them
+    alone.
   """
 
-  def evaluation_step(variables, batch):
+  def evaluation_step(model, batch):
     view = task.evaluation_view(batch)
-    outputs = network.apply(variables, view["image"], train=False)
-    scores = {**task.scores(outputs, view), "weight": 1.0}
-    sums = jax.tree.map(lambda s: jnp.sum(s * view["weight"]), scores)
+    outputs = network.apply(model["variables"], view["image"], train=False)
+    scores = task.scores(outputs, view, model["task_state"])
+    sums = jax.tree.map(
+      lambda s: jnp.sum(s * view["weight"]), {**scores, "weight": 1.0}
+    )
     return jax.lax.psum(sums, parallel.AXIS)
 
-  return evaluation_step
+  return parallel.pmapped(
+    evaluation_step,
+    in_axes=({"variables": None, "task_state": state_lib.TASK_AXES}, 0),
+  )
 
 
 def evaluate(
   evaluation_step: Callable,
-  variables: dict[str, Tree],
+  state: TrainState,
   batches: Iterable[Batch],
 ) -> dict[str, float]:
   """Averages a task's scores over a set, every image counted exactly once.
 
   Args:
-    evaluation_step: from `make_evaluation_step`, compiled.
-    variables: replicated `{"params", "batch_stats"}`.
+    evaluation_step: from `make_evaluation_step`.
+    state: of the training.
     batches: with `weight` 0 on padding.
 
   Returns:
     The mean of each score.
   """
+  model = {"variables": state.variables, "task_state": state.task_state}
   totals = collections.Counter()
   unread = collections.deque()
 
@@ -141,7 +163,7 @@ def evaluate(
       totals.update({name: float(value) for name, value in sums.items()})
 
   for batch in batches:
-    unread.append(evaluation_step(variables, batch))
+    unread.append(evaluation_step(model, batch))
     read(parallel.updates_in_flight())
   read(0)
   weight = totals.pop("weight")
@@ -163,8 +185,8 @@ def fit(
   device never waits for the host.
 
   Args:
-    state: replicated; its buffers are donated.
-    step: from `make_step`, compiled by `parallel.pmapped`.
+    state: on the devices; its buffers are donated.
+    step: from `make_step`, compiled by `pmapped`.
     batches: one an update, on the devices.
     on_metrics: called with the number of updates done and the metrics.
     saves_at: whether to save once this many updates are done.
@@ -188,12 +210,12 @@ def fit(
       on_metrics(update, metrics)
 
   for batch in batches:
-    if saves_at(done):
-      read(0)
-      save(done, state)
     state, metrics = step(state, batch)
     done += 1
     unread.append((done, metrics))
+    if saves_at(done):
+      read(0)
+      save(done, state)
     read(parallel.updates_in_flight())
   read(0)
   return state

@@ -1,21 +1,45 @@
 """One kind of training: its recipe and steps, compiled once, run many times."""
 
+import dataclasses
 import functools
+import itertools
 from collections.abc import Callable
 
 import jax
+import numpy as np
 from etils import epath
 from ml_collections import ConfigDict
 
-from sslprune_jax import checkpoints, data, models, optim, parallel, train
+from sslprune_jax import (
+  checkpoints,
+  clustering,
+  data,
+  extraction,
+  models,
+  optim,
+  parallel,
+  train,
+)
 from sslprune_jax import config as config_lib
 from sslprune_jax import masks as masks_lib
 from sslprune_jax import state as state_lib
 from sslprune_jax.data import batches
 from sslprune_jax.progress import MetricLines, Progress
-from sslprune_jax.state import TrainState
+from sslprune_jax.state import TaskState, TrainState
 from sslprune_jax.tasks import Task
 from sslprune_jax.trees import Tree
+
+
+@dataclasses.dataclass(frozen=True)
+class Images:
+  """What a task is trained on, and what it is tested on."""
+
+  train: data.Source
+  test: data.Source
+
+  def scored_by(self, task: Task) -> data.Source:
+    """Returns the images that a task has answers for."""
+    return self.test if task.scored_on == "test" else self.train
 
 
 class Training:
@@ -25,17 +49,18 @@ class Training:
     config: the whole configuration.
     section: of its recipe: "train" or "retrain.train".
     task: what is trained.
-    num_images: in the training set.
+    source: the training images; those of another seed are as many.
 
   Raises:
     ConfigError: the recipe does not fit the data or the devices.
   """
 
   def __init__(
-    self, config: ConfigDict, section: str, task: Task, num_images: int
+    self, config: ConfigDict, section: str, task: Task, source: data.Source
   ):
     recipe = config_lib.lookup(config, section)
     self.task, self.batch_size = task, recipe.batch_size
+    num_images = len(source)
     devices = jax.device_count()
     if self.batch_size % devices:
       raise config_lib.ConfigError(
@@ -62,6 +87,8 @@ class Training:
     self.rewind_update = updates("prune.rewind")
     self._log_every = max(1, updates("log.every"))
     self._checkpoint_every = max(1, updates("log.checkpoint"))
+    self._evaluate_every = updates("log.evaluate")
+    self._updates_per_epoch = num_images // self.batch_size
     self.network = models.build(
       config.model.name,
       task.num_outputs,
@@ -69,12 +96,18 @@ class Training:
       batch_norm_axis=(
         parallel.AXIS if config.model.batch_norm == "global" else None
       ),
+      sobel=config.model.sobel,
     )
+    try:
+      task.check(source, models.num_features(self.network, source.image_shape))
+    except ValueError as error:
+      raise config_lib.ConfigError(f"config.{error}") from None
     self.optimizer = optim.optimizer(
       recipe.optimizer,
       weight_decay=recipe.weight_decay,
       momentum=recipe.momentum,
       nesterov=recipe.nesterov,
+      own_head=task.by_epoch,
     )
     schedule = optim.schedule(
       recipe.schedule,
@@ -87,27 +120,31 @@ class Training:
       ],
       decay=recipe.decay,
     )
-    self._step = parallel.pmapped(
+    self._step = train.pmapped(
       train.make_step(self.network, task, self.optimizer, schedule)
     )
-    self._evaluation_step = parallel.pmapped(
-      train.make_evaluation_step(self.network, task), donate_state=False
-    )
+    self._evaluation_step = train.make_evaluation_step(self.network, task)
+    self._extraction_step = extraction.make_step(self.network, task.normalise)
 
   def images(self, start: int) -> int:
-    """Counts the images that a training from an update on is trained on."""
+    """Counts the images that the network sees in a training from an update."""
     return (self.length - start) * self.batch_size * self.task.rows
+
+  def task_state(self, source: data.Source, seed: int) -> TaskState:
+    """Returns the task's share of the state at update 0."""
+    return self.task.init(state_lib.stream_key(seed, "task"), source)
 
   def run(
     self,
     directory: epath.Path,
     variables: dict[str, Tree],
     masks: masks_lib.Masks,
-    source: data.Source,
+    images: Images,
     *,
     seed: int,
     progress: Progress,
     start: int = 0,
+    task_state: TaskState | None = None,
     save_early: Callable[[int, TrainState], None] | None = None,
   ) -> TrainState:
     """Trains under masks, going on from the newest checkpoint if there is one.
@@ -117,10 +154,11 @@ class Training:
         once it has written what it makes of the state.
       variables: `{"params", "batch_stats"}` to start from.
       masks: to train under.
-      source: the training images.
+      images: to train on, and of `log.evaluate`.
       seed: of the order and of the augmentation.
       progress: the study's.
       start: update of the schedule to start from.
+      task_state: to start from; by default that of update 0.
       save_early: called with the state at the rewind point.
 
     Returns:
@@ -129,25 +167,30 @@ class Training:
     Raises:
       DivergedError: the loss is not finite; names the last good checkpoint.
     """
+    source = images.train
     state = state_lib.create(
       variables,
       masks,
       self.optimizer,
       state_lib.stream_key(seed, "augment"),
       step=start,
-      task_state=self.task.init(
-        state_lib.stream_key(seed, "task"), len(source)
-      ),
+      task_state=task_state or self.task_state(source, seed),
     )
     saved = checkpoints.Checkpoints(directory / "checkpoint")
     state = saved.restore_newest(state) or state
     begin = int(state.step)
     progress.skip(self.images(start) - self.images(begin))
-    feed = _batches(source, self.batch_size, seed)
+    feed = batches.make(
+      source,
+      self.batch_size * self.task.reads,
+      parallel.split(),
+      reads=self.task.reads,
+      seed=seed,
+    )
     lines = MetricLines(
       directory / "metrics.jsonl",
       every=self._log_every,
-      updates_per_epoch=feed.updates_per_epoch,
+      updates_per_epoch=self._updates_per_epoch,
       start=begin,
     )
 
@@ -159,7 +202,7 @@ class Training:
       return save_early is not None and update == self.rewind_update
 
     def is_due(update):
-      return update > begin and update % self._checkpoint_every == 0
+      return update < self.length and update % self._checkpoint_every == 0
 
     def save(update, state):
       if is_early(update):
@@ -168,18 +211,30 @@ class Training:
         saved.save(update, state)
 
     try:
-      return train.fit(
-        state,
-        self._step,
-        feed.train(
-          lambda epoch: data.permutation(seed, epoch, len(source)),
-          begin,
-          self.length,
-        ),
-        on_metrics=on_metrics,
-        saves_at=lambda update: is_early(update) or is_due(update),
-        save=save,
-      )
+      if is_early(begin):  # W_0; any later one is saved on the way.
+        save_early(begin, state)
+      for first, last in itertools.pairwise(self._pauses(begin)):
+        if first > start and self._evaluates_at(first):
+          lines.event(first, "evaluation", self.evaluate(state, images))
+        if self._begins_epoch(first):
+          epoch = first // self._updates_per_epoch
+          key = state_lib.stream_key(seed, "epoch")
+          state, found = self.task.begin_epoch(
+            state, jax.random.fold_in(key, epoch), source, self._extract(source)
+          )
+          lines.event(first, "epoch", found)
+        # Copied: the state's own is donated to the first update.
+        shared = jax.device_get(state.task_state.shared)
+        order = functools.partial(self._order, seed, source, shared)
+        state = train.fit(
+          state,
+          self._step,
+          feed.train(order, first, last),
+          on_metrics=on_metrics,
+          saves_at=lambda update: is_early(update) or is_due(update),
+          save=save,
+        )
+      return state
     except train.DivergedError as error:
       good = saved.newest() or "none"
       raise train.DivergedError(
@@ -189,13 +244,48 @@ class Training:
       saved.close()
       lines.close()
 
-  def evaluate(
-    self, state: TrainState, source: data.Source
-  ) -> dict[str, float]:
-    """Returns the task's mean scores on a set, each image counted once."""
-    variables = {"params": state.params, "batch_stats": state.batch_stats}
-    feed = _batches(source, self.batch_size, seed=0)
-    return train.evaluate(self._evaluation_step, variables, feed.evaluate())
+  def _order(self, seed, source, shared, epoch):
+    return self.task.order(seed, epoch, source, shared)
+
+  def _begins_epoch(self, update: int) -> bool:
+    return self.task.by_epoch and update % self._updates_per_epoch == 0
+
+  def _evaluates_at(self, update: int) -> bool:
+    every = self._evaluate_every
+    return every > 0 and update % every == 0
+
+  def _pauses(self, begin: int) -> list[int]:
+    """Lists the updates at which the host does more than feed the devices."""
+    between = (
+      update
+      for update in range(begin + 1, self.length)
+      if self._begins_epoch(update) or self._evaluates_at(update)
+    )
+    return [begin, *between, self.length]
+
+  def _extract(self, source: data.Source) -> Callable:
+    """Returns what extracts the features of the training images."""
+    shards = clustering.shards()
+    size = -(-self.batch_size // shards) * shards
+
+    def extract(state: TrainState) -> tuple[jax.Array, np.ndarray]:
+      feed = batches.make(source, size, parallel.split())
+      return extraction.extract(
+        self._extraction_step,
+        state.variables,
+        feed.evaluate(),
+        num_images=len(source),
+        batch_size=size,
+        shards=shards,
+      )
+
+    return extract
+
+  def evaluate(self, state: TrainState, images: Images) -> dict[str, float]:
+    """Returns the task's mean scores, each image counted once."""
+    source = images.scored_by(self.task)
+    feed = batches.make(source, self.batch_size, parallel.split())
+    return train.evaluate(self._evaluation_step, state, feed.evaluate())
 
   def draw(
     self, image_shape: tuple[int, int, int], seed: int, purpose: str
@@ -203,9 +293,3 @@ class Training:
     """Draws fresh variables from the initializer."""
     key = state_lib.stream_key(seed, purpose)
     return state_lib.initialize(self.network, image_shape, key)
-
-
-@functools.lru_cache(maxsize=3)
-def _batches(source: data.Source, batch_size: int, seed: int) -> data.Batches:
-  """Makes the batches of a source; cached, as they hold images on devices."""
-  return batches.make(source, batch_size, parallel.split(), seed=seed)

@@ -6,10 +6,9 @@ from typing import Any
 
 from ml_collections import ConfigDict
 
-from sslprune_jax import models, optim, pruning
+from sslprune_jax import models, optim, pruning, tasks
 from sslprune_jax.config import INITS, ConfigError, lookup, updates
 
-TASKS = ("labels", "rotnet")
 DTYPES = ("float32", "bfloat16")
 BATCH_NORMS = ("device", "global")
 REWIND_SCHEDULES = ("continue", "restart")
@@ -29,8 +28,7 @@ def validate(config: ConfigDict) -> None:
   _one_of(config, "model.batch_norm", BATCH_NORMS)
   _one_of(config, "prune.scope", pruning.SCOPES)
   _one_of(config, "prune.schedule", REWIND_SCHEDULES)
-  _one_of(config, "rotnet.copies", (1, 4))
-  _some_of(config, "tasks", TASKS)
+  _some_of(config, "tasks", tasks.NAMES)
   _some_of(config, "retrain.inits", INITS, least=0)
   _check(config, "seeds", "distinct whole numbers, at least one", _distinct)
   _check(
@@ -39,12 +37,13 @@ def validate(config: ConfigDict) -> None:
     "a number between 0 and 1, both excluded",
     lambda rate: 0 < rate < 1,
   )
-  _check(
-    config,
-    "retrain.fraction",
-    "a number above 0, at most 1",
-    lambda fraction: 0 < fraction <= 1,
-  )
+  for field in ("retrain.fraction", "labels.images", "labels.classes"):
+    _check(
+      config,
+      field,
+      "a number above 0, at most 1",
+      lambda fraction: 0 < fraction <= 1,
+    )
   for field in ("prune.rounds", "prune.first_layers", "model.outputs"):
     _check(config, field, "a whole number, at least 0", lambda n: n >= 0)
   for field in ("dataset.image_size", "dataset.workers"):
@@ -77,6 +76,20 @@ def validate(config: ConfigDict) -> None:
       f"{config.dataset.channels} numbers, one a channel",
       lambda values: len(values) == config.dataset.channels,
     )
+  _check(
+    config,
+    "dataset.rotation",
+    "degrees from 0 to 180",
+    lambda degrees: 0 <= degrees <= 180,
+  )
+  _check(
+    config,
+    "dataset.jitter",
+    "four strengths, at least 0: brightness, contrast, saturation and hue, "
+    "the last at most 0.5",
+    lambda of: len(of) == 4 and min(of) >= 0 and of[3] <= 0.5,
+  )
+  _check(config, "dataset.grey", "a number from 0 to 1", lambda p: 0 <= p <= 1)
   last = config.prune.rounds
   _check(
     config,
@@ -86,10 +99,49 @@ def validate(config: ConfigDict) -> None:
       len(set(rounds)) == len(rounds) and all(0 <= r <= last for r in rounds)
     ),
   )
-  for field in ("prune.rewind", "log.every", "log.checkpoint"):
-    _duration(config, field)
+  for name in ("every", "checkpoint", "evaluate"):
+    _duration(config, f"log.{name}")
+  _duration(config, "prune.rewind")
+  _validate_tasks(config)
   for section in ("train", "retrain.train"):
     _validate_recipe(config, section)
+
+
+def _validate_tasks(config: ConfigDict) -> None:
+  _one_of(config, "rotnet.copies", (1, 4))
+  _check(
+    config,
+    "exemplar.views",
+    "a whole number from 2 to 8",
+    lambda n: n in range(2, 9),
+  )
+  _one_of(config, "exemplar.mining", tasks.exemplar.MININGS)
+  _one_of(config, "npid.objective", tasks.npid.OBJECTIVES)
+  _one_of(config, "npid.normaliser", tasks.npid.NORMALISERS)
+  _one_of(config, "deepcluster.start", tasks.deepcluster.STARTS)
+  _one_of(config, "deepcluster.distances", DTYPES)
+  for field in (
+    "exemplar.embedding", "npid.embedding", "npid.negatives",
+    "npid.neighbours", "deepcluster.clusters", "deepcluster.components",
+    "deepcluster.iterations",
+  ):  # fmt: skip
+    _check(config, field, "a whole number, at least 1", lambda n: n >= 1)
+  _check(
+    config,
+    "npid.temperature",
+    "a number, at least 0.02",  # exp(1 / 0.01) leaves float32.
+    lambda x: math.isfinite(x) and x >= 0.02,
+  )
+  _check(
+    config, "npid.momentum", "a number from 0, below 1", lambda m: 0 <= m < 1
+  )
+  for field in ("exemplar.margin", "s4l.rotation_weight"):
+    _check(
+      config,
+      field,
+      "a finite number, at least 0",
+      lambda x: math.isfinite(x) and x >= 0,
+    )
 
 
 def _validate_recipe(config: ConfigDict, section: str) -> None:

@@ -14,6 +14,7 @@ from hypothesis import strategies as st
 from sklearn import cluster, decomposition
 
 from sslprune_jax import clustering
+from sslprune_jax.clustering import lloyd
 
 KEY = jax.random.key(0)
 
@@ -162,9 +163,9 @@ def test_one_repeated_point_is_one_cluster():
 def test_one_compilation_serves_all_iterations_and_calls():
   split, weight = clustering.lay_out(_blobs(400))
   clustering.kmeans(split, weight, 5, KEY)
-  before = clustering._assign._cache_size(), clustering._update._cache_size()
+  before = lloyd._assign._cache_size(), lloyd._update._cache_size()
   clustering.kmeans(split, weight, 5, jax.random.key(1), iterations=3)
-  after = clustering._assign._cache_size(), clustering._update._cache_size()
+  after = lloyd._assign._cache_size(), lloyd._update._cache_size()
   assert before == after
 
 

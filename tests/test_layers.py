@@ -11,9 +11,10 @@ ROOT = pathlib.Path(sslprune_jax.__file__).parent
 LAYERS = (
   ("trees", "files"),
   ("masks", "optim", "parallel", "models", "data"),
-  ("pruning", "state", "tasks"),
+  ("clustering", "pruning", "state"),
+  ("tasks",),
   ("config", "checkpoints", "tickets", "progress", "plan"),
-  ("recipes", "provenance", "train", "validation"),
+  ("extraction", "recipes", "provenance", "task_setup", "train", "validation"),
   ("training",),
   ("study", "report"),
   ("platform_setup",),

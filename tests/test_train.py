@@ -31,7 +31,7 @@ def _state(network, optimizer, masks_of=_masks, step=0):
   variables = state_lib.initialize(network, (8, 8, 1), jax.random.key(0))
   masks = masks_of(variables["params"])
   return state_lib.create(
-    variables, masks, optimizer, jax.random.key(1), task_state={}, step=step
+    variables, masks, optimizer, jax.random.key(1), step=step
   )
 
 
@@ -50,7 +50,12 @@ def _batch(devices=1, rows=8):
 
 def _vmapped(step):
   return jax.jit(
-    jax.vmap(step, axis_name=parallel.AXIS, in_axes=(None, 0), out_axes=None)
+    jax.vmap(
+      step,
+      axis_name=parallel.AXIS,
+      in_axes=(state_lib.AXES, 0),
+      out_axes=(state_lib.AXES, None),
+    )
   )
 
 
@@ -100,8 +105,8 @@ def test_create_owns_its_buffers():
   variables = state_lib.initialize(network, (8, 8, 1), jax.random.key(0))
   masks = masks_lib.dense(variables["params"])
   key = jax.random.key(1)
-  state = state_lib.create(variables, masks, optimizer, key, task_state={})
-  parallel.pmapped(step)(state, jax.device_put(_batch(), parallel.split()))
+  state = state_lib.create(variables, masks, optimizer, key)
+  train.pmapped(step)(state, jax.device_put(_batch(), parallel.split()))
   # The state was donated; what it was made from is still there.
   jax.tree.map(np.asarray, (variables, masks))
   jax.random.bits(key)
@@ -145,14 +150,11 @@ def test_evaluation_counts_each_image_once():
   source = data.ArraySource(images, np.arange(50, dtype=np.int32) % 10)
   network, optimizer, _ = _sgd_step()
   state = _state(network, optimizer)
-  variables = {"params": state.params, "batch_stats": state.batch_stats}
-  step = parallel.pmapped(
-    train.make_evaluation_step(network, LABELS), donate_state=False
-  )
+  step = train.make_evaluation_step(network, LABELS)
   scores = [
     train.evaluate(
       step,
-      variables,
+      state,
       data.ResidentBatches(source, size, parallel.split()).evaluate(),
     )
     for size in (1, 7, 50, 64)
@@ -179,20 +181,23 @@ def test_divergence_names_the_update_and_saves_nothing_of_it():
       save=lambda update, state: saved.append(update),
     )
   assert seen == [1, 2, 3, 4, 5, 6]
-  assert saved == [0, 4]
+  assert saved == [4]
 
 
 def test_the_tasks_state_is_read_by_its_loss_and_updated_after():
   class Counting(Labels):
-    def loss(self, outputs, batch, task_state):
-      loss, metrics = super().loss(outputs, batch, task_state)
-      return loss, {**metrics, "seen": task_state["seen"]}
+    def loss(self, outputs, batch, task_state, rng):
+      loss, metrics = super().loss(outputs, batch, task_state, rng)
+      return loss, {**metrics, "seen": task_state.shared["seen"]}
 
-    def update(self, outputs, batch, task_state):
-      return {"seen": task_state["seen"] + 1.0}
+    def update(self, outputs, batch, task_state, metrics):
+      seen = metrics["seen"] + 1.0
+      return state_lib.TaskState(shared={"seen": seen})
 
   network, optimizer, step = _sgd_step(Counting(num_outputs=10, **VIEWS))
-  state = _state(network, optimizer).replace(task_state={"seen": jnp.zeros(())})
+  state = _state(network, optimizer).replace(
+    task_state=state_lib.TaskState(shared={"seen": jnp.zeros(())})
+  )
   for seen in range(3):
     state, metrics = _vmapped(step)(state, _batch())
     assert metrics["seen"] == seen

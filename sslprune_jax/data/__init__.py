@@ -4,8 +4,14 @@ from sslprune_jax.data.augment import Augment, normalise
 from sslprune_jax.data.batches import Batches, ResidentBatches, StreamedBatches
 from sslprune_jax.data.load import load
 from sslprune_jax.data.sources import ArraySource, DataError, Source
-from sslprune_jax.data.streams import permutation
-from sslprune_jax.data.subsets import in_memory, stratified, subset
+from sslprune_jax.data.streams import cycled, permutation
+from sslprune_jax.data.subsets import (
+  in_memory,
+  of_some_classes,
+  stratified,
+  subset,
+  unlabelled_but,
+)
 
 __all__ = [
   "ArraySource",
@@ -15,10 +21,13 @@ __all__ = [
   "ResidentBatches",
   "Source",
   "StreamedBatches",
+  "cycled",
   "in_memory",
   "load",
   "normalise",
+  "of_some_classes",
   "permutation",
   "stratified",
   "subset",
+  "unlabelled_but",
 ]

@@ -19,6 +19,7 @@ from sslprune_jax.data.sources import ArraySource, DataError, Source
 from sslprune_jax.data.subsets import check_indices
 
 Batch = dict[str, jax.Array]
+_EVERYWHERE = PartitionSpec()
 _Plan = Iterator[tuple[np.ndarray, int | None]]  # indices i64[B], the update
 
 
@@ -32,17 +33,24 @@ class Batches(abc.ABC):
   Attributes:
     source: where the images come from.
     batch_size: B, over all devices.
-    updates_per_epoch: whole batches in the source; the remainder of an epoch
-      is dropped.
+    updates_per_epoch: whole batches in an epoch; its remainder is dropped.
   """
 
-  def __init__(self, source: Source, batch_size: int, sharding: NamedSharding):
+  def __init__(
+    self,
+    source: Source,
+    batch_size: int,
+    sharding: NamedSharding,
+    *,
+    reads: int = 1,
+  ):
     """Checks that the batch can be laid over the devices.
 
     Args:
       source: any.
       batch_size: over all devices.
       sharding: splits axis 0 over the devices, one row a device.
+      reads: how many times an epoch is as long as the source.
 
     Raises:
       DataError: the devices do not divide the batch.
@@ -54,7 +62,8 @@ class Batches(abc.ABC):
         f"{devices} devices"
       )
     self.source, self.batch_size = source, batch_size
-    self.updates_per_epoch = len(source) // batch_size
+    self._reads = reads
+    self.updates_per_epoch = len(source) * reads // batch_size
     self._sharding = sharding
     self._shape = (devices, batch_size // devices)
 
@@ -64,8 +73,8 @@ class Batches(abc.ABC):
     """Makes the batches of the updates from `start` to `stop - 1`.
 
     Args:
-      order: `epoch -> i32[N]`, pure; asked once an epoch, possibly a few
-        updates before the epoch begins.
+      order: `epoch -> i32[N * reads]`, pure; asked once an epoch, possibly a
+        few updates before the epoch begins.
       start: first update, counted from 0 over all epochs.
       stop: one after the last.
 
@@ -74,7 +83,7 @@ class Batches(abc.ABC):
 
     Raises:
       DataError: the source is smaller than a batch, or an order is not one of
-        N indices into it.
+        N * reads indices into it.
     """
     if not self.updates_per_epoch:
       raise DataError(
@@ -99,10 +108,11 @@ class Batches(abc.ABC):
       if epoch != update // self.updates_per_epoch:
         epoch = update // self.updates_per_epoch
         indices = check_indices(order(epoch), len(self.source))
-        if len(indices) != len(self.source):
+        expected = len(self.source) * self._reads
+        if len(indices) != expected:
           raise DataError(
             f"order of epoch {epoch}: found {len(indices)} indices, expected "
-            f"{len(self.source)}"
+            f"{expected}"
           )
       first = update % self.updates_per_epoch * self.batch_size
       yield indices[first : first + self.batch_size], update
@@ -133,20 +143,29 @@ class ResidentBatches(Batches):
   """Batches of images that live on every device, as bytes."""
 
   def __init__(
-    self, source: ArraySource, batch_size: int, sharding: NamedSharding
+    self,
+    source: ArraySource,
+    batch_size: int,
+    sharding: NamedSharding,
+    *,
+    reads: int = 1,
   ):
     """Copies the images to the devices; see `Batches`."""
-    super().__init__(source, batch_size, sharding)
-    self._data = jax.device_put(
-      {"image": source.images, "label": source.labels},
-      NamedSharding(sharding.mesh, PartitionSpec()),
-    )
+    super().__init__(source, batch_size, sharding, reads=reads)
+    self._data = _resident(source, NamedSharding(sharding.mesh, _EVERYWHERE))
 
   def _follow(self, plan: _Plan) -> Iterator[Batch]:
     take = _take(self._sharding)
     for indices, update in plan:
       rows = self._put(self._addressed(indices, update))
       yield {**take(self._data, rows["index"]), **rows}
+
+
+@functools.lru_cache(maxsize=4)
+def _resident(source: ArraySource, sharding: NamedSharding) -> Batch:
+  """Copies a source to the devices; those used last stay there."""
+  data = {"image": source.images, "label": source.labels}
+  return jax.device_put(data, sharding)
 
 
 @functools.cache
@@ -169,6 +188,7 @@ class StreamedBatches(Batches):
     batch_size: int,
     sharding: NamedSharding,
     *,
+    reads: int = 1,
     seed: int = 0,
     prefetch: int = 2,
   ):
@@ -178,11 +198,12 @@ class StreamedBatches(Batches):
       source: any.
       batch_size: over all devices.
       sharding: splits axis 0 over the devices.
+      reads: how many times an epoch is as long as the source.
       seed: of the random crops of training; an image's crop depends on it, on
         the update, and on the place in the batch.
       prefetch: batches made ahead, each by a thread.
     """
-    super().__init__(source, batch_size, sharding)
+    super().__init__(source, batch_size, sharding, reads=reads)
     self._seed, self._prefetch = seed, prefetch
 
   def _follow(self, plan: _Plan) -> Iterator[Batch]:
@@ -210,7 +231,12 @@ class StreamedBatches(Batches):
 
 
 def make(
-  source: Source, batch_size: int, sharding: NamedSharding, *, seed: int = 0
+  source: Source,
+  batch_size: int,
+  sharding: NamedSharding,
+  *,
+  reads: int = 1,
+  seed: int = 0,
 ) -> Batches:
   """Returns batches that suit a source: resident if it is in memory.
 
@@ -218,8 +244,9 @@ def make(
     source: any.
     batch_size: over all devices.
     sharding: splits axis 0 over the devices, one row a device.
+    reads: how many times an epoch is as long as the source.
     seed: of the random crops of streamed images.
   """
   if isinstance(source, ArraySource):
-    return ResidentBatches(source, batch_size, sharding)
-  return StreamedBatches(source, batch_size, sharding, seed=seed)
+    return ResidentBatches(source, batch_size, sharding, reads=reads)
+  return StreamedBatches(source, batch_size, sharding, reads=reads, seed=seed)

@@ -40,6 +40,30 @@ def permutation(seed: int, epoch: int, size: int) -> np.ndarray:
   return np.argsort(words, kind="stable").astype(np.int32)
 
 
+def cycled(
+  seed: int, purpose: str, epoch: int, count: int, size: int
+) -> np.ndarray:
+  """Returns an epoch's share of an endless row of permutations.
+
+  Args:
+    seed: 0 or more.
+    purpose: keeps the streams of one seed apart.
+    epoch: 0 or more.
+    count: numbers an epoch.
+    size: of each permutation, 1 or more.
+
+  Returns:
+    i32[count], of 0 to size - 1; over all epochs each is as frequent.
+  """
+  first = epoch * count
+  cycles = range(first // size, (first + count - 1) // size + 1)
+  orders = [
+    np.argsort(raw(seed, purpose, c, size), kind="stable") for c in cycles
+  ]
+  row = np.concatenate(orders).astype(np.int32)
+  return row[first % size :][:count]
+
+
 def units(words: np.ndarray) -> np.ndarray:
   """Returns random words u64[...] as f64[...] in [0, 1)."""
   return (words >> np.uint64(11)) * 2.0**-53

@@ -5,16 +5,25 @@ import math
 import numpy as np
 
 from sslprune_jax.data import streams
-from sslprune_jax.data.sources import ArraySource, DataError, Rows, Source
+from sslprune_jax.data.sources import (
+  UNLABELLED,
+  ArraySource,
+  DataError,
+  Rows,
+  Source,
+)
 
 _CHUNK = 1024  # images read at a time into memory
 
 
 class _Subset:
-  """Some images of another source."""
+  """Some images of another source, some labels hidden."""
 
-  def __init__(self, source: Source, indices: np.ndarray):
+  def __init__(
+    self, source: Source, indices: np.ndarray, labels: np.ndarray | None = None
+  ):
     self._source, self._indices = source, indices
+    self.labels = source.labels[indices] if labels is None else labels
     self.name, self.split = source.name, source.split
     self.image_shape, self.crops = source.image_shape, source.crops
     self.num_classes = source.num_classes
@@ -23,12 +32,9 @@ class _Subset:
   def __len__(self) -> int:
     return len(self._indices)
 
-  @property
-  def labels(self) -> np.ndarray:
-    return self._source.labels[self._indices]
-
   def read(self, indices: np.ndarray, seeds: np.ndarray | None = None) -> Rows:
-    return self._source.read(self._indices[indices], seeds)
+    rows = self._source.read(self._indices[indices], seeds)
+    return {**rows, "label": self.labels[indices]}
 
 
 def subset(source: Source, indices: np.ndarray) -> Source:
@@ -47,6 +53,30 @@ def subset(source: Source, indices: np.ndarray) -> Source:
   return ArraySource(
     source.images[indices],
     source.labels[indices],
+    class_names=source.class_names,
+    name=source.name,
+    split=source.split,
+  )
+
+
+def unlabelled_but(source: Source, indices: np.ndarray) -> Source:
+  """Returns a source with all labels hidden but those of some images.
+
+  Args:
+    source: any; images in memory are shared.
+    indices: i64[M] of the images that stay labelled.
+
+  Returns:
+    A source of the same images in the same order.
+  """
+  indices = check_indices(indices, len(source))
+  labels = np.full(len(source), UNLABELLED, np.int32)
+  labels[indices] = source.labels[indices]
+  if not isinstance(source, ArraySource):
+    return _Subset(source, np.arange(len(source)), labels)
+  return ArraySource(
+    source.images,
+    labels,
     class_names=source.class_names,
     name=source.name,
     split=source.split,
@@ -80,14 +110,7 @@ def stratified(labels: np.ndarray, fraction: float, seed: int) -> np.ndarray:
   Returns:
     i64[M], sorted.
   """
-  if not 0 < fraction <= 1:
-    raise DataError(f"fraction: found {fraction}, expected 0 to 1, 0 excluded")
-  unlabelled = int(np.sum(labels < 0))
-  if unlabelled:
-    raise DataError(
-      f"a fraction of every class needs labels; {unlabelled} of {len(labels)} "
-      "images have none"
-    )
+  _check_fraction(labels, fraction, "every class")
   order = np.argsort(streams.raw(seed, "subset", 0, len(labels)), kind="stable")
   chosen = []
   for label in np.unique(labels):
@@ -95,6 +118,39 @@ def stratified(labels: np.ndarray, fraction: float, seed: int) -> np.ndarray:
     count = max(1, math.floor(fraction * len(members) + 0.5))
     chosen.append(members[:count])
   return np.sort(np.concatenate(chosen))
+
+
+def of_some_classes(
+  labels: np.ndarray, fraction: float, seed: int
+) -> np.ndarray:
+  """Chooses all images of a fraction of the classes, drawn at random.
+
+  A larger fraction of the same seed contains a smaller one.
+
+  Args:
+    labels: i32[N], all labelled.
+    fraction: in (0, 1], of the classes; rounded half up, at least one class.
+    seed: 0 or more.
+
+  Returns:
+    i64[M], sorted.
+  """
+  _check_fraction(labels, fraction, "classes")
+  classes = np.unique(labels)
+  order = np.argsort(streams.raw(seed, "classes", 0, len(classes)))
+  count = max(1, math.floor(fraction * len(classes) + 0.5))
+  return np.flatnonzero(np.isin(labels, classes[order[:count]]))
+
+
+def _check_fraction(labels: np.ndarray, fraction: float, of: str) -> None:
+  if not 0 < fraction <= 1:
+    raise DataError(f"fraction: found {fraction}, expected 0 to 1, 0 excluded")
+  unlabelled = int(np.sum(labels < 0))
+  if unlabelled:
+    raise DataError(
+      f"a fraction of {of} needs labels; {unlabelled} of {len(labels)} "
+      "images have none"
+    )
 
 
 def holdout(labels: np.ndarray, split: str) -> np.ndarray:

@@ -111,3 +111,28 @@ def check_size(name: str, x: jax.Array, least: int) -> None:
       f"model.name: {name} takes images of at least {least} x {least}, "
       f"found {height} x {width}"
     )
+
+
+def sobel(x: jax.Array) -> jax.Array:
+  """Turns images to grey and takes their gradients by Sobel's two filters.
+
+  DeepCluster puts this, fixed, in front of its networks, so that they do not
+  cluster by colour (arXiv 1807.05520, section 3.3).
+
+  Args:
+    x: f32[B,H,W,C], normalised.
+
+  Returns:
+    f32[B,H,W,2]: how much brighter it is to the right, and below.
+  """
+  grey = x.astype(jnp.float32).mean(-1)
+  # Repeating the border adds no edge around every image; zeros would.
+  padded = jnp.pad(grey, ((0, 0), (1, 1), (1, 1)), mode="edge")
+
+  def across(a):  # 1 2 1 over columns, differences over rows
+    smooth = a[:, :, :-2] + 2 * a[:, :, 1:-1] + a[:, :, 2:]
+    return smooth[:, 2:] - smooth[:, :-2]
+
+  below = across(padded)
+  right = across(padded.swapaxes(1, 2)).swapaxes(1, 2)
+  return jnp.stack([right, below], axis=-1)

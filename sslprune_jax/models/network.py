@@ -9,7 +9,7 @@ import jax.numpy as jnp
 
 from sslprune_jax.models.alexnet import AlexNet
 from sslprune_jax.models.convnet import ConvNet
-from sslprune_jax.models.layers import DENSE_INIT
+from sslprune_jax.models.layers import DENSE_INIT, sobel
 from sslprune_jax.models.resnet import ResNet
 from sslprune_jax.models.vgg import VGG
 
@@ -31,11 +31,13 @@ class Network(nn.Module):
     trunk: maps images to named endpoints, `features` f32[B,F] among them.
     num_outputs: width of the head.
     dtype: of the compute.
+    sobel: whether the trunk sees edges in place of colours.
   """
 
   trunk: nn.Module
   num_outputs: int
   dtype: Any = jnp.float32
+  sobel: bool = False
 
   @nn.compact
   def __call__(self, images: jax.Array, train: bool) -> dict[str, jax.Array]:
@@ -50,7 +52,7 @@ class Network(nn.Module):
       `stage1`, `stage2`, ... [B,H',W',C'], `features` f32[B,F] and `logits`
       f32[B,num_outputs].
     """
-    outputs = self.trunk(images, train)
+    outputs = self.trunk(sobel(images) if self.sobel else images, train)
     logits = nn.Dense(
       self.num_outputs, kernel_init=DENSE_INIT, dtype=self.dtype, name="head"
     )(outputs["features"])
@@ -63,6 +65,7 @@ def build(
   *,
   dtype: Any = jnp.float32,
   batch_norm_axis: str | None = None,
+  sobel: bool = False,
 ) -> Network:
   """Builds a network by name.
 
@@ -72,6 +75,7 @@ def build(
     dtype: of the compute, "float32" or "bfloat16"; params are always float32.
     batch_norm_axis: name of the mapped axis that batch norm averages its
       statistics over; None for statistics of each device's own.
+    sobel: whether fixed filters stand in front: see `layers.sobel`.
 
   Returns:
     The module.
@@ -83,7 +87,17 @@ def build(
     raise ValueError(f"model.name: found {name!r}, expected one of {NAMES}")
   dtype = jnp.dtype(dtype)
   trunk = _TRUNKS[name](dtype=dtype, axis_name=batch_norm_axis)
-  return Network(trunk.clone(name="trunk"), num_outputs, dtype)
+  return Network(trunk.clone(name="trunk"), num_outputs, dtype, sobel)
+
+
+def num_features(network: Network, image_shape: tuple[int, int, int]) -> int:
+  """Returns the width of a network's features for images (H, W, C)."""
+  outputs, _ = jax.eval_shape(
+    lambda: network.init_with_output(
+      jax.random.key(0), jnp.zeros((1, *image_shape)), train=False
+    )
+  )
+  return outputs["features"].shape[-1]
 
 
 def layer_order(

@@ -2,46 +2,114 @@
 
 import dataclasses
 from collections.abc import Callable
-from typing import Any
+from typing import ClassVar
 
 import jax
 import jax.numpy as jnp
+import numpy as np
 import optax
+
+from sslprune_jax import data
+from sslprune_jax.state import TaskState, TrainState
+from sslprune_jax.trees import Tree
 
 Batch = dict[str, jax.Array]
 Outputs = dict[str, jax.Array]
+Metrics = dict[str, jax.Array]
 
 
 @dataclasses.dataclass(frozen=True)
 class Task:
   """Settings of a task; it has no state of its own.
 
-  Pure methods run inside the step, on one device's share of a batch. A
-  subclass changes what differs: RotNet is a view.
+  Pure methods run inside the step, on one device's share of a batch; those of
+  the host run before a training and between its epochs. A subclass changes what
+  differs: RotNet is a view.
 
   Attributes:
     num_outputs: width of the head.
     augment: `(key[B], u8[B,H,W,C]) -> u8[B,H,W,C]`, for training only.
     normalise: `u8[B,H,W,C] -> f32[B,H,W,C]`.
-    rows: images that the network sees for each image of the batch.
+    reads: rows that are read into a batch for each of its images.
+    rows: rows that the network sees for each image of the batch.
+    by_epoch: whether `begin_epoch` is to be called.
+    scored_on: "test", or "train" for a task that has no answer for new images.
   """
 
   num_outputs: int
   augment: Callable[[jax.Array, jax.Array], jax.Array]
   normalise: Callable[[jax.Array], jax.Array]
+  reads: int = dataclasses.field(default=1, init=False)
   rows: int = dataclasses.field(default=1, init=False)
+  by_epoch: ClassVar[bool] = False
+  scored_on: ClassVar[str] = "test"
 
-  def init(self, rng: jax.Array, num_images: int) -> Any:
-    """Returns the task's share of the train state, a pytree of arrays."""
-    del rng, num_images
-    return {}
+  # On the host.
+
+  def check(self, source: data.Source, num_features: int) -> None:
+    """Refuses settings that do not fit the data or the network.
+
+    Args:
+      source: the training images.
+      num_features: width of the network's features.
+
+    Raises:
+      ValueError: names the field, what was found and what was expected.
+    """
+
+  def init(self, rng: jax.Array, source: data.Source) -> TaskState:
+    """Returns the task's share of the train state at update 0."""
+    del rng, source
+    return TaskState()
+
+  def order(
+    self, seed: int, epoch: int, source: data.Source, shared: Tree
+  ) -> np.ndarray:
+    """Returns what an epoch reads, in order; a pure function.
+
+    Args:
+      seed: of the training.
+      epoch: from 0.
+      source: of N training images.
+      shared: the task's shared state as `begin_epoch` left it, on the host.
+
+    Returns:
+      i32[N * reads], places in the source; `reads` in a row for one image of a
+      batch.
+    """
+    del shared
+    return data.permutation(seed, epoch, len(source))
+
+  def begin_epoch(
+    self,
+    state: TrainState,
+    rng: jax.Array,
+    source: data.Source,
+    extract: Callable[[TrainState], tuple[jax.Array, np.ndarray]],
+  ) -> tuple[TrainState, dict[str, float]]:
+    """Prepares an epoch, from the state alone.
+
+    Args:
+      state: after the last update of the epoch before.
+      rng: of this epoch.
+      source: the training images.
+      extract: returns features f32[S,R,F] of all training images, sharded, and
+        the image i32[S,R] that each is of; N where it is padding.
+
+    Returns:
+      The state to go on with, and what to log.
+    """
+    raise NotImplementedError  # Called where `by_epoch` says so.
+
+  # In the step.
 
   def view(self, keys: jax.Array, batch: Batch) -> Batch:
     """Makes what the network is trained on.
 
     Args:
-      keys: key[B], one an image, the same on any number of devices.
-      batch: `image` u8[B,H,W,C], `label` i32[B], `index` i32[B].
+      keys: key[B * reads], one a row, the same on any number of devices.
+      batch: `image` u8[B * reads,H,W,C], `label` i32[B * reads], `index`
+        i32[B * reads].
 
     Returns:
       A batch of `B * rows`, `image` f32.
@@ -53,31 +121,72 @@ class Task:
     """Makes what the network is tested on; `weight` f32[B] is 0 on padding."""
     return {**batch, "image": self.normalise(batch["image"])}
 
-  def scores(self, outputs: Outputs, batch: Batch) -> dict[str, jax.Array]:
+  def scores(
+    self, outputs: Outputs, batch: Batch, task_state: TaskState
+  ) -> Metrics:
     """Scores each row: cross-entropy (nats) and whether the answer is right.
 
     Args:
       outputs: the network's, with `logits` f32[B, num_outputs].
       batch: a view, with `label` i32[B].
+      task_state: this device's share.
 
     Returns:
       `loss` f32[B] and `accuracy` f32[B].
     """
-    logits, label = outputs["logits"], batch["label"]
-    return {
-      "loss": optax.softmax_cross_entropy_with_integer_labels(logits, label),
-      "accuracy": (logits.argmax(-1) == label).astype(jnp.float32),
-    }
+    del task_state
+    return classified(outputs["logits"], batch["label"])
 
   def loss(
-    self, outputs: Outputs, batch: Batch, task_state: Any
-  ) -> tuple[jax.Array, dict[str, jax.Array]]:
-    """Returns the training loss f32[] and the metrics f32[] to log."""
-    del task_state
-    metrics = jax.tree.map(jnp.mean, self.scores(outputs, batch))
+    self,
+    outputs: Outputs,
+    batch: Batch,
+    task_state: TaskState,
+    rng: jax.Array,
+  ) -> tuple[jax.Array, Metrics]:
+    """Returns the training loss f32[] and the metrics f32[] to log.
+
+    Args:
+      outputs: the network's.
+      batch: a view.
+      task_state: this device's share, as the update before left it.
+      rng: of this update, the same on all devices.
+    """
+    del rng
+    metrics = jax.tree.map(jnp.mean, self.scores(outputs, batch, task_state))
     return metrics["loss"], metrics
 
-  def update(self, outputs: Outputs, batch: Batch, task_state: Any) -> Any:
-    """Returns the task's state after an update."""
-    del outputs, batch
+  def update(
+    self,
+    outputs: Outputs,
+    batch: Batch,
+    task_state: TaskState,
+    metrics: Metrics,
+  ) -> TaskState:
+    """Returns the task's state after an update.
+
+    Args:
+      outputs: the network's.
+      batch: a view.
+      task_state: this device's share.
+      metrics: of the loss, averaged over devices.
+
+    Returns:
+      The state; what is shared is the same on all devices.
+    """
+    del outputs, batch, metrics
     return task_state
+
+
+def classified(logits: jax.Array, label: jax.Array) -> Metrics:
+  """Returns `loss` f32[B], cross-entropy in nats, and `accuracy` f32[B]."""
+  return {
+    "loss": optax.softmax_cross_entropy_with_integer_labels(logits, label),
+    "accuracy": (logits.argmax(-1) == label).astype(jnp.float32),
+  }
+
+
+def unit(vectors: jax.Array) -> jax.Array:
+  """Scales rows to length 1: f32[..., D]; one of zeros stays zero."""
+  square = jnp.sum(vectors * vectors, axis=-1, keepdims=True)
+  return vectors * jax.lax.rsqrt(jnp.maximum(square, 1e-12))

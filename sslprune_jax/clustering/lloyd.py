@@ -1,40 +1,16 @@
-"""PCA with whitening, and k-means, of points that stay split over the devices.
-
-Points are `f32[S,R,D]`: S shards of R rows, axis 0 over the devices, with
-`weight` f32[S,R], 0 on padding and 1 elsewhere. Rows are read in blocks, so
-that nothing of size N x k exists. Sums are made shard by shard and added in the
-order of the shards: 1, 2, 4 and 8 devices give the same bits.
-"""
+"""k-means by Lloyd's algorithm, and where it starts."""
 
 import functools
-from collections.abc import Callable
 from typing import Any, NamedTuple
 
 import jax
 import jax.numpy as jnp
 import numpy as np
-from jax.sharding import PartitionSpec
 
 from sslprune_jax import parallel
+from sslprune_jax.clustering import layout
 
-_SHARDS = 8
-_BLOCK = 1024  # rows; their scores against 10,000 centroids take 41 MB
-_ROWS, _SAME = PartitionSpec(parallel.AXIS), PartitionSpec()
-# Of the largest variance: directions with less hold nothing but rounding.
-_LEAST_VARIANCE = 1e-6
 _STEP = 0.01  # of the root mean square distance to a centroid
-
-
-class Projection(NamedTuple):
-  """A PCA with whitening: `(x - mean) @ matrix`.
-
-  Attributes:
-    mean: f32[F].
-    matrix: f32[F,D].
-  """
-
-  mean: jax.Array
-  matrix: jax.Array
 
 
 class Clusters(NamedTuple):
@@ -52,95 +28,6 @@ class Clusters(NamedTuple):
   assignment: jax.Array
   sizes: jax.Array
   inertia: np.ndarray
-
-
-def shards() -> int:
-  """Returns S: 8 where the devices divide it, or else a shard a device."""
-  devices = jax.device_count()
-  return devices if _SHARDS % devices else _SHARDS
-
-
-def lay_out(points: np.ndarray) -> tuple[jax.Array, jax.Array]:
-  """Splits points over the devices.
-
-  Args:
-    points: f32[N,D].
-
-  Returns:
-    f32[S,R,D] and `weight` f32[S,R].
-  """
-  size, count = len(points), shards()
-  rows = -(-size // count)
-  points = np.asarray(points, np.float32)
-  points = np.pad(points, ((0, rows * count - size), (0, 0)))
-  weight = (np.arange(rows * count) < size).astype(np.float32)
-  return jax.device_put(
-    (points.reshape(count, rows, -1), weight.reshape(count, rows)),
-    parallel.split(),
-  )
-
-
-def flat(assignment: jax.Array, size: int) -> np.ndarray:
-  """Returns i32[N] from i32[S,R], in the order that `lay_out` was given."""
-  return np.asarray(assignment).reshape(-1)[:size]
-
-
-def fit_pca(points: jax.Array, weight: jax.Array, dims: int) -> Projection:
-  """Finds the directions of largest variance, scaled to a variance of 1.
-
-  Args:
-    points: f32[S,R,F].
-    weight: f32[S,R].
-    dims: directions to keep.
-
-  Returns:
-    The projection; directions without variance are mapped to 0.
-
-  Raises:
-    ValueError: there are fewer features, or points, than `dims`.
-  """
-  size, width = int(np.asarray(weight).sum()), points.shape[-1]
-  if not 1 <= dims <= min(width, size):
-    raise ValueError(
-      f"dims: found {dims}, expected 1 to {min(width, size)}, the smaller of "
-      f"the {width} features and the {size} points"
-    )
-  mean = _sum(points, weight) / size
-  covariance = _covariance(points, weight, mean)
-  # On the host: float64, and small beside the rest.
-  variance, directions = np.linalg.eigh(np.asarray(covariance, np.float64))
-  variance = variance[::-1][:dims] / max(size - 1, 1)
-  directions = directions[:, ::-1][:, :dims]
-  # An eigenvector's sign is arbitrary: its largest entry is made positive.
-  largest = np.abs(directions).argmax(axis=0)
-  directions = directions * np.sign(directions[largest, np.arange(dims)])
-  some = variance > _LEAST_VARIANCE * max(variance[0], 0)
-  scale = np.where(some, 1 / np.sqrt(np.where(some, variance, 1)), 0)
-  return Projection(mean, jnp.asarray(directions * scale, jnp.float32))
-
-
-@jax.jit
-def project(points: jax.Array, projection: Projection) -> jax.Array:
-  """Projects points and scales them to length 1.
-
-  Args:
-    points: f32[S,R,F].
-    projection: from `fit_pca`.
-
-  Returns:
-    f32[S,R,D], split like the points; what is projected to 0 stays 0.
-  """
-
-  def of_shard(shard, mean, matrix):
-    found = _dot(shard, matrix) - _dot(mean, matrix)[None]
-    square = jnp.sum(found * found, axis=1, keepdims=True)
-    return found * jax.lax.rsqrt(jnp.maximum(square, 1e-24))
-
-  return _mapped(
-    lambda x, *p: jax.lax.map(lambda shard: of_shard(shard, *p), x),
-    (_ROWS, _SAME, _SAME),
-    _ROWS,
-  )(points, *projection)
 
 
 def kmeans(
@@ -209,79 +96,6 @@ def kmeans(
   return Clusters(centroids, assignment, sizes, np.array(inertia))
 
 
-def _mapped(function: Callable, in_specs: Any, out_specs: Any) -> Callable:
-  """Runs a function on every device's own shards."""
-  mesh = parallel.split().mesh
-  return jax.shard_map(
-    function, mesh=mesh, in_specs=in_specs, out_specs=out_specs, check_vma=False
-  )
-
-
-def _dot(a: jax.Array, b: jax.Array) -> jax.Array:
-  """Multiplies matrices, in full float32 on a TPU too."""
-  return jnp.dot(a, b, precision=jax.lax.Precision.HIGHEST)
-
-
-def _added(of_shards: Any) -> Any:
-  """Adds `[S / D, ...]` of all devices over the shards, in their order."""
-  if jax.device_count() > 1:
-    of_shards = parallel.gathered(of_shards)
-  return jax.tree.map(lambda x: functools.reduce(jnp.add, x), of_shards)
-
-
-def _blocks(rows: int) -> tuple[int, int]:
-  """Returns how many blocks a shard is read in, and the rows of each."""
-  count = -(-rows // _BLOCK)
-  return count, -(-rows // count)
-
-
-def _read(number: jax.Array, rows: jax.Array, weight: jax.Array):
-  """Reads a block; the last one overlaps the one before, with weight 0.
-
-  Returns:
-    Its first row, the rows [B,D] and their weight [B].
-  """
-  _, size = _blocks(len(rows))
-  start = jnp.minimum(number * size, len(rows) - size)
-  again = start + jnp.arange(size) < number * size
-  block = jax.lax.dynamic_slice_in_dim(rows, start, size)
-  of_block = jax.lax.dynamic_slice_in_dim(weight, start, size)
-  return start, block, jnp.where(again, 0, of_block)
-
-
-@jax.jit
-def _sum(points: jax.Array, weight: jax.Array) -> jax.Array:
-  """Returns the sum f32[D] of the points."""
-
-  def of_device(points, weight):
-    return _added(jnp.sum(points * weight[..., None], axis=1))
-
-  return _mapped(of_device, (_ROWS, _ROWS), _SAME)(points, weight)
-
-
-@jax.jit
-def _covariance(
-  points: jax.Array, weight: jax.Array, mean: jax.Array
-) -> jax.Array:
-  """Returns the sum f32[D,D] of the outer products about the mean."""
-
-  def of_shard(shard):
-    rows, weight = shard
-
-    def add(total, number):
-      _, block, of_block = _read(number, rows, weight)
-      block = (block - mean[None]) * of_block[:, None]
-      return total + _dot(block.T, block), None
-
-    total = jnp.zeros((rows.shape[1],) * 2)
-    return jax.lax.scan(add, total, jnp.arange(_blocks(len(rows))[0]))[0]
-
-  def of_device(points, weight):
-    return _added(jax.lax.map(of_shard, (points, weight)))
-
-  return _mapped(of_device, (_ROWS, _ROWS), _SAME)(points, weight)
-
-
 @functools.partial(jax.jit, static_argnums=3)
 def _assign(
   points: jax.Array, weight: jax.Array, centroids: jax.Array, dtype: Any
@@ -300,7 +114,7 @@ def _assign(
 
     def add(carry, number):
       sums, sizes, inertia, assignment = carry
-      start, block, of_block = _read(number, rows, weight)
+      start, block, of_block = layout.read(number, rows, weight)
       nearness = jax.lax.dot_general(
         block.astype(dtype),
         compared,
@@ -328,16 +142,18 @@ def _assign(
       jnp.float32(0),
       jnp.zeros(len(rows), jnp.int32),
     )
-    return jax.lax.scan(add, empty, jnp.arange(_blocks(len(rows))[0]))[0]
+    return jax.lax.scan(add, empty, jnp.arange(layout.blocks(len(rows))[0]))[0]
 
   def of_device(points, weight, centroids):
     *sums, assignment = jax.lax.map(
       lambda shard: of_shard(shard, centroids), (points, weight)
     )
-    return *_added(tuple(sums)), assignment
+    return *layout.added(tuple(sums)), assignment
 
-  return _mapped(
-    of_device, (_ROWS, _ROWS, _SAME), (_SAME, _SAME, _SAME, _ROWS)
+  return layout.mapped(
+    of_device,
+    (layout.ROWS, layout.ROWS, layout.SAME),
+    (layout.SAME, layout.SAME, layout.SAME, layout.ROWS),
   )(points, weight, centroids)
 
 
@@ -370,7 +186,9 @@ def _rows(points: jax.Array, index: jax.Array) -> jax.Array:
   def of_device(points, index):
     return parallel.look_up(points.reshape(-1, points.shape[-1]), index)
 
-  return _mapped(of_device, (_ROWS, _SAME), _SAME)(points, index)
+  return layout.mapped(of_device, (layout.ROWS, layout.SAME), layout.SAME)(
+    points, index
+  )
 
 
 @functools.partial(jax.jit, static_argnums=3)
@@ -402,4 +220,6 @@ def _plus_plus(
     centroids = jnp.zeros((k, rows.shape[1]))
     return jax.lax.fori_loop(0, k, draw, (centroids, weight))[0]
 
-  return _mapped(of_device, (_ROWS, _ROWS), _SAME)(points, weight)
+  return layout.mapped(of_device, (layout.ROWS, layout.ROWS), layout.SAME)(
+    points, weight
+  )

@@ -1,0 +1,118 @@
+"""Are the features of a run better than those of a random network?
+
+  python benchmarks/features.py runs/npid_digits
+
+For every task and round of the run, a line of test accuracies in percent, on
+the features of the trained network, masked and in evaluation mode: `linear`, a
+linear classifier on all training images; `linear_few`, one on 10 images of each
+class (mean and standard error of 5 draws); `knn`, a vote of the 20 nearest
+training images (cosine). The first line of each task is the same network before
+any training.
+"""
+
+import argparse
+import json
+import pathlib
+
+import jax
+import numpy as np
+from ml_collections import ConfigDict
+from sklearn.linear_model import LogisticRegression
+from sklearn.neighbors import KNeighborsClassifier
+from sklearn.pipeline import make_pipeline
+from sklearn.preprocessing import StandardScaler
+
+from sslprune_jax import (
+  extraction,
+  parallel,
+  platform_setup,
+  state,
+  study,
+  task_setup,
+  tickets,
+)
+from sslprune_jax.data import batches
+from sslprune_jax.models import build
+
+_BATCH = 256
+_FEW, _DRAWS = 10, 5
+
+
+def main():
+  """Prints a line of JSON for every network."""
+  parser = argparse.ArgumentParser(description=__doc__.split("\n")[0])
+  parser.add_argument("run", type=pathlib.Path, help="workdir of a study")
+  parser.add_argument("--seed", type=int, default=0)
+  arguments = parser.parse_args()
+  platform_setup.prepare()
+  config = ConfigDict(
+    json.loads((arguments.run / "config.json").read_text())["config"]
+  )
+  sources = [
+    study.load(config, config.dataset[split]) for split in ("train", "test")
+  ]
+  for name in config.tasks:
+    task = task_setup.make_task(config, name, sources[0])
+    network = build(
+      config.model.name, task.num_outputs, sobel=config.model.sobel
+    )
+    step = extraction.make_step(network, task.normalise)
+    shape = sources[0].image_shape
+    key = state.stream_key(arguments.seed, "init")
+    networks = {"random": state.initialize(network, shape, key)}
+    folder = arguments.run / f"seed_{arguments.seed}" / name
+    for path in sorted(folder.glob("round_*/trained.npz")):
+      networks[path.parent.name] = tickets.load(path).variables
+    for of, variables in networks.items():
+      found = [_features(step, variables, source) for source in sources]
+      print(json.dumps({"task": name, "network": of, **_scores(found)}))
+
+
+def _features(step, variables, source):
+  """Returns features f32[N,F] and labels i32[N]."""
+  features, image = extraction.extract(
+    step,
+    variables,
+    batches.make(source, _BATCH, parallel.split()).evaluate(),
+    num_images=len(source),
+    batch_size=_BATCH,
+    shards=jax.device_count(),
+  )
+  rows = np.argsort(image.ravel(), kind="stable")[: len(source)]
+  return np.asarray(features).reshape(image.size, -1)[rows], source.labels
+
+
+def _scores(found):
+  """Returns test accuracies in percent."""
+  (features, labels), test = found
+  few = []
+  for draw in range(_DRAWS):
+    rows = _few(labels, np.random.default_rng(draw))
+    few.append(_linear().fit(features[rows], labels[rows]).score(*test))
+  knn = KNeighborsClassifier(20, metric="cosine", algorithm="brute")
+  error = np.std(few, ddof=1) / np.sqrt(_DRAWS)
+  scores = {
+    "linear": _linear().fit(features, labels).score(*test),
+    "linear_few": np.mean(few),
+    "linear_few_error": error,
+    "knn": knn.fit(features, labels).score(*test),
+  }
+  return {name: round(100 * float(score), 1) for name, score in scores.items()}
+
+
+def _linear():
+  return make_pipeline(StandardScaler(), LogisticRegression(max_iter=1000))
+
+
+def _few(labels, rng):
+  """Draws 10 images of each class."""
+  return np.concatenate(
+    [
+      rng.choice(np.flatnonzero(labels == label), _FEW, replace=False)
+      for label in np.unique(labels)
+    ]
+  )
+
+
+if __name__ == "__main__":
+  main()

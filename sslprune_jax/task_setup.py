@@ -1,0 +1,115 @@
+"""A study's tasks: their settings, and the images whose labels they see."""
+
+import functools
+import hashlib
+from typing import Any
+
+import numpy as np
+from ml_collections import ConfigDict
+
+from sslprune_jax import data
+from sslprune_jax.config import ConfigError
+from sslprune_jax.tasks import (
+  NPID,
+  S4L,
+  DeepCluster,
+  Exemplar,
+  Labels,
+  RotNet,
+  Task,
+)
+from sslprune_jax.tasks.rotnet import NUM_ROTATIONS
+
+_SUPERVISED = ("labels", "s4l")
+
+
+def make_task(config: ConfigDict, name: str, source: data.Source) -> Task:
+  """Makes a task.
+
+  Args:
+    config: validated.
+    name: of the task.
+    source: the training images, with all their labels.
+
+  Returns:
+    The task.
+
+  Raises:
+    ConfigError: it needs labels, and the images have none.
+  """
+  dataset = config.dataset
+  views = {
+    "augment": data.Augment(
+      padding=dataset.padding,
+      flip=dataset.flip,
+      crop_scale=tuple(dataset.crop_scale) or None,
+      rotation=dataset.rotation,
+      jitter=tuple(dataset.jitter),
+      grey=dataset.grey,
+    ),
+    "normalise": functools.partial(
+      data.normalise, mean=dataset.mean, std=dataset.std
+    ),
+  }
+  settings = config[name].to_dict()
+  if name == "rotnet":
+    return RotNet(num_outputs=NUM_ROTATIONS, **settings, **views)
+  if name == "exemplar":
+    outputs = settings.pop("embedding")
+    return Exemplar(num_outputs=outputs, **settings, **views)
+  if name == "npid":
+    outputs = settings.pop("embedding")
+    classes = source.num_classes
+    return NPID(num_outputs=outputs, num_classes=classes, **settings, **views)
+  if name == "deepcluster":
+    outputs = settings.pop("clusters")
+    return DeepCluster(num_outputs=outputs, **settings, **views)
+  outputs = _label_outputs(config, source)
+  if name == "s4l":
+    return S4L(num_outputs=NUM_ROTATIONS + outputs, **settings, **views)
+  return Labels(num_outputs=outputs, **views)
+
+
+def _label_outputs(config: ConfigDict, source: data.Source) -> int:
+  classes = source.num_classes
+  if not classes:
+    raise ConfigError(
+      f"config.dataset: {source.name} has no labels, which the tasks "
+      f"{' and '.join(_SUPERVISED)} and retraining need; name other "
+      "config.tasks and set config.retrain.rounds=()"
+    )
+  outputs = config.model.outputs or classes
+  if outputs < classes:
+    raise ConfigError(
+      f"config.model.outputs: found {outputs}, expected at least the "
+      f"{classes} classes of {source.name}, or 0"
+    )
+  return outputs
+
+
+def labelled(
+  config: ConfigDict, name: str, labels: np.ndarray, seed: int
+) -> np.ndarray | None:
+  """Chooses the images that a task has labels of.
+
+  Args:
+    config: validated.
+    name: of the task.
+    labels: i32[N], of the training images.
+    seed: of the study.
+
+  Returns:
+    i64[M], places among the images, sorted; None for all, and where none are
+    used.
+  """
+  shares = config.labels
+  if name not in _SUPERVISED or shares.images == shares.classes == 1:
+    return None
+  chosen = data.of_some_classes(labels, shares.classes, seed)
+  return chosen[data.stratified(labels[chosen], shares.images, seed)]
+
+
+def listed(chosen: np.ndarray) -> dict[str, Any]:
+  """Returns a list of images as JSON values, with its SHA-256."""
+  digest = hashlib.sha256(chosen.astype("<i8").tobytes()).hexdigest()
+  return {"sha256": digest, "images": chosen.tolist()}

@@ -1,0 +1,165 @@
+"""Exemplar: is this another view of the same image?
+
+Every image with its transformations is a class of its own, learned by a triplet
+margin loss.
+
+Reference: Dosovitskiy et al. 2014, arXiv 1406.6909; as triplets, Doersch and
+Zisserman 2017, arXiv 1708.07860.
+"""
+
+import dataclasses
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+
+from sslprune_jax import data, parallel
+from sslprune_jax.state import TaskState
+from sslprune_jax.tasks.base import Batch, Metrics, Outputs, Task, unit
+from sslprune_jax.trees import Tree
+
+MININGS = ("semi-hard", "batch-hard")
+_VIEWS = range(2, 9)
+
+
+@dataclasses.dataclass(frozen=True)
+class Exemplar(Task):
+  """Brings views of one image nearer to each other than to other images.
+
+  The views of an image stand in consecutive rows of a batch, each read and
+  augmented on its own. Views on all devices are negatives.
+
+  Attributes:
+    views: of each image, 2 to 8.
+    margin: by which a negative is to be farther than a positive, in cosine
+      distance (0 to 2).
+    mining: "semi-hard" or "batch-hard": see `triplet_losses`.
+  """
+
+  views: int = 2
+  margin: float = 0.5
+  mining: str = "semi-hard"
+
+  def __post_init__(self):
+    if self.views not in _VIEWS:
+      raise ValueError(f"exemplar.views: found {self.views}, expected 2 to 8")
+    object.__setattr__(self, "reads", self.views)
+    object.__setattr__(self, "rows", self.views)
+
+  def order(
+    self, seed: int, epoch: int, source: data.Source, shared: Tree
+  ) -> np.ndarray:
+    """Reads every image once for each of its views."""
+    images = super().order(seed, epoch, source, shared)
+    return np.repeat(images, self.views)
+
+  def evaluation_view(self, batch: Batch) -> Batch:
+    """Makes the views of test images, the same ones in every evaluation."""
+    batch = {k: jnp.repeat(v, self.views, axis=0) for k, v in batch.items()}
+    number = jnp.arange(len(batch["index"])) % self.views
+    keys = jax.vmap(jax.random.fold_in, (None, 0))(
+      jax.random.key(0), batch["index"] * self.views + number
+    )
+    return self.view(keys, batch)
+
+  def scores(
+    self, outputs: Outputs, batch: Batch, task_state: TaskState
+  ) -> Metrics:
+    """Scores each row; what `accuracy` is depends on the size of the batch.
+
+    Returns:
+      `loss` f32[B], and `accuracy` f32[B]: whether the nearest of all other
+      rows of the batch is a view of the same image. By chance,
+      (views - 1) / (rows - 1).
+    """
+    del task_state
+    embedding = unit(outputs["logits"])
+    index = batch["index"]
+    real = batch.get("weight", jnp.ones(len(index))) > 0
+    others, of_others, are_real = parallel.gathered((embedding, index, real))
+    loss, accuracy = triplet_losses(
+      embedding,
+      index,
+      others,
+      jnp.where(are_real, of_others, -1),
+      jax.lax.axis_index(parallel.AXIS) * len(index),
+      views=self.views,
+      margin=self.margin,
+      mining=self.mining,
+    )
+    return {"loss": loss, "accuracy": accuracy}
+
+
+def triplet_losses(
+  anchors: jax.Array,
+  index: jax.Array,
+  candidates: jax.Array,
+  candidate_index: jax.Array,
+  first: jax.Array | int,
+  *,
+  views: int,
+  margin: float,
+  mining: str,
+) -> tuple[jax.Array, jax.Array]:
+  """Returns the triplet margin loss of each anchor, in cosine distance.
+
+  "semi-hard" pairs an anchor and each of its positives with the nearest
+  negative that is farther than that positive (FaceNet, arXiv 1503.03832). Where
+  every negative is nearer, it takes the farthest one: the least hard, which
+  still gives a gradient. "batch-hard" takes the farthest positive and the
+  nearest negative (arXiv 1703.07737). Without any negative the loss is 0.
+
+  Args:
+    anchors: f32[A,E], rows of length 1; each `views` of them are of one image.
+    index: i32[A], the image of each.
+    candidates: f32[C,E], rows of length 1, the anchors among them.
+    candidate_index: i32[C]; -1 for what is no candidate.
+    first: place of the first anchor among the candidates.
+    views: of an image.
+    margin: in cosine distance.
+    mining: one of `MININGS`.
+
+  Returns:
+    The loss f32[A] and f32[A], 1 where the nearest other candidate is a
+    positive.
+  """
+  distance = 1 - anchors @ candidates.T
+  is_negative = (candidate_index[None] != index[:, None]) & (
+    candidate_index[None] >= 0
+  )
+  any_negative = is_negative.any(axis=1)
+
+  def nearest(of: jax.Array) -> jax.Array:
+    return jnp.where(of, distance, jnp.inf).min(axis=1)
+
+  # Its positives: the other rows of its group.
+  row = jnp.arange(len(anchors))
+  group = row // views * views
+  positives = [
+    jnp.take_along_axis(
+      distance, (first + group + (row - group + i) % views)[:, None], axis=1
+    )[:, 0]
+    for i in range(1, views)
+  ]
+  if mining == "batch-hard":
+    pairs = [(jnp.stack(positives).max(axis=0), nearest(is_negative))]
+  else:
+    farthest = jnp.where(is_negative, distance, -jnp.inf).max(axis=1)
+    pairs = []
+    for positive in positives:
+      farther = is_negative & (distance > positive[:, None])
+      negative = nearest(farther)
+      pairs.append(
+        (positive, jnp.where(jnp.isinf(negative), farthest, negative))
+      )
+  losses = [
+    jnp.where(
+      any_negative,
+      jax.nn.relu(positive - jnp.where(any_negative, negative, 0) + margin),
+      0,
+    )
+    for positive, negative in pairs
+  ]
+  nearest_positive = jnp.stack(positives).min(axis=0)
+  accuracy = (nearest_positive < nearest(is_negative)).astype(jnp.float32)
+  return sum(losses) / len(losses), accuracy

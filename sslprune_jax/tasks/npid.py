@@ -1,0 +1,208 @@
+"""NPID: which of all training images is this?
+
+Non-parametric instance discrimination: the classifier's weights are a memory
+bank of the images' own embeddings.
+
+Reference: Wu et al. 2018, arXiv 1805.01978.
+"""
+
+import dataclasses
+
+import jax
+import jax.numpy as jnp
+
+from sslprune_jax import data, parallel
+from sslprune_jax.state import TaskState
+from sslprune_jax.tasks.base import (
+  Batch,
+  Metrics,
+  Outputs,
+  Task,
+  classified,
+  unit,
+)
+
+OBJECTIVES = ("nce", "softmax")
+NORMALISERS = ("ema", "first")
+_EMA = 0.99
+
+
+@dataclasses.dataclass(frozen=True)
+class NPID(Task):
+  """Tells every training image from all others.
+
+  The bank is split over the devices by image. Noise is drawn once an update for
+  the whole batch, uniformly and with replacement, so that its scores are one
+  matrix product; the reference draws it for every image and gathers B x M rows.
+
+  A new image has no row in the bank. So what is scored is the class that its
+  nearest rows vote for or, without labels, whether a training image is nearest
+  to its own row.
+
+  Attributes:
+    num_classes: of the labels; 0 without.
+    temperature: T, of the softmax over similarities.
+    momentum: share of the old row in a new one.
+    objective: "nce", or "softmax" over the whole bank for small sets.
+    negatives: M, of "nce".
+    normaliser: Z of "nce": a moving average ("ema"), or that of the "first"
+      batch, as in the reference, which rests on that one batch.
+    neighbours: how many vote.
+  """
+
+  num_classes: int = 0
+  temperature: float = 0.07
+  momentum: float = 0.5
+  objective: str = "nce"
+  negatives: int = 16384
+  normaliser: str = "ema"
+  neighbours: int = 200
+
+  @property
+  def scored_on(self) -> str:
+    """Says which images `scores` has an answer for."""
+    return "test" if self.num_classes else "train"
+
+  def check(self, source: data.Source, num_features: int) -> None:
+    """Refuses more negatives than images."""
+    del num_features
+    if self.objective == "nce" and self.negatives > len(source):
+      raise ValueError(
+        f"npid.negatives: found {self.negatives}, expected at most the "
+        f"{len(source)} training images; npid.objective='softmax' takes all of "
+        "so few"
+      )
+
+  def init(self, rng: jax.Array, source: data.Source) -> TaskState:
+    """Makes a bank of random directions."""
+    shape = (len(source), self.num_outputs)
+    rows = {
+      "bank": unit(jax.random.uniform(rng, shape, minval=-1.0)),
+      "held": jnp.ones(len(source), bool),  # False on padding.
+    }
+    if self.num_classes:
+      rows["label"] = jnp.asarray(source.labels, jnp.int32)
+    shared = {}
+    if self.objective == "nce":
+      shared["normaliser"] = jnp.float32(0)  # Not known yet.
+    return TaskState(shared, jax.tree.map(parallel.by_sample, rows))
+
+  def loss(
+    self,
+    outputs: Outputs,
+    batch: Batch,
+    task_state: TaskState,
+    rng: jax.Array,
+  ) -> tuple[jax.Array, Metrics]:
+    """Tells the images' own rows from noise, or from all rows."""
+    embedding = unit(outputs["logits"])
+    rows = task_state.by_sample
+    if self.objective == "softmax":
+      bank, held = parallel.gathered((rows["bank"], rows["held"]))
+      logits = embedding @ bank.T / self.temperature
+      logits = jnp.where(held[None], logits, -jnp.inf)
+      metrics = jax.tree.map(jnp.mean, classified(logits, batch["index"]))
+      return metrics["loss"], metrics
+    size = jax.lax.psum(jnp.sum(rows["held"]), parallel.AXIS)
+    noise = jax.random.randint(rng, (self.negatives,), 0, size)
+    own = parallel.look_up(rows["bank"], parallel.gathered(batch["index"]))
+    first = jax.lax.axis_index(parallel.AXIS) * len(embedding)
+    own = jax.lax.dynamic_slice_in_dim(own, first, len(embedding))
+    positive = jnp.sum(embedding * own, axis=1) / self.temperature
+    negative = (
+      embedding @ parallel.look_up(rows["bank"], noise).T / self.temperature
+    )
+    estimate = size * jax.lax.pmean(
+      jnp.mean(jnp.exp(jax.lax.stop_gradient(negative))), parallel.AXIS
+    )
+    known = task_state.shared["normaliser"]
+    loss = nce_losses(
+      positive, negative, jnp.where(known > 0, known, estimate), size
+    )
+    metrics = {
+      "loss": jnp.mean(loss),
+      "accuracy": jnp.mean(positive > negative.max(axis=1)),
+      "normaliser": estimate,
+    }
+    return metrics["loss"], metrics
+
+  def update(
+    self,
+    outputs: Outputs,
+    batch: Batch,
+    task_state: TaskState,
+    metrics: Metrics,
+  ) -> TaskState:
+    """Moves the rows of the batch's images towards their new embeddings."""
+    rows, shared = task_state.by_sample, dict(task_state.shared)
+    embedding, index = parallel.gathered(
+      (unit(outputs["logits"]), batch["index"])
+    )
+    old = parallel.look_up(rows["bank"], index)
+    new = unit(self.momentum * old + (1 - self.momentum) * embedding)
+    if self.objective == "nce":
+      known, found = shared["normaliser"], metrics["normaliser"]
+      kept = 1.0 if self.normaliser == "first" else _EMA
+      moved = kept * known + (1 - kept) * found
+      shared["normaliser"] = jnp.where(known > 0, moved, found)
+    bank = parallel.write(rows["bank"], index, new)
+    return TaskState(shared, {**rows, "bank": bank})
+
+  def scores(
+    self, outputs: Outputs, batch: Batch, task_state: TaskState
+  ) -> Metrics:
+    """Lets the nearest rows of the bank vote, each by exp(similarity / T)."""
+    rows = task_state.by_sample
+    queries = parallel.gathered(unit(outputs["logits"]))
+    similarity = jnp.where(
+      rows["held"][None], queries @ rows["bank"].T, -jnp.inf
+    )
+    # The nearest rows of every device, then the nearest of those.
+    count = self.neighbours if self.num_classes else 1
+    near, place = jax.lax.top_k(similarity, min(count, len(rows["held"])))
+    if self.num_classes:
+      answer = rows["label"][place]
+    else:
+      answer = place + jax.lax.axis_index(parallel.AXIS) * len(rows["held"])
+    near, answer = jax.lax.all_gather(
+      (near, answer), parallel.AXIS, axis=1, tiled=True
+    )
+    near, place = jax.lax.top_k(near, min(count, near.shape[1]))
+    answer = jnp.take_along_axis(answer, place, axis=1)
+    if self.num_classes:
+      votes = jnp.exp(near / self.temperature)
+      ballots = jnp.zeros((len(near), self.num_classes))
+      voters = jnp.arange(len(near))[:, None]
+      answer = ballots.at[voters, answer].add(votes).argmax(axis=1)
+    else:
+      answer = answer[:, 0]
+    mine = len(batch["index"])
+    first = jax.lax.axis_index(parallel.AXIS) * mine
+    answer = jax.lax.dynamic_slice_in_dim(answer, first, mine)
+    truth = batch["label" if self.num_classes else "index"]
+    return {"accuracy": (answer == truth).astype(jnp.float32)}
+
+
+def nce_losses(
+  positive: jax.Array, negative: jax.Array, normaliser: jax.Array, size: int
+) -> jax.Array:
+  """Returns the noise-contrastive loss of each image.
+
+  The odds that a row is the image's own and not noise, which is uniform, are
+  P / (M / N) with P = exp(score) / Z. In log space, as exp(1 / 0.07) is 1.6e6.
+
+  Args:
+    positive: f32[B], similarity to the own row over the temperature.
+    negative: f32[B,M], to the noise.
+    normaliser: Z, f32[].
+    size: N, rows in the bank.
+
+  Returns:
+    f32[B], nats.
+
+  Reference: arXiv 1805.01978, equations 4 to 7.
+  """
+  shift = jnp.log(size / (normaliser * negative.shape[1]))
+  return jax.nn.softplus(-(positive + shift)) + jnp.sum(
+    jax.nn.softplus(negative + shift), axis=1
+  )
