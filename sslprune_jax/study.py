@@ -76,15 +76,11 @@ class Study:
     self.train_source = load(config, config.dataset.train)
     self.test_source = load(config, config.dataset.test)
     self.image_shape = self.train_source.image_shape
-    first = config.seeds[0]
     self.pretext = {
-      name: self._training("train", name, self._images_of(name, first).train)
-      for name in config.tasks
+      name: self._training("train", name, name) for name in config.tasks
     }
     if config.retrain.rounds and config.retrain.inits:
-      self.retraining = self._training(
-        "retrain.train", "labels", self._images_of(_RETRAINING, first).train
-      )
+      self.retraining = self._training("retrain.train", "labels", _RETRAINING)
     for name, training in self.pretext.items():
       if training.rewind_update >= training.length:
         raise ConfigError(
@@ -101,9 +97,10 @@ class Study:
         f"{config.model.name}"
       )
 
-  def _training(self, section: str, task: str, source: data.Source) -> Training:
+  def _training(self, section: str, task: str, images_of: str) -> Training:
     made = task_setup.make_task(self.config, task, self.train_source)
-    return Training(self.config, section, made, source)
+    images = self._images_of(images_of, self.config.seeds[0])
+    return Training(self.config, section, made, images.train)
 
   def run(self) -> list[dict[str, Any]]:
     """Runs the stages that are not done; returns all results."""

@@ -1,7 +1,17 @@
 """Settings that all tests share."""
 
+import atexit
 import os
+import shutil
+import tempfile
 
+# Studies that are killed and resumed compile the same programs again.
+if "JAX_COMPILATION_CACHE_DIR" not in os.environ:
+  _cache = tempfile.mkdtemp(prefix="sslprune_jax_tests_")
+  atexit.register(shutil.rmtree, _cache, ignore_errors=True)
+  os.environ["JAX_COMPILATION_CACHE_DIR"] = _cache
+os.environ["JAX_PERSISTENT_CACHE_MIN_COMPILE_TIME_SECS"] = "0"
+os.environ["JAX_PERSISTENT_CACHE_MIN_ENTRY_SIZE_BYTES"] = "0"
 # Before jax starts its backend: one CPU device, whatever the machine has.
 os.environ["JAX_PLATFORMS"] = "cpu"
 

@@ -93,3 +93,16 @@ def test_adam_decays_through_its_moments():
   weight = jnp.float32([5.0, 0.0])
   direction, _ = optimizer.update(jnp.zeros(2), optimizer.init(weight), weight)
   np.testing.assert_allclose(direction, [1.0, 0.0], atol=1e-5)
+
+
+def test_an_own_head_has_no_momentum_under_sgd():
+  params = {"trunk": jnp.float32([1.0]), "head": jnp.float32([1.0])}
+  gradients = {"trunk": jnp.float32([2.0]), "head": jnp.float32([2.0])}
+  optimizer = optim.optimizer(
+    "sgd", weight_decay=0.5, nesterov=False, own_head=True
+  )
+  state = optimizer.init(params)
+  for trunk in (2.5, 2.5 + 0.9 * 2.5):
+    direction, state = optimizer.update(gradients, state, params)
+    np.testing.assert_allclose(direction["trunk"], [trunk], rtol=1e-6)
+    np.testing.assert_allclose(direction["head"], [2.5], rtol=1e-6)

@@ -259,3 +259,16 @@ def test_four_devices_see_the_batches_of_one(files, split, tmp_path):
   for name, expected in zip(four.files, leaves, strict=True):
     assert four[name].shape[:2] == (4, 2)
     np.testing.assert_array_equal(four[name].reshape(expected.shape), expected)
+
+
+def test_an_epoch_can_read_every_image_several_times(split):
+  feed = batches.make(arrays(), 6, split, reads=3)
+  plain = batches.make(arrays(), 2, split)
+  assert feed.updates_per_epoch == plain.updates_per_epoch
+  found = on_host(feed.train(lambda epoch: np.repeat(ORDER(epoch), 3), 0, 3))
+  for three, one in zip(found, on_host(plain.train(ORDER, 0, 3)), strict=True):
+    np.testing.assert_array_equal(
+      three["index"].ravel(), np.repeat(one["index"].ravel(), 3)
+    )
+  with pytest.raises(DataError, match="indices, expected"):
+    next(feed.train(ORDER, 0, 1))

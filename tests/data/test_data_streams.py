@@ -59,3 +59,13 @@ def test_units_are_uniform_on_0_to_1():
     0.0,
     pytest.approx(1.0),
   ]
+
+
+@given(st.integers(1, 30), st.integers(1, 30), st.integers(1, 5))
+def test_cycles_go_on_from_epoch_to_epoch(count, size, epochs):
+  parts = [streams.cycled(7, "test", e, count, size) for e in range(epochs)]
+  assert all(part.dtype == np.int32 and len(part) == count for part in parts)
+  row = np.concatenate(parts)
+  whole = len(row) // size * size
+  for cycle in row[:whole].reshape(-1, size):
+    np.testing.assert_array_equal(np.sort(cycle), np.arange(size))

@@ -12,8 +12,10 @@ from sslprune_jax.data import (
   ArraySource,
   DataError,
   in_memory,
+  of_some_classes,
   stratified,
   subset,
+  unlabelled_but,
 )
 from sslprune_jax.data.encoded import EncodedSource
 from sslprune_jax.data.subsets import holdout
@@ -127,3 +129,31 @@ def test_in_memory_is_the_evaluation_view():
 def test_in_memory_refuses_what_is_too_large():
   with pytest.raises(DataError, match="0.00 GB .* limit_bytes = 479; raise it"):
     in_memory(Files(30), 479)
+
+
+@given(label_lists, st.floats(0.01, 1), st.integers(0, 9))
+def test_all_images_of_some_classes(labels, fraction, seed):
+  labels = np.array(labels)
+  chosen = of_some_classes(labels, fraction, seed)
+  classes = set(labels[chosen])
+  count = len(set(labels))
+  assert len(classes) == max(1, math.floor(fraction * count + 0.5))
+  np.testing.assert_array_equal(
+    chosen, np.flatnonzero(np.isin(labels, list(classes)))
+  )
+
+
+def test_some_classes_need_labels():
+  with pytest.raises(DataError, match="of classes needs labels; 1 of 2"):
+    of_some_classes(np.array([-1, 0]), 0.5, 0)
+
+
+def test_all_labels_but_some_are_hidden(source):
+  chosen = np.array([3, 40])
+  hidden = unlabelled_but(source, chosen)
+  assert len(hidden) == len(source)
+  np.testing.assert_array_equal(np.flatnonzero(hidden.labels >= 0), chosen)
+  rows = hidden.read(np.array([2, 3, 40]))
+  plain = source.read(np.array([2, 3, 40]))
+  np.testing.assert_array_equal(rows["image"], plain["image"])
+  assert rows["label"].tolist() == [-1, *plain["label"][1:]]

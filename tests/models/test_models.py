@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 
 from sslprune_jax import models
+from sslprune_jax.models import layers
 from sslprune_jax.trees import named_leaves
 
 RNG = jax.random.key(0)
@@ -114,3 +115,25 @@ def test_synchronised_batch_norm_is_one_big_batch():
     split_stats,
     whole_stats,
   )
+
+
+def test_sobel_filters_see_edges_and_no_colour():
+  step = np.zeros((1, 5, 5, 3), np.float32)
+  step[:, :, 3:] = 1.0  # Brighter to the right.
+  right, below = np.moveaxis(np.asarray(layers.sobel(step))[0], -1, 0)
+  np.testing.assert_allclose(right, np.tile([0, 0, 4, 4, 0], (5, 1)))
+  np.testing.assert_allclose(below, 0, atol=1e-6)
+  turned = layers.sobel(step.swapaxes(1, 2))[0]
+  np.testing.assert_allclose(turned[..., 1], right.T, atol=1e-6)
+  tinted = step * np.array([3.0, 0.0, 0.0])  # The same brightness in red.
+  np.testing.assert_allclose(
+    layers.sobel(tinted), layers.sobel(step), atol=1e-6
+  )
+
+
+def test_a_network_behind_sobel_filters_takes_any_channels():
+  network = models.build("convnet", 10, sobel=True)
+  for channels in (1, 3):
+    params = _shapes(network, (8, 8, channels))["params"]
+    assert params["trunk"]["stage1"]["conv"]["kernel"].shape == (3, 3, 2, 16)
+  assert models.num_features(network, (8, 8, 3)) == 64

@@ -1,0 +1,215 @@
+"""k-means beside faiss: the same points, start, iterations and threads.
+
+  pip install -e .[benchmarks]
+  python benchmarks/kmeans.py            # about 10 minutes on 2 cores
+  python benchmarks/kmeans.py --quick    # small sizes, a look at the path
+
+Prints a line of JSON for each size: the time of ours over that of faiss (median
+of ratios taken side by side), in bfloat16 and float32, the inertia that each
+ended with over faiss's, and the most memory that a process of ours held beyond
+points, centroids and 256 MB. Draws time against N and k to docs/kmeans.png.
+"""
+
+import argparse
+import json
+import os
+import pathlib
+import subprocess
+import sys
+import time
+
+import numpy as np
+
+_WIDTH, _ITERATIONS = 256, 5
+_SIZES = ((100_000, 1_000), (500_000, 1_000), (100_000, 10_000))
+_GROWTH_N = (12_500, 25_000, 50_000, 100_000, 200_000, 400_000)
+_GROWTH_K = (125, 250, 500, 1_000, 2_000, 4_000, 8_000)
+_ALLOWED = 256 * 2**20  # bytes beyond points and centroids
+
+
+def points_of(size, seed=0):
+  """Draws f32[size, 256]: 500 directions with noise, scaled to length 1."""
+  rng = np.random.default_rng(seed)
+  centres = rng.standard_normal((500, _WIDTH), np.float32)
+  points = rng.standard_normal((size, _WIDTH), np.float32)
+  points += centres[rng.integers(0, len(centres), size)]
+  return points / np.linalg.norm(points, axis=1, keepdims=True)
+
+
+class Ours:
+  """k-means of this package, its points on the device."""
+
+  def __init__(self, points, dtype):
+    """Lays the points out, which is not timed: features are there already."""
+    import jax
+
+    from sslprune_jax import clustering, platform_setup
+
+    platform_setup.prepare()
+    self._jax, self._clustering, self._dtype = jax, clustering, dtype
+    self._points = clustering.lay_out(points)
+
+  def run(self, start, iterations=_ITERATIONS):
+    """Returns seconds and the final inertia."""
+    began = time.perf_counter()
+    found = self._clustering.kmeans(
+      *self._points,
+      len(start),
+      self._jax.random.key(0),
+      iterations=iterations,
+      start=start,
+      dtype=self._dtype,
+    )
+    return time.perf_counter() - began, found.inertia[-1]
+
+
+class Faiss:
+  """faiss.Kmeans, kept from drawing a subset of the points."""
+
+  def __init__(self, points):
+    """Takes the points as they are."""
+    import faiss
+
+    faiss.omp_set_num_threads(os.cpu_count())
+    self._faiss, self._points = faiss, points
+
+  def run(self, start, iterations=_ITERATIONS):
+    """Returns seconds and the final inertia; the last assignment is timed."""
+    kmeans = self._faiss.Kmeans(
+      _WIDTH,
+      len(start),
+      niter=iterations,
+      min_points_per_centroid=1,
+      max_points_per_centroid=len(self._points),
+    )
+    began = time.perf_counter()
+    kmeans.train(self._points, init_centroids=start)
+    squares, _ = kmeans.index.search(self._points, 1)
+    return time.perf_counter() - began, float(squares.sum(dtype=np.float64))
+
+
+def compare(size, k, repeats):
+  """Returns ratios to faiss, medians of pairs that ran one after the other."""
+  points = points_of(size)
+  start = points[np.random.default_rng(1).choice(size, k, replace=False)]
+  rivals = {
+    "faiss": Faiss(points),
+    "bfloat16": Ours(points, "bfloat16"),
+    "float32": Ours(points, "float32"),
+  }
+  for rival in rivals.values():  # Compiles, and touches the memory.
+    rival.run(start, iterations=1)
+  seconds, inertia = {name: [] for name in rivals}, {}
+  for _ in range(repeats):
+    for name, rival in rivals.items():
+      took, inertia[name] = rival.run(start)
+      seconds[name].append(took)
+  line = {"N": size, "k": k, "faiss_seconds": np.median(seconds["faiss"])}
+  for name in ("bfloat16", "float32"):
+    pairs = np.divide(seconds[name], seconds["faiss"])
+    line[f"{name}_time_ratio"] = np.median(pairs)
+    line[f"{name}_inertia_ratio"] = inertia[name] / inertia["faiss"]
+  return line
+
+
+def memory(size, k):
+  """Returns the bytes that k-means took beyond points and centroids."""
+  points = points_of(size)
+  start = points[:k].copy()
+  ours = Ours(points, "bfloat16")
+  ours.run(start[:8], iterations=1)  # XLA's own threads and code.
+  pathlib.Path("/proc/self/clear_refs").write_text("5")  # Resets the peak.
+  before = _resident("VmRSS")
+  ours.run(start, iterations=2)
+  return _resident("VmHWM") - before - start.nbytes
+
+
+def _resident(field):
+  """Returns a line of /proc/self/status in bytes."""
+  status = pathlib.Path("/proc/self/status").read_text()
+  line = next(x for x in status.splitlines() if x.startswith(field + ":"))
+  return int(line.split()[1]) * 1024
+
+
+def growth(sizes, repeats):
+  """Returns seconds an iteration of faiss and ours, for pairs of N and k."""
+  lines = []
+  for size, k in sizes:
+    points = points_of(size)
+    start = points[:k].copy()
+    rivals = {"faiss": Faiss(points), "ours": Ours(points, "bfloat16")}
+    line = {"N": size, "k": k}
+    for name, rival in rivals.items():
+      rival.run(start, iterations=1)
+      one = [rival.run(start, iterations=1)[0] for _ in range(repeats)]
+      line[name] = np.median(one) / 2  # An iteration, and the last assignment.
+    lines.append(line)
+  return lines
+
+
+def draw(by_size, by_k, path):
+  """Draws the seconds of one iteration against N and against k."""
+  import matplotlib.pyplot as plt
+
+  figure, axes = plt.subplots(
+    1, 2, figsize=(9, 3.6), layout="constrained", sharey=True
+  )
+  for axis, lines, field, held in (
+    (axes[0], by_size, "N", f"k = {by_size[0]['k']:,}"),
+    (axes[1], by_k, "k", f"N = {by_k[0]['N']:,}"),
+  ):
+    for name, label in {"faiss": "faiss", "ours": "ours, bfloat16"}.items():
+      axis.loglog(
+        [x[field] for x in lines], [x[name] for x in lines], "o-", label=label
+      )
+    axis.set_xlabel({"N": "points N", "k": "clusters k"}[field])
+    axis.set_title(f"{held}, {_WIDTH} dimensions", fontsize=10)
+    axis.grid(alpha=0.3, which="both", linewidth=0.4)
+  axes[0].set_ylabel("seconds an iteration")
+  axes[0].legend(frameon=False)
+  figure.savefig(path, dpi=150)
+
+
+def main():
+  """Runs each size in a process of its own, so that memory starts anew."""
+  parser = argparse.ArgumentParser(description=__doc__.split("\n")[0])
+  parser.add_argument("--quick", action="store_true", help="small sizes")
+  parser.add_argument("--out", default="docs/kmeans.png", help="the picture")
+  parser.add_argument("--only", nargs=3, help=argparse.SUPPRESS)
+  arguments = parser.parse_args()
+  repeats = 3 if arguments.quick else 5
+  if arguments.only:
+    what, size, k = arguments.only
+    if what == "memory":
+      print(memory(int(size), int(k)))
+    else:
+      print(json.dumps(compare(int(size), int(k), repeats)))
+    return
+  scale = 20 if arguments.quick else 1
+  for size, k in _SIZES:
+    line = json.loads(_alone("compare", size // scale, k // scale, arguments))
+    extra = int(_alone("memory", size // scale, k // scale, arguments))
+    line["extra_memory_mb"] = extra / 2**20
+    line["memory_allowed"] = extra <= _ALLOWED
+    line = {
+      name: round(x, 5) if isinstance(x, float) else x
+      for name, x in line.items()
+    }
+    print(json.dumps({**line, "load": os.getloadavg()[0]}), flush=True)
+  by_size = growth([(n // scale, 1_000 // scale) for n in _GROWTH_N], repeats)
+  by_k = growth([(100_000 // scale, k // scale) for k in _GROWTH_K], repeats)
+  draw(by_size, by_k, arguments.out)
+  print(json.dumps({"growth": by_size + by_k}))
+
+
+def _alone(what, size, k, arguments):
+  """Runs a part in a process of its own; returns the last line it printed."""
+  command = [sys.executable, __file__, "--only", what, str(size), str(k)]
+  if arguments.quick:
+    command.append("--quick")
+  run = subprocess.run(command, check=True, capture_output=True, text=True)
+  return run.stdout.strip().splitlines()[-1]
+
+
+if __name__ == "__main__":
+  main()

@@ -1,0 +1,179 @@
+"""Every task in a study: what it carries along is saved, resumed, rewound."""
+
+import json
+import pathlib
+
+import numpy as np
+import pytest
+
+from sslprune_jax import checkpoints, recipes, study, tickets, train
+from sslprune_jax.config import ConfigError
+
+
+def _config(task, **labels):
+  config = recipes.study(task, "digits")
+  config.seeds = (0,)
+  # An epoch is 22 updates: rewound in the middle of the second one, a round
+  # goes on into the third.
+  config.prune.update(rounds=1, rewind="25it")
+  config.train.update(duration="50it", batch_size=64)
+  config.retrain.rounds = (1,)
+  config.retrain.inits = ("rewind",)
+  config.retrain.fraction = 0.1
+  config.retrain.train.update(duration="3it", batch_size=32)
+  config.npid.update(objective="nce", negatives=300)
+  config.deepcluster.clusters = 12
+  config.labels.update(labels)
+  config.log.update(checkpoint="8it", every="4it")
+  return config
+
+
+def _bits(workdir):
+  root = pathlib.Path(workdir)
+  return {
+    str(path.relative_to(root)): path.read_bytes()
+    for pattern in ("**/*.npz", "**/result.json", "**/labelled_*.json")
+    for path in sorted(root.glob(pattern))
+  }
+
+
+def _events(workdir, stage):
+  text = (workdir / stage / "metrics.jsonl").read_text()
+  lines = [json.loads(line) for line in text.splitlines()]
+  return [line for line in lines if "event" in line]
+
+
+def _dies_after(updates, monkeypatch):
+  real, left = train.fit, updates
+
+  def fit(state, step, batches, **kwargs):
+    def dying(state, batch):
+      nonlocal left
+      if left == 0:
+        raise KeyboardInterrupt
+      left -= 1
+      return step(state, batch)
+
+    return real(state, dying, batches, **kwargs)
+
+  monkeypatch.setattr(train, "fit", fit)
+
+
+@pytest.mark.parametrize("task", ["npid", "deepcluster"])
+def test_resumed_is_uninterrupted(task, tmp_path, monkeypatch):
+  whole, killed = tmp_path / "whole", tmp_path / "killed"
+  study.run(_config(task), whole)
+  # In the second epoch, right after the third began, and in the next round.
+  for updates in (30, 45 - 24, 10 + 14):
+    with monkeypatch.context() as patch:
+      _dies_after(updates, patch)
+      with pytest.raises(KeyboardInterrupt):
+        study.run(_config(task), killed)
+  study.run(_config(task), killed)
+  assert _bits(killed) == _bits(whole)
+  for stage in ("round_00", "round_01"):
+    stage = f"seed_0/{task}/{stage}"
+    assert _events(killed, stage) == _events(whole, stage)
+
+
+def test_what_a_task_carries_is_rewound_with_w_k(tmp_path, monkeypatch):
+  states = []
+  real = study.Training.run
+
+  def run(self, *args, task_state=None, **kwargs):
+    states.append(task_state)
+    return real(self, *args, task_state=task_state, **kwargs)
+
+  monkeypatch.setattr(study.Training, "run", run)
+  study.run(_config("npid"), tmp_path)
+  dense, rewound, retrained = states
+  assert dense is None and retrained is None
+  saved = checkpoints.Checkpoints(tmp_path / "seed_0/npid/round_00/rewind")
+  _, expected = saved.rewind(
+    25,
+    {
+      key: getattr(tickets.load(saved.directory.parent / "ticket.npz"), key)
+      for key in ("params", "batch_stats")
+    },
+    rewound,
+  )
+  np.testing.assert_array_equal(
+    rewound.by_sample["bank"], expected.by_sample["bank"]
+  )
+  assert rewound.shared["normaliser"] == expected.shared["normaliser"] > 0
+  norms = np.linalg.norm(rewound.by_sample["bank"], axis=-1)
+  np.testing.assert_allclose(norms, 1, atol=1e-5)
+
+
+def test_a_rewound_epoch_goes_on_with_its_clusters(tmp_path):
+  study.run(_config("deepcluster"), tmp_path)
+  for name, updates in {"round_00": [0, 22, 44], "round_01": [44]}.items():
+    events = _events(tmp_path, f"seed_0/deepcluster/{name}")
+    assert [event["update"] for event in events] == updates
+    assert all(0 < event["nmi_labels"] < 1 for event in events)
+  lines = (tmp_path / "results.jsonl").read_text().splitlines()
+  splits = {(r["stage"], r["split"]) for r in map(json.loads, lines)}
+  assert splits == {("pretext", "train"), ("retrain", "test")}
+
+
+@pytest.mark.parametrize("task", ["exemplar", "s4l"])
+def test_a_study_runs_to_its_end(task, tmp_path):
+  config = _config(task, images=0.2)
+  config.log.evaluate = "1ep"
+  results = study.run(config, tmp_path)
+  assert {r["metric"] for r in results} == {"accuracy", "loss"}
+  events = _events(tmp_path, f"seed_0/{task}/round_00")
+  assert [event["update"] for event in events] == [22, 44]
+
+
+def test_the_list_of_labelled_images_is_saved_and_hashed(tmp_path):
+  config = _config("labels", images=0.2, classes=0.3)
+  results = study.run(config, tmp_path)
+  listed = json.loads((tmp_path / "seed_0/labelled_labels.json").read_text())
+  ticket = tickets.load(tmp_path / "seed_0/labels/round_01/ticket.npz")
+  assert ticket.meta["labelled"] == listed["sha256"]
+  labels = study.load(config, "train").labels[listed["images"]]
+  assert len(set(labels)) == 3
+  pretext, retrained = results[0], results[-1]
+  assert pretext["training_images"] == len(labels) < 100
+  # Tested on the three classes; retrained and tested on all.
+  assert pretext["n"] < 120 and retrained["n"] == 359
+  again = study.run(config, tmp_path / "again")
+  assert (tmp_path / "again/seed_0/labelled_labels.json").read_bytes() == (
+    tmp_path / "seed_0/labelled_labels.json"
+  ).read_bytes()
+  assert again == results
+
+
+@pytest.mark.parametrize(
+  "task, section, values, words",
+  [
+    ("npid", "npid", {"negatives": 1439}, "npid.negatives: .*1438 training"),
+    ("deepcluster", "deepcluster", {"clusters": 1439}, "clusters: .* 1438"),
+    ("deepcluster", "deepcluster", {"components": 65}, "components: .* 64"),
+    ("deepcluster", "deepcluster", {"start": "best"}, "start: found 'best'"),
+    ("exemplar", "exemplar", {"views": 1}, "views: found 1, .* 2 to 8"),
+    ("exemplar", "exemplar", {"mining": "all"}, "mining: found 'all'"),
+    ("npid", "npid", {"temperature": 0.001}, "npid.temperature: .* 0.02"),
+    ("s4l", "labels", {"images": 0.0}, "labels.images: found 0.0"),
+  ],
+)
+def test_what_does_not_fit_is_refused(task, section, values, words, tmp_path):
+  config = _config(task)
+  config[section].update(values)
+  with pytest.raises(ConfigError, match=f"config.*{words}"):
+    study.run(config, tmp_path / "none")
+  assert not (tmp_path / "none").exists(), "something was written"
+
+
+@pytest.mark.parametrize("task", ["labels", "s4l"])
+def test_unlabelled_images_are_refused_where_labels_are_needed(task, tmp_path):
+  from PIL import Image
+
+  for i in range(60):
+    pixels = np.random.default_rng(i).integers(0, 256, (8, 8), np.uint8)
+    Image.fromarray(pixels).save(tmp_path / f"{i}.png")
+  config = _config(task)
+  config.dataset.update(name="folder", data_dir=str(tmp_path))
+  with pytest.raises(ConfigError, match="folder has no labels, which .* s4l"):
+    study.run(config, tmp_path / "none")
