@@ -163,6 +163,8 @@ class Checkpoints:
     """Restores and verifies some fields of one checkpoint."""
     saved = {k: v for k, v in like.items() if _holds(v)}
     items = {k: ocp.args.StandardRestore(tree) for k, tree in saved.items()}
+    if "by_sample" in items:  # As it is: of another number of devices, maybe.
+      items["by_sample"] = ocp.args.StandardRestore()
     try:
       restored = self._manager.restore(
         update,
@@ -183,7 +185,20 @@ class Checkpoints:
           f"{self.path(update)}: {name} is damaged: its bytes are not those "
           "that were saved"
         )
+    if "by_sample" in fields:
+      fields["by_sample"] = jax.tree.map(
+        _relaid, fields["by_sample"], like["by_sample"]
+      )
     return {**like, **fields}
+
+
+def _relaid(rows: np.ndarray, like: np.ndarray) -> np.ndarray:
+  """Lays `[D,R,...]` out as `[D',R',...]`; the padding at the end differs."""
+  rows, count = rows.reshape(-1, *rows.shape[2:]), like.shape[0] * like.shape[1]
+  rows = np.pad(
+    rows[:count], [(0, max(0, count - len(rows)))] + [(0, 0)] * (rows.ndim - 1)
+  )
+  return rows.reshape(like.shape)
 
 
 def _holds(tree: Tree) -> bool:

@@ -18,6 +18,9 @@ from sslprune_jax import recipes, study
 assert jax.device_count() == int(sys.argv[1])
 config = recipes.study("rotnet", "digits")
 config.model.batch_norm = "global"
+config.tasks = ("rotnet", "npid", "deepcluster", "exemplar")
+config.npid.update(objective="nce", negatives=300)
+config.deepcluster.update(clusters=10, components=16)
 config.seeds = (0,)
 config.prune.update(rounds=1, rewind="2it")
 config.train.update(duration="6it", batch_size=64, optimizer="sgd",
@@ -53,18 +56,20 @@ def _study(devices: int, workdir: pathlib.Path) -> None:
   )
 
 
-def _losses(workdir: pathlib.Path, index: int) -> list[float]:
-  path = workdir / f"seed_0/rotnet/round_{index:02d}/metrics.jsonl"
-  return [json.loads(x)["loss"] for x in path.read_text().splitlines()]
+def _losses(workdir: pathlib.Path, task: str) -> list[float]:
+  path = workdir / f"seed_0/{task}/round_00/metrics.jsonl"
+  lines = [json.loads(x) for x in path.read_text().splitlines()]
+  return [line["loss"] for line in lines if "loss" in line]
 
 
 def test_four_devices_are_one(tmp_path):
   for devices in (1, 4):
     _study(devices, tmp_path / str(devices))
   one, four = tmp_path / "1", tmp_path / "4"
-  dense = _losses(one, 0), _losses(four, 0)
-  assert len(dense[0]) == 6
-  np.testing.assert_allclose(*dense, rtol=1e-3)
+  for task in ("rotnet", "npid", "deepcluster", "exemplar"):
+    dense = _losses(one, task), _losses(four, task)
+    assert len(dense[0]) == 6
+    np.testing.assert_allclose(*dense, rtol=1e-3, err_msg=task)
   masks = [
     tickets.load(run / "seed_0/rotnet/round_01/ticket.npz").masks["trunk"]
     for run in (one, four)

@@ -1,0 +1,41 @@
+"""What a checkpoint gives back on another number of devices."""
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+
+from sslprune_jax import checkpoints, models, optim
+from sslprune_jax import masks as masks_lib
+from sslprune_jax import state as state_lib
+
+
+def _state(devices, bank):
+  """Makes a state whose rows lie as on that many devices."""
+  rows = -(-len(bank) // devices)
+  padded = np.pad(bank, ((0, devices * rows - len(bank)), (0, 0)))
+  network = models.build("convnet", 3)
+  variables = state_lib.initialize(network, (8, 8, 1), jax.random.key(0))
+  return state_lib.create(
+    variables,
+    masks_lib.dense(variables["params"]),
+    optim.optimizer("sgd", weight_decay=0.0),
+    jax.random.key(1),
+    task_state=state_lib.TaskState(
+      shared={"normaliser": jnp.float32(bank[0, 0])},
+      by_sample={"bank": padded.reshape(devices, rows, -1)},
+    ),
+  )
+
+
+def test_rows_by_sample_are_restored_on_another_number_of_devices(tmp_path):
+  bank = np.random.default_rng(0).normal(size=(10, 4)).astype(np.float32)
+  saved = checkpoints.Checkpoints(tmp_path / "checkpoint")
+  saved.save_durably(7, _state(4, bank))  # 4 x 3 rows, two of them padding.
+  for devices in (1, 3, 8):
+    found = saved.restore_newest(_state(devices, np.zeros_like(bank)))
+    rows = np.asarray(found.task_state.by_sample["bank"])
+    assert rows.shape[0] == devices
+    np.testing.assert_array_equal(rows.reshape(-1, 4)[:10], bank)
+    assert found.task_state.shared["normaliser"] == bank[0, 0]
+    assert found.step == 7
+  saved.close()
