@@ -27,7 +27,7 @@ from sslprune_jax import (
   parallel,
   platform_setup,
   state,
-  study,
+  study_data,
   task_setup,
   tickets,
 )
@@ -49,7 +49,8 @@ def main():
     json.loads((arguments.run / "config.json").read_text())["config"]
   )
   sources = [
-    study.load(config, config.dataset[split]) for split in ("train", "test")
+    study_data.load(config, config.dataset[split])
+    for split in ("train", "test")
   ]
   for name in config.tasks:
     task = task_setup.make_task(config, name, sources[0])

@@ -8,19 +8,16 @@ disk is not run again.
 """
 
 import dataclasses
-import functools
 import itertools
 from typing import Any
 
 import jax
-import numpy as np
 from absl import logging
 from etils import epath
 from ml_collections import ConfigDict
 
 from sslprune_jax import (
   checkpoints,
-  data,
   files,
   models,
   provenance,
@@ -35,10 +32,8 @@ from sslprune_jax import state as state_lib
 from sslprune_jax.config import ConfigError
 from sslprune_jax.plan import Stage, plan
 from sslprune_jax.progress import Progress
-from sslprune_jax.training import Images, Training
-
-_RETRAINING = "retrain"  # beside the names of tasks, where images are chosen
-_RESIDENT_LIMIT = 8 * 2**30  # bytes of images that every device can hold
+from sslprune_jax.study_data import RETRAINING, StudyData, listed
+from sslprune_jax.training import Training
 
 
 def run(config: ConfigDict, workdir: epath.PathLike) -> list[dict[str, Any]]:
@@ -73,14 +68,13 @@ class Study:
 
   def __init__(self, config: ConfigDict, workdir: epath.Path):
     self.config, self.workdir = config, workdir
-    self.train_source = load(config, config.dataset.train)
-    self.test_source = load(config, config.dataset.test)
-    self.image_shape = self.train_source.image_shape
+    self.data = StudyData(config)
+    self.image_shape = self.data.train.image_shape
     self.pretext = {
       name: self._training("train", name, name) for name in config.tasks
     }
     if config.retrain.rounds and config.retrain.inits:
-      self.retraining = self._training("retrain.train", "labels", _RETRAINING)
+      self.retraining = self._training("retrain.train", "labels", RETRAINING)
     for name, training in self.pretext.items():
       if training.rewind_update >= training.length:
         raise ConfigError(
@@ -98,8 +92,8 @@ class Study:
       )
 
   def _training(self, section: str, task: str, images_of: str) -> Training:
-    made = task_setup.make_task(self.config, task, self.train_source)
-    images = self._images_of(images_of, self.config.seeds[0])
+    made = task_setup.make_task(self.config, task, self.data.train)
+    images = self.data.images(images_of, self.config.seeds[0])
     return Training(self.config, section, made, images.train)
 
   def run(self) -> list[dict[str, Any]]:
@@ -107,12 +101,12 @@ class Study:
     stages = plan(self.config)
     progress = Progress(sum(self._images(stage) for stage in stages))
     for seed, task in itertools.product(
-      self.config.seeds, (*self.config.tasks, _RETRAINING)
+      self.config.seeds, (*self.config.tasks, RETRAINING)
     ):
-      chosen = self._labelled(task, seed)
+      chosen = self.data.labelled(task, seed)
       if chosen is not None:
         path = self.workdir / f"seed_{seed}/labelled_{task}.json"
-        files.write_json(path, task_setup.listed(chosen))
+        files.write_json(path, listed(chosen))
     results = []
     try:
       for stage in stages:
@@ -143,10 +137,8 @@ class Study:
 
   def _prune_and_train(self, stage, directory, progress):
     """Round 0 trains the dense network; round i prunes, rewinds and trains."""
-    training, images = (
-      self.pretext[stage.task],
-      self._images_of(stage.task, stage.seed),
-    )
+    training = self.pretext[stage.task]
+    images = self.data.images(stage.task, stage.seed)
     dense = self.workdir / dataclasses.replace(stage, round=0).path
     early = checkpoints.Checkpoints(dense / "rewind", keep=None)
     fresh = training.draw(self.image_shape, stage.seed, "init")
@@ -215,7 +207,7 @@ class Study:
     head = training.draw(self.image_shape, seed, "head")["params"]["head"]
     params = {"trunk": variables["params"]["trunk"], "head": head}
     masks = {**masks_lib.dense(params), "trunk": masks["trunk"]}
-    images = self._images_of(_RETRAINING, seed)
+    images = self.data.images(RETRAINING, seed)
     state = training.run(
       directory,
       {**variables, "params": params},
@@ -266,31 +258,8 @@ class Study:
     training = self.retraining if stage.init else self.pretext[stage.task]
     return training.images(self._start(stage))
 
-  def _labelled(self, task: str, seed: int) -> np.ndarray | None:
-    """Returns which images a task has labels of; None for all, or none."""
-    labels = self.train_source.labels
-    if task != _RETRAINING:
-      return task_setup.labelled(self.config, task, labels, seed)
-    fraction = self.config.retrain.fraction
-    return None if fraction == 1 else data.stratified(labels, fraction, seed)
-
-  # Cached, as the images of sources that were used stay on the devices; a study
-  # lives as long as main.
-  @functools.lru_cache(maxsize=4)  # noqa: B019
-  def _images_of(self, task: str, seed: int) -> Images:
-    """Returns what a task, or retraining, is trained and tested on."""
-    train, test = self.train_source, self.test_source
-    chosen = self._labelled(task, seed)
-    if chosen is None:
-      return Images(train, test)
-    known = np.isin(test.labels, np.unique(train.labels[chosen]))
-    if not known.all():
-      test = data.subset(test, np.flatnonzero(known))
-    choose = data.unlabelled_but if task == "s4l" else data.subset
-    return Images(choose(train, chosen), test)
-
   def _save_ticket(self, path, stage, masks, variables):
-    chosen = self._labelled(stage.task, stage.seed)
+    chosen = self.data.labelled(stage.task, stage.seed)
     tickets.save(
       path,
       tickets.Ticket(
@@ -304,36 +273,9 @@ class Study:
           "round": stage.round,
           "density": masks_lib.density(masks),
           "rewind_update": self.pretext[stage.task].rewind_update,
-          "labelled": None
-          if chosen is None
-          else task_setup.listed(chosen)["sha256"],
+          "labelled": None if chosen is None else listed(chosen)["sha256"],
           "image_shape": list(self.image_shape),
           "config": config_lib.resolved(self.config),
         },
       ),
     )
-
-
-def load(config: ConfigDict, split: str) -> data.Source:
-  """Opens the data set that a configuration names.
-
-  Args:
-    config: validated.
-    split: one of `config.dataset.train` and `config.dataset.test`.
-
-  Returns:
-    The images, in memory where `config.dataset.resident` says so.
-
-  Raises:
-    DataError: what was found, and what was expected.
-  """
-  dataset = config.dataset
-  source = data.load(
-    dataset.name,
-    split,
-    data_dir=dataset.data_dir or None,
-    image_size=dataset.image_size,
-    channels=dataset.channels,
-    workers=dataset.workers,
-  )
-  return data.in_memory(source, _RESIDENT_LIMIT) if dataset.resident else source

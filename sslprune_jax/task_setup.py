@@ -1,10 +1,7 @@
-"""A study's tasks: their settings, and the images whose labels they see."""
+"""Makes the tasks of a study from its configuration."""
 
 import functools
-import hashlib
-from typing import Any
 
-import numpy as np
 from ml_collections import ConfigDict
 
 from sslprune_jax import data
@@ -85,31 +82,3 @@ def _label_outputs(config: ConfigDict, source: data.Source) -> int:
       f"{classes} classes of {source.name}, or 0"
     )
   return outputs
-
-
-def labelled(
-  config: ConfigDict, name: str, labels: np.ndarray, seed: int
-) -> np.ndarray | None:
-  """Chooses the images that a task has labels of.
-
-  Args:
-    config: validated.
-    name: of the task.
-    labels: i32[N], of the training images.
-    seed: of the study.
-
-  Returns:
-    i64[M], places among the images, sorted; None for all, and where none are
-    used.
-  """
-  shares = config.labels
-  if name not in _SUPERVISED or shares.images == shares.classes == 1:
-    return None
-  chosen = data.of_some_classes(labels, shares.classes, seed)
-  return chosen[data.stratified(labels[chosen], shares.images, seed)]
-
-
-def listed(chosen: np.ndarray) -> dict[str, Any]:
-  """Returns a list of images as JSON values, with its SHA-256."""
-  digest = hashlib.sha256(chosen.astype("<i8").tobytes()).hexdigest()
-  return {"sha256": digest, "images": chosen.tolist()}

@@ -1,6 +1,5 @@
 """One kind of training: its recipe and steps, compiled once, run many times."""
 
-import dataclasses
 import functools
 import itertools
 from collections.abc import Callable
@@ -26,20 +25,9 @@ from sslprune_jax import state as state_lib
 from sslprune_jax.data import batches
 from sslprune_jax.progress import MetricLines, Progress
 from sslprune_jax.state import TaskState, TrainState
+from sslprune_jax.study_data import Images
 from sslprune_jax.tasks import Task
 from sslprune_jax.trees import Tree
-
-
-@dataclasses.dataclass(frozen=True)
-class Images:
-  """What a task is trained on, and what it is tested on."""
-
-  train: data.Source
-  test: data.Source
-
-  def scored_by(self, task: Task) -> data.Source:
-    """Returns the images that a task has answers for."""
-    return self.test if task.scored_on == "test" else self.train
 
 
 class Training:

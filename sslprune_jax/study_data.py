@@ -1,0 +1,116 @@
+"""The images of a study: which a task is trained on, which labels it sees."""
+
+import dataclasses
+import functools
+import hashlib
+from typing import Any
+
+import numpy as np
+from ml_collections import ConfigDict
+
+from sslprune_jax import data
+from sslprune_jax.tasks import Task
+
+RETRAINING = "retrain"  # beside the names of tasks
+_SUPERVISED = ("labels", "s4l")
+_RESIDENT_LIMIT = 8 * 2**30  # bytes of images that every device can hold
+
+
+@dataclasses.dataclass(frozen=True)
+class Images:
+  """What a task is trained on, and what it is tested on."""
+
+  train: data.Source
+  test: data.Source
+
+  def scored_by(self, task: Task) -> data.Source:
+    """Returns the images that a task has answers for."""
+    return self.test if task.scored_on == "test" else self.train
+
+
+class StudyData:
+  """The data set of a study, and what its tasks take of it.
+
+  Attributes:
+    train: the training images, with all their labels.
+    test: the test images.
+  """
+
+  def __init__(self, config: ConfigDict):
+    """Opens the data set.
+
+    Args:
+      config: validated.
+
+    Raises:
+      DataError: what was found, and what was expected.
+    """
+    self._config = config
+    self.train = load(config, config.dataset.train)
+    self.test = load(config, config.dataset.test)
+
+  def labelled(self, purpose: str, seed: int) -> np.ndarray | None:
+    """Chooses the images whose labels are seen.
+
+    Args:
+      purpose: a task, or `RETRAINING`.
+      seed: of the study.
+
+    Returns:
+      i64[M], places among the training images, sorted; None for all, and where
+      no labels are used.
+    """
+    labels, shares = self.train.labels, self._config.labels
+    if purpose == RETRAINING:
+      fraction = self._config.retrain.fraction
+      return None if fraction == 1 else data.stratified(labels, fraction, seed)
+    if purpose not in _SUPERVISED or shares.images == shares.classes == 1:
+      return None
+    chosen = data.of_some_classes(labels, shares.classes, seed)
+    return chosen[data.stratified(labels[chosen], shares.images, seed)]
+
+  # Cached, as images that were used stay on the devices; a study lives as long
+  # as main.
+  @functools.lru_cache(maxsize=4)  # noqa: B019
+  def images(self, purpose: str, seed: int) -> Images:
+    """Returns what a task, or retraining, is trained and tested on."""
+    chosen = self.labelled(purpose, seed)
+    if chosen is None:
+      return Images(self.train, self.test)
+    test = self.test
+    known = np.isin(test.labels, np.unique(self.train.labels[chosen]))
+    if not known.all():
+      test = data.subset(test, np.flatnonzero(known))
+    choose = data.unlabelled_but if purpose == "s4l" else data.subset
+    return Images(choose(self.train, chosen), test)
+
+
+def load(config: ConfigDict, split: str) -> data.Source:
+  """Opens the data set that a configuration names.
+
+  Args:
+    config: validated.
+    split: one of `config.dataset.train` and `config.dataset.test`.
+
+  Returns:
+    The images, in memory where `config.dataset.resident` says so.
+
+  Raises:
+    DataError: what was found, and what was expected.
+  """
+  dataset = config.dataset
+  source = data.load(
+    dataset.name,
+    split,
+    data_dir=dataset.data_dir or None,
+    image_size=dataset.image_size,
+    channels=dataset.channels,
+    workers=dataset.workers,
+  )
+  return data.in_memory(source, _RESIDENT_LIMIT) if dataset.resident else source
+
+
+def listed(chosen: np.ndarray) -> dict[str, Any]:
+  """Returns a list of images as JSON values, with its SHA-256."""
+  digest = hashlib.sha256(chosen.astype("<i8").tobytes()).hexdigest()
+  return {"sha256": digest, "images": chosen.tolist()}
