@@ -24,7 +24,8 @@ def _config(task, **labels):
   config.npid.update(objective="nce", negatives=300)
   config.deepcluster.clusters = 12
   config.labels.update(labels)
-  config.log.update(checkpoint="8it", every="4it")
+  # At updates 22 and 44 an epoch ends: the next one begins when resumed.
+  config.log.update(checkpoint="11it", every="4it")
   return config
 
 
@@ -63,8 +64,9 @@ def _dies_after(updates, monkeypatch):
 def test_resumed_is_uninterrupted(task, tmp_path, monkeypatch):
   whole, killed = tmp_path / "whole", tmp_path / "killed"
   study.run(_config(task), whole)
-  # In the second epoch, right after the third began, and in the next round.
-  for updates in (30, 45 - 24, 10 + 14):
+  # In the second epoch (resumed at 22), in the third (at 44), and in round 1
+  # (at 44).
+  for updates in (30, 47 - 22, 6 + 22):
     with monkeypatch.context() as patch:
       _dies_after(updates, patch)
       with pytest.raises(KeyboardInterrupt):
