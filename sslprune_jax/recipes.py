@@ -96,12 +96,16 @@ RECIPES = {
   ("s4l", "imagenet2012"): _IMAGENET_FEW
   | {"batch_size": 1024, "learning_rate": 0.1, "weight_decay": 3e-4},
   ("deepcluster", "imagenet2012"): _DEEPCLUSTER,
+  ("npid", "fashion_mnist"): _FASHION
+  | {"duration": "5ep", "batch_size": 128, "learning_rate": 1e-3},
+  ("npid", "digits"): _DIGITS
+  | {"duration": "20ep", "batch_size": 32, "learning_rate": 1e-3},
   # A head that is new every epoch wants a rate that does not fall to 0.
   ("deepcluster", "fashion_mnist"): _FASHION | {"schedule": "constant"},
   ("deepcluster", "digits"): _DIGITS
   | {"schedule": "constant", "batch_size": 32, "learning_rate": 2e-3},
 }
-for _task in ("labels", "rotnet", "exemplar", "npid", "s4l"):
+for _task in ("labels", "rotnet", "exemplar", "s4l"):
   RECIPES[_task, "fashion_mnist"] = _FASHION
   RECIPES[_task, "digits"] = _DIGITS
 _COLOUR = {"jitter": (0.4, 0.4, 0.4, 0.1), "rotation": 10.0}
