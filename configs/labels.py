@@ -12,8 +12,8 @@ the images of each class, `few_classes` all images of a tenth of the classes; of
 ImageNet, unless a set is named too. The list of images is saved with the run as
 seed_<n>/labelled_labels.json.
 
-Result for cifar10 and imagenet2012: not run. For fashion_mnist: README, "What
-was measured".
+Result for few_images, few_classes, cifar10 and imagenet2012: not run. For
+fashion_mnist: README, "What was measured".
 """
 
 from sslprune_jax import recipes
