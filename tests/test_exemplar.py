@@ -79,15 +79,15 @@ def test_the_loss_and_its_gradient_equal_the_definition(views, mining):
     np.testing.assert_allclose(gradient[place], slope, rtol=1e-3, atol=1e-4)
 
 
-def test_gradients_through_the_norm_equal_pytorchs():
+@pytest.mark.parametrize("views, mining", CASES)
+def test_gradients_through_the_norm_equal_pytorchs(views, mining):
   torch = pytest.importorskip("torch")
-  logits = RNG.normal(size=(8, 5)).astype(np.float32)
-  index = np.repeat(np.arange(4, dtype=np.int32), 2)
-  task = Exemplar(num_outputs=5, mining="batch-hard", **VIEWS)
+  index = np.repeat(np.arange(4, dtype=np.int32), views)
+  logits = RNG.normal(size=(len(index), 5)).astype(np.float32)
+  task = Exemplar(num_outputs=5, views=views, mining=mining, **VIEWS)
 
   def ours(logits):
-    batch = {"index": index}
-    scores = _mapped(task, 1)(TaskState(), logits[None], batch["index"][None])
+    scores = _mapped(task, 1)(TaskState(), logits[None], index[None])
     return scores["loss"].mean()
 
   loss, gradient = jax.value_and_grad(ours)(logits)
@@ -95,9 +95,18 @@ def test_gradients_through_the_norm_equal_pytorchs():
   unit = torch.nn.functional.normalize(x, dim=1)
   distance = 1 - unit @ unit.T
   same = torch.tensor(index[:, None] == index[None])
-  positive = (distance - 1e9 * torch.eye(8)).masked_fill(~same, -1e9).amax(1)
-  negative = distance.masked_fill(same, 1e9).amin(1)
-  expected = torch.relu(positive - negative + 0.5).mean()
+  losses = []
+  for i, row in enumerate(distance):
+    positives = row[same[i] & (torch.arange(len(index)) != i)]
+    negatives = row[~same[i]]
+    if mining == "batch-hard":
+      losses.append(torch.relu(positives.max() - negatives.min() + 0.5))
+      continue
+    for positive in positives:
+      farther = negatives[negatives > positive]
+      negative = farther.min() if len(farther) else negatives.max()
+      losses.append(torch.relu(positive - negative + 0.5))
+  expected = torch.stack(losses).mean()
   expected.backward()
   np.testing.assert_allclose(loss, expected.item(), rtol=1e-5)
   np.testing.assert_allclose(gradient, x.grad.numpy(), rtol=1e-3, atol=1e-6)
@@ -129,6 +138,34 @@ def test_four_devices_are_one_in_loss_and_gradient():
 
     found.append(jax.value_and_grad(mean)(logits))
   jax.tree.map(lambda a, b: np.testing.assert_allclose(a, b, atol=1e-6), *found)
+
+
+@pytest.mark.parametrize("mining", exemplar.MININGS)
+def test_gradients_averaged_in_the_step_are_of_the_global_mean(mining):
+  features = RNG.normal(size=(16, 5)).astype(np.float32)
+  kernel = RNG.normal(size=(5, 3)).astype(np.float32)
+  index = np.repeat(np.arange(8, dtype=np.int32), 2)
+  task = Exemplar(num_outputs=3, mining=mining, **VIEWS)
+
+  def step(kernel, features, index):
+    def loss_of(kernel):
+      outputs = {"logits": features @ kernel}
+      key = jax.random.key(0)
+      return task.loss(outputs, {"index": index}, TaskState(), key)[0]
+
+    found = jax.value_and_grad(loss_of)(kernel)
+    return jax.lax.pmean(found, parallel.AXIS)
+
+  mapped = jax.vmap(
+    step, axis_name=parallel.AXIS, in_axes=(None, 0, 0), out_axes=None
+  )
+  one, four = (
+    mapped(kernel, features.reshape(d, -1, 5), index.reshape(d, -1))
+    for d in (1, 4)
+  )
+  jax.tree.map(
+    lambda a, b: np.testing.assert_allclose(a, b, atol=1e-6), one, four
+  )
 
 
 def test_without_a_semi_hard_negative_the_farthest_is_taken():

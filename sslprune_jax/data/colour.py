@@ -133,10 +133,12 @@ def _shift_hue(image: jax.Array, turn: jax.Array) -> jax.Array:
   high, low = image.max(axis=-1), image.min(axis=-1)
   spread = high - low
   safe = jnp.where(spread > 0, spread, 1)
+  # Not `high == red`: a compiler that computes a pixel once for each of its
+  # uses may get two that differ in the last bit. Near a tie both cases agree.
   hue = jnp.where(
-    high == red,
+    (red >= green) & (red >= blue),
     (green - blue) / safe,
-    jnp.where(high == green, 2 + (blue - red) / safe, 4 + (red - green) / safe),
+    jnp.where(green >= blue, 2 + (blue - red) / safe, 4 + (red - green) / safe),
   )
   hue = hue + 6 * turn
 

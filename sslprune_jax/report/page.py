@@ -12,6 +12,7 @@ from sslprune_jax.report import curves as curves_lib
 from sslprune_jax.report import figures, tables
 from sslprune_jax.report.curves import Curve
 from sslprune_jax.report.results import (
+  PROBLEMS,
   TASKS,
   Run,
   Setting,
@@ -78,6 +79,7 @@ def render(runs: Sequence[Run], parts: Sequence[Section]) -> str:
   )
   environment.filters["percent"] = figures.percent
   environment.filters["task_name"] = task_name
+  environment.filters["problem"] = lambda task: PROBLEMS.get(task, task)
   environment.filters["range"] = tables.write_range
   environment.filters["base64"] = lambda data: base64.b64encode(data).decode()
   environment.filters["pretty"] = lambda value: json.dumps(value, indent=2)
@@ -118,7 +120,10 @@ def _view(part: Section) -> dict:
     "emptied": tables.emptied(setting.sparsity),
     "images": _numbers(rows, "training_images"),
     "updates": _numbers(rows, "updates"),
-    "test_images": sorted({row["n"] for row in rows}),
+    "scored_apart": sorted(
+      {row["task"] for row in rows if row["split"] != setting.split},
+      key=_task_rank,
+    ),
     "k": sorted({row["rewind_update"] for row in rows}),
     "dense": dense[0] if dense else None,
     "n": {

@@ -16,6 +16,14 @@ TASKS = {
   "s4l": "S4L RotNet",
   "deepcluster": "DeepCluster",
 }
+PROBLEMS = {  # What the accuracy of a task itself is of.
+  "labels": "the class",
+  "rotnet": "the angle of four that an image was turned by",
+  "exemplar": "the view in a batch that is of the same image",
+  "npid": "the class that the nearest rows of the memory bank vote for",
+  "s4l": "the class",
+  "deepcluster": "the cluster that a training image was put into",
+}
 INITS = {
   "rewind": "winning ticket",
   "reinit": "random re-init",
@@ -66,7 +74,11 @@ class Run:
 
 @dataclasses.dataclass(frozen=True)
 class Setting:
-  """Results that may share axes: one data set, one split, one network."""
+  """Results that may share axes: one data set, one split, one network.
+
+  A task without an answer for new images (DeepCluster) is scored on training
+  images. Its rows stand with those of its masks, retrained and tested.
+  """
 
   dataset: str
   split: str
@@ -125,9 +137,14 @@ def settings(runs: Iterable[Run]) -> list[Setting]:
   sparsity = collections.defaultdict(list)
   for run in runs:
     own = [row for row in run.rows if row["stage"] in STAGES]
+    tested = {row["split"] for row in own if row["stage"] == "retrain"}
+    keys = set()
     for row in own:
-      rows[row["dataset"], row["split"], row["model"]].append(row)
-    for key in {(row["dataset"], row["split"], row["model"]) for row in own}:
+      split = next(iter(tested)) if len(tested) == 1 else row["split"]
+      key = row["dataset"], split, row["model"]
+      keys.add(key)
+      rows[key].append(row)
+    for key in keys:
       sparsity[key] += run.sparsity
   return [Setting(*key, rows[key], sparsity[key]) for key in rows]
 

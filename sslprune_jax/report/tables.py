@@ -132,11 +132,12 @@ def trainings(rows: Iterable[dict]) -> Table:
   for row in rows:
     groups[row["task"], row["stage"], row["split"]].append(row)
   lines = []
-  for (task, stage, _), own in groups.items():
+  for (task, stage, split), own in groups.items():
     what = "the task itself" if stage == "pretext" else "its masks, on labels"
     rounds = {row["round"] for row in own}
     fields = ["updates", "training_images", "n", "rewind_update"]
     columns = [write_range(row[field] for row in own) for field in fields]
+    columns[2] += f" ({split})"
     seeds = str(len({row["seed"] for row in own}))
     span = f"{len(rounds)} ({write_range(rounds)})"
     lines.append([task_name(task), what, seeds, span, *columns])

@@ -171,3 +171,18 @@ def test_a_report_needs_no_jax_and_nothing_else_of_the_package():
   )
   done = subprocess.run([sys.executable, "-c", code], capture_output=True)
   assert done.returncode == 0, done.stderr
+
+
+def test_the_page_says_what_is_scored_on_training_images(make, tmp_path):
+  rows = make.results(tasks=("deepcluster", "rotnet"), seeds=(0,))
+  for row in rows:
+    if row["task"] == "deepcluster" and row["stage"] == "pretext":
+      row.update(split="train", n=1437)
+  page, *_ = report.write(
+    [make.run(tmp_path / "run", rows)], tmp_path / "p.html"
+  )
+  text = " ".join(page.read_text().split())
+  assert "test split, of DeepCluster itself on training images." in text
+  assert "1,437 (train)" in text and "360 (test)" in text
+  assert "DeepCluster, the cluster that a training image was put into." in text
+  assert text.count("<h2>convnet on digits</h2>") == 1

@@ -105,3 +105,12 @@ def test_data_sets_and_networks_do_not_share_axes(make, tmp_path):
     ("digits", "resnet18"),
   ]
   assert len(joined[1].sparsity) == 1
+
+
+def test_a_task_scored_on_training_images_stands_with_its_masks(make, tmp_path):
+  rows = make.results(tasks=("deepcluster", "rotnet"), seeds=(0,))
+  for row in rows:
+    if row["task"] == "deepcluster" and row["stage"] == "pretext":
+      row.update(split="train", n=1437)
+  (setting,) = results.settings(results.read([make.run(tmp_path, rows)]))
+  assert setting.split == "test" and len(setting.rows) == len(rows)
