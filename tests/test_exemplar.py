@@ -87,7 +87,7 @@ def test_gradients_through_the_norm_equal_pytorchs(views, mining):
   task = Exemplar(num_outputs=5, views=views, mining=mining, **VIEWS)
 
   def ours(logits):
-    scores = _mapped(task, 1)(TaskState(), logits[None], index[None])
+    scores = _mapped(task)(TaskState(), logits[None], index[None])
     return scores["loss"].mean()
 
   loss, gradient = jax.value_and_grad(ours)(logits)
@@ -112,9 +112,7 @@ def test_gradients_through_the_norm_equal_pytorchs(views, mining):
   np.testing.assert_allclose(gradient, x.grad.numpy(), rtol=1e-3, atol=1e-6)
 
 
-def _mapped(task, devices):
-  del devices
-
+def _mapped(task):
   def scores(state, logits, index):
     return task.scores({"logits": logits}, {"index": index}, state)
 
@@ -129,7 +127,7 @@ def test_four_devices_are_one_in_loss_and_gradient():
   for devices in (1, 4):
 
     def mean(logits, devices=devices):
-      scores = _mapped(task, devices)(
+      scores = _mapped(task)(
         TaskState(),
         logits.reshape(devices, -1, 5),
         index.reshape(devices, -1),
@@ -187,7 +185,7 @@ def test_equal_embeddings_and_a_single_image_stay_finite(mining, images):
   for logits in (np.zeros((len(index), 4)), np.ones((len(index), 4))):
 
     def mean(logits):
-      return _mapped(task, 1)(TaskState(), logits[None], index[None])[
+      return _mapped(task)(TaskState(), logits[None], index[None])[
         "loss"
       ].mean()
 

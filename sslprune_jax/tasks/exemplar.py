@@ -15,7 +15,14 @@ import numpy as np
 
 from sslprune_jax import data, parallel
 from sslprune_jax.state import TaskState
-from sslprune_jax.tasks.base import Batch, Metrics, Outputs, Task, unit
+from sslprune_jax.tasks.base import (
+  Batch,
+  Metrics,
+  Outputs,
+  Task,
+  similarities,
+  unit,
+)
 from sslprune_jax.trees import Tree
 
 MININGS = ("semi-hard", "batch-hard")
@@ -122,8 +129,13 @@ def triplet_losses(
   Returns:
     The loss f32[A] and f32[A], 1 where the nearest other candidate is a
     positive.
+
+  Raises:
+    ValueError: an unknown mining.
   """
-  distance = 1 - anchors @ candidates.T
+  if mining not in MININGS:
+    raise ValueError(f"mining: found {mining!r}, expected one of {MININGS}")
+  distance = 1 - similarities(anchors, candidates)
   is_negative = (candidate_index[None] != index[:, None]) & (
     candidate_index[None] >= 0
   )

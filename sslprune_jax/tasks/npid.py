@@ -19,6 +19,7 @@ from sslprune_jax.tasks.base import (
   Outputs,
   Task,
   classified,
+  similarities,
   unit,
 )
 
@@ -99,7 +100,7 @@ class NPID(Task):
     rows = task_state.by_sample
     if self.objective == "softmax":
       bank, held = parallel.gathered((rows["bank"], rows["held"]))
-      logits = embedding @ bank.T / self.temperature
+      logits = similarities(embedding, bank) / self.temperature
       logits = jnp.where(held[None], logits, -jnp.inf)
       metrics = jax.tree.map(jnp.mean, classified(logits, batch["index"]))
       return metrics["loss"], metrics
@@ -109,9 +110,8 @@ class NPID(Task):
     first = jax.lax.axis_index(parallel.AXIS) * len(embedding)
     own = jax.lax.dynamic_slice_in_dim(own, first, len(embedding))
     positive = jnp.sum(embedding * own, axis=1) / self.temperature
-    negative = (
-      embedding @ parallel.look_up(rows["bank"], noise).T / self.temperature
-    )
+    others = parallel.look_up(rows["bank"], noise)
+    negative = similarities(embedding, others) / self.temperature
     estimate = size * jax.lax.pmean(
       jnp.mean(jnp.exp(jax.lax.stop_gradient(negative))), parallel.AXIS
     )
@@ -155,7 +155,7 @@ class NPID(Task):
     rows = task_state.by_sample
     queries = parallel.gathered(unit(outputs["logits"]))
     similarity = jnp.where(
-      rows["held"][None], queries @ rows["bank"].T, -jnp.inf
+      rows["held"][None], similarities(queries, rows["bank"]), -jnp.inf
     )
     # The nearest rows of every device, then the nearest of those.
     count = self.neighbours if self.num_classes else 1
