@@ -150,6 +150,7 @@ def growth(sizes, repeats):
 def draw(by_size, by_k, path):
   """Draws the seconds of one iteration against N and against k."""
   import matplotlib.pyplot as plt
+  from matplotlib import ticker
 
   figure, axes = plt.subplots(
     1, 2, figsize=(9, 3.6), layout="constrained", sharey=True
@@ -162,10 +163,14 @@ def draw(by_size, by_k, path):
       axis.loglog(
         [x[field] for x in lines], [x[name] for x in lines], "o-", label=label
       )
+    ticks = [x[field] for x in lines]
+    axis.set_xticks(ticks, [f"{tick:,}" for tick in ticks], fontsize=8)
+    axis.minorticks_off()
     axis.set_xlabel({"N": "points N", "k": "clusters k"}[field])
     axis.set_title(f"{held}, {_WIDTH} dimensions", fontsize=10)
-    axis.grid(alpha=0.3, which="both", linewidth=0.4)
+    axis.grid(alpha=0.4, linewidth=0.5)
   axes[0].set_ylabel("seconds an iteration")
+  axes[0].yaxis.set_major_formatter(ticker.FormatStrFormatter("%g"))
   axes[0].legend(frameon=False)
   figure.savefig(path, dpi=150)
 

@@ -12,7 +12,8 @@ from jax.sharding import PartitionSpec
 from sslprune_jax import parallel
 
 _SHARDS = 8
-_BLOCK = 1024  # rows; their scores against 10,000 centroids take 41 MB
+# Rows of a block, and the most that they are compared with: 17 MB of scores.
+_BLOCK, _COMPARED = 1024, 2**22
 ROWS, SAME = PartitionSpec(parallel.AXIS), PartitionSpec()
 
 
@@ -67,19 +68,34 @@ def added(of_shards: Any) -> Any:
   return jax.tree.map(lambda x: functools.reduce(jnp.add, x), of_shards)
 
 
-def blocks(rows: int) -> tuple[int, int]:
-  """Returns how many blocks a shard is read in, and the rows of each."""
-  count = -(-rows // _BLOCK)
+def blocks(rows: int, against: int) -> tuple[int, int]:
+  """Divides a shard into blocks.
+
+  Args:
+    rows: of the shard.
+    against: how many things each row is compared with.
+
+  Returns:
+    The number of blocks, and the rows of each.
+  """
+  count = -(-rows // max(1, min(_BLOCK, _COMPARED // against)))
   return count, -(-rows // count)
 
 
-def read(number: jax.Array, rows: jax.Array, weight: jax.Array):
+def read(
+  number: jax.Array, size: int, rows: jax.Array, weight: jax.Array
+) -> tuple[jax.Array, jax.Array, jax.Array]:
   """Reads a block; the last one overlaps the one before, with weight 0.
 
+  Args:
+    number: of the block, i32[].
+    size: its rows, B.
+    rows: f32[R,D] of a shard.
+    weight: f32[R].
+
   Returns:
-    Its first row, the rows [B,D] and their weight [B].
+    Its first row i32[], its rows f32[B,D] and their weight f32[B].
   """
-  _, size = blocks(len(rows))
   start = jnp.minimum(number * size, len(rows) - size)
   again = start + jnp.arange(size) < number * size
   block = jax.lax.dynamic_slice_in_dim(rows, start, size)

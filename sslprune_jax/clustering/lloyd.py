@@ -109,12 +109,13 @@ def _assign(
 
   def of_shard(shard, centroids):
     rows, weight = shard
+    count, size = layout.blocks(len(rows), len(centroids))
     half_square = jnp.sum(centroids * centroids, axis=1) / 2
     compared = centroids.astype(dtype)
 
     def add(carry, number):
       sums, sizes, inertia, assignment = carry
-      start, block, of_block = layout.read(number, rows, weight)
+      start, block, of_block = layout.read(number, size, rows, weight)
       nearness = jax.lax.dot_general(
         block.astype(dtype),
         compared,
@@ -142,7 +143,7 @@ def _assign(
       jnp.float32(0),
       jnp.zeros(len(rows), jnp.int32),
     )
-    return jax.lax.scan(add, empty, jnp.arange(layout.blocks(len(rows))[0]))[0]
+    return jax.lax.scan(add, empty, jnp.arange(count))[0]
 
   def of_device(points, weight, centroids):
     *sums, assignment = jax.lax.map(

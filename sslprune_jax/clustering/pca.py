@@ -102,14 +102,15 @@ def _covariance(
 
   def of_shard(shard):
     rows, weight = shard
+    count, size = layout.blocks(*rows.shape)
 
     def add(total, number):
-      _, block, of_block = layout.read(number, rows, weight)
+      _, block, of_block = layout.read(number, size, rows, weight)
       block = (block - mean[None]) * of_block[:, None]
       return total + layout.dot(block.T, block), None
 
     total = jnp.zeros((rows.shape[1],) * 2)
-    return jax.lax.scan(add, total, jnp.arange(layout.blocks(len(rows))[0]))[0]
+    return jax.lax.scan(add, total, jnp.arange(count))[0]
 
   def of_device(points, weight):
     return layout.added(jax.lax.map(of_shard, (points, weight)))
