@@ -61,11 +61,31 @@ def dot(a: jax.Array, b: jax.Array) -> jax.Array:
   return jnp.dot(a, b, precision=jax.lax.Precision.HIGHEST)
 
 
-def added(of_shards: Any) -> Any:
-  """Adds `[S / D, ...]` of all devices over the shards, in their order."""
+def summed(of_shard: Callable, shards: Any) -> tuple[Any, Any]:
+  """Adds over the shards of all devices, in their order.
+
+  Args:
+    of_shard: one shard to what is added, and what is kept of each shard.
+    shards: leaves `[S / D, ...]`, this device's.
+
+  Returns:
+    The sums, the same on all devices, and leaves `[S / D, ...]`.
+  """
   if jax.device_count() > 1:
-    of_shards = parallel.gathered(of_shards)
-  return jax.tree.map(lambda x: functools.reduce(jnp.add, x), of_shards)
+    parts, kept = jax.lax.map(of_shard, shards)
+    parts = parallel.gathered(parts)
+    return jax.tree.map(lambda x: functools.reduce(jnp.add, x), parts), kept
+
+  def add(total, shard):
+    part, kept = of_shard(shard)
+    # Without it XLA adds the rows of a shard to the total, in another order.
+    part = jax.lax.optimization_barrier(part)
+    return jax.tree.map(jnp.add, total, part), kept
+
+  # The same additions, without a sum for every shard in memory.
+  like, _ = jax.eval_shape(of_shard, jax.tree.map(lambda x: x[0], shards))
+  zeros = jax.tree.map(lambda x: jnp.zeros(x.shape, x.dtype), like)
+  return jax.lax.scan(add, zeros, shards)
 
 
 def blocks(rows: int, against: int) -> tuple[int, int]:

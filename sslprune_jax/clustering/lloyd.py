@@ -143,13 +143,14 @@ def _assign(
       jnp.float32(0),
       jnp.zeros(len(rows), jnp.int32),
     )
-    return jax.lax.scan(add, empty, jnp.arange(count))[0]
+    *sums, assignment = jax.lax.scan(add, empty, jnp.arange(count))[0]
+    return tuple(sums), assignment
 
   def of_device(points, weight, centroids):
-    *sums, assignment = jax.lax.map(
+    sums, assignment = layout.summed(
       lambda shard: of_shard(shard, centroids), (points, weight)
     )
-    return *layout.added(tuple(sums)), assignment
+    return *sums, assignment
 
   return layout.mapped(
     of_device,

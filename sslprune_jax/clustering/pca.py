@@ -86,8 +86,12 @@ def project(points: jax.Array, projection: Projection) -> jax.Array:
 def _sum(points: jax.Array, weight: jax.Array) -> jax.Array:
   """Returns the sum f32[D] of the points."""
 
+  def of_shard(shard):
+    rows, weight = shard
+    return jnp.sum(rows * weight[:, None], axis=0), None
+
   def of_device(points, weight):
-    return layout.added(jnp.sum(points * weight[..., None], axis=1))
+    return layout.summed(of_shard, (points, weight))[0]
 
   return layout.mapped(of_device, (layout.ROWS, layout.ROWS), layout.SAME)(
     points, weight
@@ -110,10 +114,10 @@ def _covariance(
       return total + layout.dot(block.T, block), None
 
     total = jnp.zeros((rows.shape[1],) * 2)
-    return jax.lax.scan(add, total, jnp.arange(count))[0]
+    return jax.lax.scan(add, total, jnp.arange(count))
 
   def of_device(points, weight):
-    return layout.added(jax.lax.map(of_shard, (points, weight)))
+    return layout.summed(of_shard, (points, weight))[0]
 
   return layout.mapped(of_device, (layout.ROWS, layout.ROWS), layout.SAME)(
     points, weight
