@@ -12,6 +12,7 @@ import time
 import numpy as np
 import pytest
 from etils import epath
+from studies import bits, die_after
 
 from sslprune_jax import checkpoints, recipes, study, tickets, train
 from sslprune_jax.config import ConfigError
@@ -36,16 +37,6 @@ def _config(**fields):
       section = section[part]
     section[last] = value
   return config
-
-
-def _bits(workdir):
-  """Returns every file of results and tickets, as bytes."""
-  root = pathlib.Path(workdir)
-  return {
-    str(path.relative_to(root)): path.read_bytes()
-    for pattern in ("**/*.npz", "**/result.json", "results.jsonl")
-    for path in sorted(root.glob(pattern))
-  }
 
 
 @pytest.fixture(scope="module")
@@ -75,36 +66,23 @@ def test_densities_are_the_rates_and_tickets_are_w_k_under_the_mask(whole):
 
 
 def test_the_second_run_changes_nothing(whole):
-  before = _bits(whole)
+  before = bits(whole)
   study.run(_config(), whole)
-  assert _bits(whole) == before
+  assert bits(whole) == before
 
 
-def test_killed_in_a_round_and_resumed_ends_in_the_same_bits(
+def test_killed_in_a_round_and_resumed_ends_in_the_samebits(
   whole, tmp_path, monkeypatch
 ):
   # Three moments, each with a checkpoint behind it: in the dense run, in round
   # 1 and in retraining.
-  real = train.fit
   for updates in (8, 7 + 4, 7 + 9 + 6):
-    left = updates
-
-    def fit(state, step, batches, **kwargs):
-      def dying(state, batch):
-        nonlocal left
-        if left == 0:
-          raise KeyboardInterrupt
-        left -= 1
-        return step(state, batch)
-
-      return real(state, dying, batches, **kwargs)
-
-    monkeypatch.setattr(train, "fit", fit)
-    with pytest.raises(KeyboardInterrupt):
-      study.run(_config(), tmp_path)
-    monkeypatch.setattr(train, "fit", real)
+    with monkeypatch.context() as patch:
+      die_after(updates, patch)
+      with pytest.raises(KeyboardInterrupt):
+        study.run(_config(), tmp_path)
   study.run(_config(), tmp_path)
-  assert _bits(tmp_path) == _bits(whole)
+  assert bits(tmp_path) == bits(whole)
 
 
 def test_one_trace_of_each_step_for_all_rounds(tmp_path, monkeypatch):
@@ -184,10 +162,10 @@ def test_a_damaged_checkpoint_is_named_and_the_one_before_is_used(
   gc.collect()
   assert "checkpoint/10" in caplog.text
   assert "the one before it is used" in caplog.text
-  assert _bits(tmp_path) == _bits(whole)
+  assert bits(tmp_path) == bits(whole)
 
 
-def test_kill_9_and_the_same_command_end_in_the_same_bits(tmp_path):
+def test_kill_9_and_the_same_command_end_in_the_samebits(tmp_path):
   command = [
     sys.executable, "-m", "sslprune_jax.main",
     f"--config={ROOT}/configs/rotnet.py:digits",
@@ -216,7 +194,7 @@ def test_kill_9_and_the_same_command_end_in_the_same_bits(tmp_path):
     process.send_signal(signal.SIGKILL)
     process.wait()
   assert start("killed").wait() == 0
-  assert _bits(tmp_path / "killed") == _bits(tmp_path / "whole")
+  assert bits(tmp_path / "killed") == bits(tmp_path / "whole")
   assert (tmp_path / "killed/report.html").exists()
 
 

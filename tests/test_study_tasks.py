@@ -1,12 +1,12 @@
 """Every task in a study: what it carries along is saved, resumed, rewound."""
 
 import json
-import pathlib
 
 import numpy as np
 import pytest
+from studies import bits, die_after
 
-from sslprune_jax import checkpoints, recipes, study, study_data, tickets, train
+from sslprune_jax import checkpoints, recipes, study, study_data, tickets
 from sslprune_jax.config import ConfigError
 
 
@@ -29,35 +29,10 @@ def _config(task, **labels):
   return config
 
 
-def _bits(workdir):
-  root = pathlib.Path(workdir)
-  return {
-    str(path.relative_to(root)): path.read_bytes()
-    for pattern in ("**/*.npz", "**/result.json", "**/labelled_*.json")
-    for path in sorted(root.glob(pattern))
-  }
-
-
 def _events(workdir, stage):
   text = (workdir / stage / "metrics.jsonl").read_text()
   lines = [json.loads(line) for line in text.splitlines()]
   return [line for line in lines if "event" in line]
-
-
-def _dies_after(updates, monkeypatch):
-  real, left = train.fit, updates
-
-  def fit(state, step, batches, **kwargs):
-    def dying(state, batch):
-      nonlocal left
-      if left == 0:
-        raise KeyboardInterrupt
-      left -= 1
-      return step(state, batch)
-
-    return real(state, dying, batches, **kwargs)
-
-  monkeypatch.setattr(train, "fit", fit)
 
 
 @pytest.mark.parametrize("task", ["npid", "deepcluster"])
@@ -68,11 +43,11 @@ def test_resumed_is_uninterrupted(task, tmp_path, monkeypatch):
   # (at 44).
   for updates in (30, 47 - 22, 6 + 22):
     with monkeypatch.context() as patch:
-      _dies_after(updates, patch)
+      die_after(updates, patch)
       with pytest.raises(KeyboardInterrupt):
         study.run(_config(task), killed)
   study.run(_config(task), killed)
-  assert _bits(killed) == _bits(whole)
+  assert bits(killed) == bits(whole)
   for stage in ("round_00", "round_01"):
     stage = f"seed_0/{task}/{stage}"
     assert _events(killed, stage) == _events(whole, stage)

@@ -50,13 +50,7 @@ def subset(source: Source, indices: np.ndarray) -> Source:
   indices = check_indices(indices, len(source))
   if not isinstance(source, ArraySource):
     return _Subset(source, indices)
-  return ArraySource(
-    source.images[indices],
-    source.labels[indices],
-    class_names=source.class_names,
-    name=source.name,
-    split=source.split,
-  )
+  return _arrays(source.images[indices], source.labels[indices], source)
 
 
 def unlabelled_but(source: Source, indices: np.ndarray) -> Source:
@@ -74,13 +68,7 @@ def unlabelled_but(source: Source, indices: np.ndarray) -> Source:
   labels[indices] = source.labels[indices]
   if not isinstance(source, ArraySource):
     return _Subset(source, np.arange(len(source)), labels)
-  return ArraySource(
-    source.images,
-    labels,
-    class_names=source.class_names,
-    name=source.name,
-    split=source.split,
-  )
+  return _arrays(source.images, labels, source)
 
 
 def check_indices(indices: np.ndarray, size: int) -> np.ndarray:
@@ -197,6 +185,13 @@ def in_memory(source: Source, limit_bytes: int) -> ArraySource:
     rows = np.arange(start, min(start + _CHUNK, len(source)))
     chunk = source.read(rows)
     images[rows], labels[rows] = chunk["image"], chunk["label"]
+  return _arrays(images, labels, source)
+
+
+def _arrays(
+  images: np.ndarray, labels: np.ndarray, source: Source
+) -> ArraySource:
+  """Returns images in memory that are called what their source is."""
   return ArraySource(
     images,
     labels,

@@ -1,0 +1,34 @@
+"""What tests of studies share: their bits, and how they are killed."""
+
+import pathlib
+
+from sslprune_jax import train
+
+
+def bits(workdir):
+  """Returns every file of results and tickets, as bytes."""
+  root = pathlib.Path(workdir)
+  return {
+    str(path.relative_to(root)): path.read_bytes()
+    for pattern in (
+      "**/*.npz", "**/result.json", "results.jsonl", "**/labelled_*.json"
+    )
+    for path in sorted(root.glob(pattern))
+  }  # fmt: skip
+
+
+def die_after(updates, monkeypatch):
+  """Makes the study that runs next stop after some updates."""
+  real, left = train.fit, updates
+
+  def fit(state, step, batches, **kwargs):
+    def dying(state, batch):
+      nonlocal left
+      if left == 0:
+        raise KeyboardInterrupt
+      left -= 1
+      return step(state, batch)
+
+    return real(state, dying, batches, **kwargs)
+
+  monkeypatch.setattr(train, "fit", fit)
