@@ -108,6 +108,9 @@ RECIPES = {
 for _task in ("labels", "rotnet", "exemplar", "s4l"):
   RECIPES[_task, "fashion_mnist"] = _FASHION
   RECIPES[_task, "digits"] = _DIGITS
+for _task in ("few_images", "few_classes"):  # A tenth: longer, for its updates.
+  RECIPES[_task, "fashion_mnist"] = _FASHION | {"duration": "20ep"}
+  RECIPES[_task, "digits"] = _DIGITS | {"duration": "30ep", "batch_size": 32}
 _COLOUR = {"jitter": (0.4, 0.4, 0.4, 0.1), "rotation": 10.0}
 _BRIGHTNESS = {"jitter": (0.4, 0.4, 0.0, 0.0), "rotation": 10.0}
 _FEW = {"labels": {"images": 0.1}}
