@@ -178,9 +178,13 @@ def test_impossible_requests_are_one_clear_line():
     clustering.fit_pca(split, weight, 5)
   with pytest.raises(ValueError, match="start: found 'best'"):
     clustering.kmeans(split, weight, 2, KEY, start="best")
+  with pytest.raises(ValueError, match=r"start: .*\(3, 4\), expected \(5, 4\)"):
+    clustering.kmeans(split, weight, 5, KEY, start=points[:3])
   points[3, 1] = np.nan
   with pytest.raises(ValueError, match="not finite"):
     clustering.kmeans(*clustering.lay_out(points), 2, KEY, start=points[:2])
+  with pytest.raises(ValueError, match="not finite"):
+    clustering.fit_pca(*clustering.lay_out(points), 2)
 
 
 _SCRIPT = """

@@ -60,7 +60,8 @@ def kmeans(
     The clusters.
 
   Raises:
-    ValueError: there are fewer points than clusters, or some are not finite.
+    ValueError: there are fewer points than clusters, some are not finite, or
+      `start` has another shape.
   """
   real = np.flatnonzero(np.asarray(weight).reshape(-1) > 0)
   if not 1 <= k <= len(real):
@@ -70,6 +71,11 @@ def kmeans(
   of_start, of_repair = jax.random.split(key)
   if not isinstance(start, str):
     centroids = jnp.asarray(start, jnp.float32)
+    if centroids.shape != (k, points.shape[-1]):
+      raise ValueError(
+        f"start: found centroids of shape {centroids.shape}, expected "
+        f"{(k, points.shape[-1])}"
+      )
   elif start == "random":
     chosen = jax.random.permutation(of_start, len(real))[:k]
     centroids = _rows(points, jnp.asarray(real, jnp.int32)[chosen])

@@ -36,7 +36,8 @@ def fit_pca(points: jax.Array, weight: jax.Array, dims: int) -> Projection:
     The projection; directions without variance are mapped to 0.
 
   Raises:
-    ValueError: there are fewer features, or points, than `dims`.
+    ValueError: there are fewer features, or points, than `dims`, or some
+      points are not finite.
   """
   size, width = int(np.asarray(weight).sum()), points.shape[-1]
   if not 1 <= dims <= min(width, size):
@@ -45,9 +46,13 @@ def fit_pca(points: jax.Array, weight: jax.Array, dims: int) -> Projection:
       f"the {width} features and the {size} points"
     )
   mean = _sum(points, weight) / size
-  covariance = _covariance(points, weight, mean)
+  covariance = np.asarray(_covariance(points, weight, mean), np.float64)
+  if not np.isfinite(covariance).all():
+    raise ValueError(
+      "points: found values that are not finite, expected finite ones"
+    )
   # On the host: float64, and small beside the rest.
-  variance, directions = np.linalg.eigh(np.asarray(covariance, np.float64))
+  variance, directions = np.linalg.eigh(covariance)
   variance = variance[::-1][:dims] / max(size - 1, 1)
   directions = directions[:, ::-1][:, :dims]
   # An eigenvector's sign is arbitrary: its largest entry is made positive.
