@@ -203,7 +203,8 @@ def main():
     print(json.dumps({**line, "load": os.getloadavg()[0]}), flush=True)
   by_size = growth([(n // scale, 1_000 // scale) for n in _GROWTH_N], repeats)
   by_k = growth([(100_000 // scale, k // scale) for k in _GROWTH_K], repeats)
-  draw(by_size, by_k, arguments.out)
+  if not arguments.quick:  # Toy sizes are no picture for the README.
+    draw(by_size, by_k, arguments.out)
   print(json.dumps({"growth": by_size + by_k}))
 
 
