@@ -74,9 +74,7 @@ def _features(step, variables, source):
   features, image = extraction.extract(
     step,
     variables,
-    batches.make(source, _BATCH, parallel.split()).evaluate(),
-    num_images=len(source),
-    batch_size=_BATCH,
+    batches.make(source, _BATCH, parallel.split()),
     shards=jax.device_count(),
   )
   rows = np.argsort(image.ravel(), kind="stable")[: len(source)]

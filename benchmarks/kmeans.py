@@ -7,7 +7,8 @@
 Prints a line of JSON for each size: the time of ours over that of faiss (median
 of ratios taken side by side), in bfloat16 and float32, the inertia that each
 ended with over faiss's, and the most memory that a process of ours held beyond
-points, centroids and 256 MB. Draws time against N and k to docs/kmeans.png.
+points and centroids, with whether that is within 256 MiB. Draws time against N
+and k to docs/kmeans.png, unless --quick.
 """
 
 import argparse
@@ -18,7 +19,13 @@ import subprocess
 import sys
 import time
 
+import faiss
+import jax
+import matplotlib.pyplot as plt
 import numpy as np
+from matplotlib import ticker
+
+from sslprune_jax import clustering, platform_setup
 
 _WIDTH, _ITERATIONS = 256, 5
 _SIZES = ((100_000, 1_000), (500_000, 1_000), (100_000, 10_000))
@@ -41,21 +48,16 @@ class Ours:
 
   def __init__(self, points, dtype):
     """Lays the points out, which is not timed: features are there already."""
-    import jax
-
-    from sslprune_jax import clustering, platform_setup
-
-    platform_setup.prepare()
-    self._jax, self._clustering, self._dtype = jax, clustering, dtype
+    self._dtype = dtype
     self._points = clustering.lay_out(points)
 
   def run(self, start, iterations=_ITERATIONS):
     """Returns seconds and the final inertia."""
     began = time.perf_counter()
-    found = self._clustering.kmeans(
+    found = clustering.kmeans(
       *self._points,
       len(start),
-      self._jax.random.key(0),
+      jax.random.key(0),
       iterations=iterations,
       start=start,
       dtype=self._dtype,
@@ -68,14 +70,12 @@ class Faiss:
 
   def __init__(self, points):
     """Takes the points as they are."""
-    import faiss
-
     faiss.omp_set_num_threads(os.cpu_count())
-    self._faiss, self._points = faiss, points
+    self._points = points
 
   def run(self, start, iterations=_ITERATIONS):
     """Returns seconds and the final inertia; the last assignment is timed."""
-    kmeans = self._faiss.Kmeans(
+    kmeans = faiss.Kmeans(
       _WIDTH,
       len(start),
       niter=iterations,
@@ -149,9 +149,6 @@ def growth(sizes, repeats):
 
 def draw(by_size, by_k, path):
   """Draws the seconds of one iteration against N and against k."""
-  import matplotlib.pyplot as plt
-  from matplotlib import ticker
-
   figure, axes = plt.subplots(
     1, 2, figsize=(9, 3.6), layout="constrained", sharey=True
   )
@@ -182,6 +179,7 @@ def main():
   parser.add_argument("--out", default="docs/kmeans.png", help="the picture")
   parser.add_argument("--only", nargs=3, help=argparse.SUPPRESS)
   arguments = parser.parse_args()
+  platform_setup.prepare()
   repeats = 3 if arguments.quick else 5
   if arguments.only:
     what, size, k = arguments.only
@@ -194,7 +192,7 @@ def main():
   for size, k in _SIZES:
     line = json.loads(_alone("compare", size // scale, k // scale, arguments))
     extra = int(_alone("memory", size // scale, k // scale, arguments))
-    line["extra_memory_mb"] = extra / 2**20
+    line["extra_memory_mib"] = extra / 2**20
     line["memory_allowed"] = extra <= _ALLOWED
     line = {
       name: round(x, 5) if isinstance(x, float) else x

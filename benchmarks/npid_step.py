@@ -17,12 +17,28 @@ import os
 import re
 import time
 
+import jax
+import jax.numpy as jnp
 import numpy as np
+from jax.experimental import topologies
+
+from sslprune_jax import (
+  data,
+  masks,
+  models,
+  optim,
+  parallel,
+  platform_setup,
+  tasks,
+  train,
+)
+from sslprune_jax import state as state_lib
+from sslprune_jax.state import AXES, TaskState, TrainState
 
 _NEGATIVES = 16_384
 
 
-def _tasks(jax, data, tasks, size, channels):
+def _tasks(channels):
   views = {
     "augment": data.Augment(padding=2, flip=True),
     "normalise": functools.partial(
@@ -36,14 +52,7 @@ def _tasks(jax, data, tasks, size, channels):
 
 def on_cpu(repeats):
   """Prints the ratio of NPID's update to RotNet's for two networks."""
-  from sslprune_jax import platform_setup
-
   platform_setup.prepare()
-  import jax
-
-  from sslprune_jax import data, masks, models, optim, parallel, tasks, train
-  from sslprune_jax import state as state_lib
-
   for name, side, channels, images in (
     ("convnet", 28, 1, 60_000),
     ("resnet18", 32, 3, 50_000),
@@ -59,7 +68,7 @@ def on_cpu(repeats):
       )
     )
     steps = {}
-    for of, task in _tasks(jax, data, tasks, side, channels).items():
+    for of, task in _tasks(channels).items():
       network = models.build(name, task.num_outputs)
       variables = state_lib.initialize(
         network, (side, side, channels), jax.random.key(0)
@@ -100,21 +109,15 @@ def on_cpu(repeats):
 
 def for_tpu(name, per_chip, images):
   """Prints the compiler's estimates for both, and their memory."""
-  os.environ.update(JAX_PLATFORMS="cpu", TPU_SKIP_MDS_QUERY="1")
-  import jax
-  import jax.numpy as jnp
-  from jax.experimental import topologies
-
-  from sslprune_jax import data, masks, models, optim, parallel, tasks, train
-  from sslprune_jax.state import AXES, TaskState, TrainState
-
+  os.environ["TPU_SKIP_MDS_QUERY"] = "1"
+  jax.config.update("jax_platforms", "cpu")
   devices = topologies.get_topology_desc(
     platform="tpu", topology_name="v5e:2x4"
   ).devices
   count = len(devices)
   shape = jax.ShapeDtypeStruct
   cycles = {}
-  for of, task in _tasks(jax, data, tasks, 224, 3).items():
+  for of, task in _tasks(channels=3).items():
     network = models.build(name, task.num_outputs, dtype="bfloat16")
     variables = jax.eval_shape(
       lambda network=network: network.init(

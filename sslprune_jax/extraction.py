@@ -1,19 +1,15 @@
 """Features of a whole set, which stay on the devices, split over them."""
 
 import functools
-from collections.abc import Callable, Iterable
+from collections.abc import Callable
 from typing import Any
 
 import jax
 import jax.numpy as jnp
 import numpy as np
-from jax.sharding import PartitionSpec
 
-from sslprune_jax import parallel
-from sslprune_jax.tasks.base import Batch
+from sslprune_jax import data, parallel
 from sslprune_jax.trees import Tree
-
-_ROWS = PartitionSpec(parallel.AXIS)
 
 
 def make_step(
@@ -40,10 +36,7 @@ def make_step(
 def extract(
   step: Callable,
   variables: dict[str, Tree],
-  batches: Iterable[Batch],
-  *,
-  num_images: int,
-  batch_size: int,
+  feed: data.Batches,
   shards: int,
 ) -> tuple[jax.Array, np.ndarray]:
   """Extracts the features of a set into shards for `clustering`.
@@ -54,18 +47,17 @@ def extract(
   Args:
     step: from `make_step`.
     variables: replicated `{"params", "batch_stats"}`.
-    batches: every image once, in order, the last batch padded.
-    num_images: N.
-    batch_size: of the batches, over all devices; a multiple of `shards`.
+    feed: of the N images; its batch size is a multiple of `shards`.
     shards: a multiple of the number of devices.
 
   Returns:
     Features f32[shards,R,F], sharded, and the image i32[shards,R] that each is
     of; N where it is padding.
   """
-  count = -(-num_images // batch_size)
+  size, batch_size = len(feed.source), feed.batch_size
+  count = -(-size // batch_size)
   buffer = None
-  for number, batch in enumerate(batches):
+  for number, batch in enumerate(feed.evaluate()):
     features = step(variables, batch)
     if buffer is None:
       rows = count * batch_size // shards
@@ -73,7 +65,7 @@ def extract(
       buffer = jnp.zeros(shape, features.dtype, device=parallel.split())
     buffer = _write(buffer, features, number)
   image = np.arange(count * batch_size).reshape(count, shards, -1)
-  image = np.minimum(image.swapaxes(0, 1).reshape(shards, -1), num_images)
+  image = np.minimum(image.swapaxes(0, 1).reshape(shards, -1), size)
   return buffer, image.astype(np.int32)
 
 
@@ -86,9 +78,7 @@ def _write(buffer: jax.Array, features: jax.Array, number: int) -> jax.Array:
     place = (0, number * rows.shape[1], 0)
     return jax.lax.dynamic_update_slice(buffer, rows, place)
 
-  return jax.shard_map(
-    write,
-    mesh=parallel.split().mesh,
-    in_specs=(_ROWS, _ROWS, PartitionSpec()),
-    out_specs=_ROWS,
-  )(buffer, features, number)
+  specs = (parallel.ROWS, parallel.ROWS, parallel.SAME)
+  return parallel.over_shards(write, specs, parallel.ROWS)(
+    buffer, features, number
+  )

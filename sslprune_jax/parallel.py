@@ -15,6 +15,7 @@ import numpy as np
 from jax.sharding import Mesh, NamedSharding, PartitionSpec
 
 AXIS = "devices"
+ROWS, SAME = PartitionSpec(AXIS), PartitionSpec()
 
 
 def pmapped(
@@ -47,12 +48,12 @@ def pmapped(
 
 def split() -> NamedSharding:
   """Returns the sharding that lays axis 0 over the devices: a batch's."""
-  return NamedSharding(_mesh(), PartitionSpec(AXIS))
+  return NamedSharding(_mesh(), ROWS)
 
 
 def replicated() -> NamedSharding:
   """Returns the sharding that puts everything on every device: a state's."""
-  return NamedSharding(_mesh(), PartitionSpec())
+  return NamedSharding(_mesh(), SAME)
 
 
 def _mesh() -> Mesh:
@@ -69,7 +70,7 @@ def replicate(tree: Any) -> Any:
   return jax.device_put(jax.tree.map(jnp.copy, tree), replicated())
 
 
-def lay_out(tree: Any) -> Any:
+def distribute(tree: Any) -> Any:
   """Copies leaves `[D, ...]` to the devices, a row each."""
   return jax.device_put(jax.tree.map(jnp.copy, tree), split())
 
@@ -100,11 +101,23 @@ def look_up(rows: jax.Array, index: jax.Array) -> jax.Array:
   Returns:
     [M, ...], the same on all devices.
   """
-  place = index - jax.lax.axis_index(AXIS) * len(rows)
-  mine = (place >= 0) & (place < len(rows))
-  found = jnp.take(rows, place, axis=0, mode="clip")
-  mine = mine.reshape(-1, *(1,) * (rows.ndim - 1))
-  return jax.lax.psum(jnp.where(mine, found, 0), AXIS)
+  place = _place(rows, index)
+  is_held = (place >= 0) & (place < len(rows))
+  is_held = is_held.reshape(-1, *(1,) * (rows.ndim - 1))
+  return jax.lax.psum(jnp.where(is_held, held(rows, index), 0), AXIS)
+
+
+def held(rows: jax.Array, index: jax.Array) -> jax.Array:
+  """Reads rows that this device holds, inside a step.
+
+  Args:
+    rows: [R, ...], this device's share of `by_sample`.
+    index: i32[M], of samples.
+
+  Returns:
+    [M, ...]; of no meaning where another device holds the row.
+  """
+  return jnp.take(rows, _place(rows, index), axis=0, mode="clip")
 
 
 def write(rows: jax.Array, index: jax.Array, values: jax.Array) -> jax.Array:
@@ -114,21 +127,51 @@ def write(rows: jax.Array, index: jax.Array, values: jax.Array) -> jax.Array:
     rows: [R, ...], this device's share of `by_sample`.
     index: i32[M], of samples; the same on all devices. Where one occurs twice
       its last value is written.
-    values: [M, ...], the same on all devices.
+    values: [M, ...]; what belongs to rows of other devices is not read.
 
   Returns:
     The rows with the values that this device holds.
   """
-  place = index - jax.lax.axis_index(AXIS) * len(rows)
+  place = _place(rows, index)
   again = jnp.triu(index[:, None] == index[None, :], k=1).any(axis=1)
   # JAX counts negative places from the end, and drops those past the end.
   place = jnp.where((place < 0) | again, len(rows), place)
   return rows.at[place].set(values, mode="drop")
 
 
+def _place(rows: jax.Array, index: jax.Array) -> jax.Array:
+  return index - jax.lax.axis_index(AXIS) * len(rows)
+
+
 def gathered(tree: Any) -> Any:
   """Joins the leaves `[B, ...]` of all devices to `[D * B, ...]`, in a step."""
   return jax.lax.all_gather(tree, AXIS, tiled=True)
+
+
+def mine(gathered: jax.Array, rows: int) -> jax.Array:
+  """Takes this device's `[rows, ...]` out of what was gathered, in a step."""
+  first = jax.lax.axis_index(AXIS) * rows
+  return jax.lax.dynamic_slice_in_dim(gathered, first, rows)
+
+
+def over_shards(function: Callable, in_specs: Any, out_specs: Any) -> Callable:
+  """Runs a function on what each device holds of arrays split over them.
+
+  Args:
+    function: of this device's shares; it may exchange over `AXIS`.
+    in_specs: `ROWS` for what is split along axis 0, `SAME` for what is not.
+    out_specs: the same of the outputs.
+
+  Returns:
+    The function of whole arrays, to be called under `jax.jit`.
+  """
+  return jax.shard_map(
+    function,
+    mesh=_mesh(),
+    in_specs=in_specs,
+    out_specs=out_specs,
+    check_vma=False,
+  )
 
 
 def updates_in_flight() -> int:

@@ -146,7 +146,7 @@ def place(state: TrainState) -> TrainState:
   """Copies a state to the devices: replicated, a row a device by sample."""
   task_state = TaskState(
     shared=parallel.replicate(state.task_state.shared),
-    by_sample=parallel.lay_out(state.task_state.by_sample),
+    by_sample=parallel.distribute(state.task_state.by_sample),
   )
   rest = parallel.replicate(state.replace(task_state=None))
   return rest.replace(task_state=task_state)

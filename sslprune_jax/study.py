@@ -73,6 +73,7 @@ class Study:
     self.pretext = {
       name: self._training("train", name, name) for name in config.tasks
     }
+    self.retraining = None
     if config.retrain.rounds and config.retrain.inits:
       self.retraining = self._training("retrain.train", "labels", RETRAINING)
     for name, training in self.pretext.items():
@@ -100,13 +101,7 @@ class Study:
     """Runs the stages that are not done; returns all results."""
     stages = plan(self.config)
     progress = Progress(sum(self._images(stage) for stage in stages))
-    for seed, task in itertools.product(
-      self.config.seeds, (*self.config.tasks, RETRAINING)
-    ):
-      chosen = self.data.labelled(task, seed)
-      if chosen is not None:
-        path = self.workdir / f"seed_{seed}/labelled_{task}.json"
-        files.write_json(path, listed(chosen))
+    self._list_labelled()
     results = []
     try:
       for stage in stages:
@@ -115,6 +110,17 @@ class Study:
     finally:
       progress.close()
     return results
+
+  def _list_labelled(self) -> None:
+    """Writes down whose labels are seen, where it is not everyone's."""
+    purposes = self.config.tasks
+    if self.retraining:
+      purposes += (RETRAINING,)
+    for seed, purpose in itertools.product(self.config.seeds, purposes):
+      chosen = self.data.labelled(purpose, seed)
+      if chosen is not None:
+        path = self.workdir / f"seed_{seed}/labelled_{purpose}.json"
+        files.write_json(path, listed(chosen))
 
   def _run_once(self, stage: Stage, progress: Progress) -> list[dict[str, Any]]:
     """Runs a stage, or reads the result that says that it is done."""
@@ -147,12 +153,12 @@ class Study:
     def w_k():
       return early.rewind(training.rewind_update, fresh, carried)
 
-    variables, masks, task_state = fresh, masks_lib.dense(fresh["params"]), None
+    variables, masks = fresh, masks_lib.dense(fresh["params"])
     if stage.round > 0:
       masks = self._prune(stage)
       variables, rewound = w_k()
       # A schedule that restarts does so with what the task starts from.
-      task_state = rewound if self._start(stage) else None
+      carried = rewound if self._start(stage) else carried
     state = training.run(
       directory,
       variables,
@@ -161,7 +167,7 @@ class Study:
       seed=stage.seed,
       progress=progress,
       start=self._start(stage),
-      task_state=task_state,
+      task_state=carried,
       save_early=early.save_durably if stage.round == 0 else None,
     )
     if stage.round == 0:

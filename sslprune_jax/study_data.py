@@ -9,10 +9,9 @@ import numpy as np
 from ml_collections import ConfigDict
 
 from sslprune_jax import data
-from sslprune_jax.tasks import Task
+from sslprune_jax.tasks import SUPERVISED, Task
 
 RETRAINING = "retrain"  # beside the names of tasks
-_SUPERVISED = ("labels", "s4l")
 _RESIDENT_LIMIT = 8 * 2**30  # bytes of images that every device can hold
 
 
@@ -49,6 +48,8 @@ class StudyData:
     self.train = load(config, config.dataset.train)
     self.test = load(config, config.dataset.test)
 
+  # A study lives as long as main.
+  @functools.lru_cache(maxsize=16)  # noqa: B019
   def labelled(self, purpose: str, seed: int) -> np.ndarray | None:
     """Chooses the images whose labels are seen.
 
@@ -60,17 +61,18 @@ class StudyData:
       i64[M], places among the training images, sorted; None for all, and where
       no labels are used.
     """
-    labels, shares = self.train.labels, self._config.labels
+    images, classes = 1.0, 1.0
     if purpose == RETRAINING:
-      fraction = self._config.retrain.fraction
-      return None if fraction == 1 else data.stratified(labels, fraction, seed)
-    if purpose not in _SUPERVISED or shares.images == shares.classes == 1:
+      images = self._config.retrain.fraction
+    elif purpose in SUPERVISED:
+      images, classes = self._config.labels.images, self._config.labels.classes
+    if images == classes == 1:
       return None
-    chosen = data.of_some_classes(labels, shares.classes, seed)
-    return chosen[data.stratified(labels[chosen], shares.images, seed)]
+    labels = self.train.labels  # May take a pass over all files.
+    chosen = data.of_some_classes(labels, classes, seed)
+    return chosen[data.stratified(labels[chosen], images, seed)]
 
-  # Cached, as images that were used stay on the devices; a study lives as long
-  # as main.
+  # Cached, as images that were used stay on the devices.
   @functools.lru_cache(maxsize=4)  # noqa: B019
   def images(self, purpose: str, seed: int) -> Images:
     """Returns what a task, or retraining, is trained and tested on."""

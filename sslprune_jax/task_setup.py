@@ -9,6 +9,7 @@ from sslprune_jax.config import ConfigError
 from sslprune_jax.tasks import (
   NPID,
   S4L,
+  SUPERVISED,
   DeepCluster,
   Exemplar,
   Labels,
@@ -16,8 +17,6 @@ from sslprune_jax.tasks import (
   Task,
 )
 from sslprune_jax.tasks.rotnet import NUM_ROTATIONS
-
-_SUPERVISED = ("labels", "s4l")
 
 
 def make_task(config: ConfigDict, name: str, source: data.Source) -> Task:
@@ -72,7 +71,7 @@ def _label_outputs(config: ConfigDict, source: data.Source) -> int:
   if not classes:
     raise ConfigError(
       f"config.dataset: {source.name} has no labels, which the tasks "
-      f"{' and '.join(_SUPERVISED)} and retraining need; name other "
+      f"{' and '.join(SUPERVISED)} and retraining need; name other "
       "config.tasks and set config.retrain.rounds=()"
     )
   outputs = config.model.outputs or classes

@@ -259,12 +259,7 @@ class Training:
     def extract(state: TrainState) -> tuple[jax.Array, np.ndarray]:
       feed = batches.make(source, size, parallel.split())
       return extraction.extract(
-        self._extraction_step,
-        state.variables,
-        feed.evaluate(),
-        num_images=len(source),
-        batch_size=size,
-        shards=shards,
+        self._extraction_step, state.variables, feed, shards
       )
 
     return extract

@@ -113,7 +113,7 @@ def _validate_tasks(config: ConfigDict) -> None:
     config,
     "exemplar.views",
     "a whole number from 2 to 8",
-    lambda n: n in range(2, 9),
+    lambda n: n in tasks.exemplar.VIEWS,
   )
   _one_of(config, "exemplar.mining", tasks.exemplar.MININGS)
   _one_of(config, "npid.objective", tasks.npid.OBJECTIVES)

@@ -47,14 +47,7 @@ def _begun(source, epochs=1):
 
   def extract(state):
     feed = batches.make(source, 32, parallel.split())
-    return extraction.extract(
-      step,
-      state.variables,
-      feed.evaluate(),
-      num_images=len(source),
-      batch_size=32,
-      shards=8,
-    )
+    return extraction.extract(step, state.variables, feed, shards=8)
 
   after = state
   for epoch in range(epochs):
@@ -174,3 +167,19 @@ def test_what_does_not_fit_is_refused_by_name():
     TASK.check(_source(np.zeros((5, 8, 8, 1), np.uint8)), 64)
   with pytest.raises(ValueError, match="components: found 8, .* 7 features"):
     TASK.check(_source(), 7)
+
+
+def test_the_head_is_drawn_apart_from_the_clusters(monkeypatch):
+  keys = []
+  real = deepcluster.clustering.kmeans
+
+  def kmeans(points, weight, k, key, **settings):
+    keys.extend([key, *jax.random.split(key)])
+    return real(points, weight, k, key, **settings)
+
+  monkeypatch.setattr(deepcluster.clustering, "kmeans", kmeans)
+  _, after, _, _ = _begun(_source())
+  kernel = after.params["head"]["kernel"]
+  for key in keys:
+    other = 0.01 * jax.random.normal(key, kernel.shape)
+    assert not np.array_equal(kernel, other)

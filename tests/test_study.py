@@ -218,6 +218,9 @@ def test_another_configuration_stops_and_shows_the_difference(whole):
     ("retrain__rounds", (0, 3), "config.retrain.rounds: .*0 to 2"),
     ("seeds", (0, 0), "config.seeds: "),
     ("dataset__crop_scale", (0.5, 0.2), "config.dataset.crop_scale: "),
+    ("dataset__jitter", (0.1, 0.1, 0.1, 0.6), "config.dataset.jitter: .*0.5"),
+    ("dataset__grey", 1.5, "config.dataset.grey: found 1.5"),
+    ("dataset__rotation", -1.0, "config.dataset.rotation: found -1.0"),
   ],
 )
 def test_impossible_values_are_refused_by_name(field, value, words, tmp_path):

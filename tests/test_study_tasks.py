@@ -4,6 +4,7 @@ import json
 
 import numpy as np
 import pytest
+from PIL import Image
 from studies import bits, die_after
 
 from sslprune_jax import checkpoints, recipes, study, study_data, tickets
@@ -64,7 +65,10 @@ def test_what_a_task_carries_is_rewound_with_w_k(tmp_path, monkeypatch):
   monkeypatch.setattr(study.Training, "run", run)
   study.run(_config("npid"), tmp_path)
   dense, rewound, retrained = states
-  assert dense is None and retrained is None
+  assert dense.shared["normaliser"] == 0 and retrained is None
+  early, late = dense.by_sample["bank"], rewound.by_sample["bank"]
+  moved = (np.asarray(early) != np.asarray(late)).any(axis=-1)
+  assert moved.mean() > 0.9  # An epoch leaves its remainder out.
   saved = checkpoints.Checkpoints(tmp_path / "seed_0/npid/round_00/rewind")
   _, expected = saved.rewind(
     25,
@@ -143,14 +147,46 @@ def test_what_does_not_fit_is_refused(task, section, values, words, tmp_path):
   assert not (tmp_path / "none").exists(), "something was written"
 
 
+def _unlabelled(task, folder):
+  folder.mkdir()
+  for i in range(100):
+    pixels = np.random.default_rng(i).integers(0, 256, (8, 8), np.uint8)
+    Image.fromarray(pixels).save(folder / f"{i}.png")
+  config = _config(task)
+  config.dataset.update(name="folder", data_dir=str(folder))
+  return config
+
+
 @pytest.mark.parametrize("task", ["labels", "s4l"])
 def test_unlabelled_images_are_refused_where_labels_are_needed(task, tmp_path):
-  from PIL import Image
-
-  for i in range(60):
-    pixels = np.random.default_rng(i).integers(0, 256, (8, 8), np.uint8)
-    Image.fromarray(pixels).save(tmp_path / f"{i}.png")
-  config = _config(task)
-  config.dataset.update(name="folder", data_dir=str(tmp_path))
+  config = _unlabelled(task, tmp_path / "images")
   with pytest.raises(ConfigError, match="folder has no labels, which .* s4l"):
     study.run(config, tmp_path / "none")
+
+
+@pytest.mark.parametrize("task", ["npid", "deepcluster"])
+def test_unlabelled_images_are_enough_where_labels_are_not(task, tmp_path):
+  config = _unlabelled(task, tmp_path / "images")
+  config.retrain.rounds = ()  # retrain.fraction is still below 1.
+  config.train.update(duration="3it", batch_size=16)
+  config.prune.rewind = "1it"
+  config.npid.negatives = 30
+  results = study.run(config, tmp_path / "run")
+  assert {r["split"] for r in results} == {"train"}
+  assert not list((tmp_path / "run").glob("**/labelled_*"))
+
+
+def test_labels_are_read_only_where_they_are_seen(monkeypatch):
+  # Of streamed images they may take a pass over all files.
+  images = study_data.StudyData(_config("rotnet", images=0.5))
+
+  def read(self):
+    raise AssertionError("labels were read")
+
+  monkeypatch.setattr(
+    images, "train", type("Source", (), {"labels": property(read)})()
+  )
+  for task in ("rotnet", "exemplar", "npid", "deepcluster"):
+    assert images.labelled(task, 0) is None
+  with pytest.raises(AssertionError, match="labels were read"):
+    images.labelled("s4l", 0)

@@ -7,14 +7,12 @@ from typing import Any
 import jax
 import jax.numpy as jnp
 import numpy as np
-from jax.sharding import PartitionSpec
 
 from sslprune_jax import parallel
 
 _SHARDS = 8
 # Rows of a block, and the most that they are compared with: 17 MB of scores.
 _BLOCK, _COMPARED = 1024, 2**22
-ROWS, SAME = PartitionSpec(parallel.AXIS), PartitionSpec()
 
 
 def shards() -> int:
@@ -46,14 +44,6 @@ def lay_out(points: np.ndarray) -> tuple[jax.Array, jax.Array]:
 def flat(assignment: jax.Array, size: int) -> np.ndarray:
   """Returns i32[N] from i32[S,R], in the order that `lay_out` was given."""
   return np.asarray(assignment).reshape(-1)[:size]
-
-
-def mapped(function: Callable, in_specs: Any, out_specs: Any) -> Callable:
-  """Runs a function on every device's own shards."""
-  mesh = parallel.split().mesh
-  return jax.shard_map(
-    function, mesh=mesh, in_specs=in_specs, out_specs=out_specs, check_vma=False
-  )
 
 
 def dot(a: jax.Array, b: jax.Array) -> jax.Array:

@@ -158,10 +158,10 @@ def _assign(
     )
     return *sums, assignment
 
-  return layout.mapped(
+  return parallel.over_shards(
     of_device,
-    (layout.ROWS, layout.ROWS, layout.SAME),
-    (layout.SAME, layout.SAME, layout.SAME, layout.ROWS),
+    (parallel.ROWS, parallel.ROWS, parallel.SAME),
+    (parallel.SAME, parallel.SAME, parallel.SAME, parallel.ROWS),
   )(points, weight, centroids)
 
 
@@ -194,9 +194,9 @@ def _rows(points: jax.Array, index: jax.Array) -> jax.Array:
   def of_device(points, index):
     return parallel.look_up(points.reshape(-1, points.shape[-1]), index)
 
-  return layout.mapped(of_device, (layout.ROWS, layout.SAME), layout.SAME)(
-    points, index
-  )
+  return parallel.over_shards(
+    of_device, (parallel.ROWS, parallel.SAME), parallel.SAME
+  )(points, index)
 
 
 @functools.partial(jax.jit, static_argnums=3)
@@ -228,6 +228,6 @@ def _plus_plus(
     centroids = jnp.zeros((k, rows.shape[1]))
     return jax.lax.fori_loop(0, k, draw, (centroids, weight))[0]
 
-  return layout.mapped(of_device, (layout.ROWS, layout.ROWS), layout.SAME)(
-    points, weight
-  )
+  return parallel.over_shards(
+    of_device, (parallel.ROWS, parallel.ROWS), parallel.SAME
+  )(points, weight)

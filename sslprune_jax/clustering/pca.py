@@ -6,6 +6,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
+from sslprune_jax import parallel
 from sslprune_jax.clustering import layout
 
 # Of the largest variance: directions with less hold nothing but rounding.
@@ -80,10 +81,10 @@ def project(points: jax.Array, projection: Projection) -> jax.Array:
     square = jnp.sum(found * found, axis=1, keepdims=True)
     return found * jax.lax.rsqrt(jnp.maximum(square, 1e-24))
 
-  return layout.mapped(
+  return parallel.over_shards(
     lambda x, *p: jax.lax.map(lambda shard: of_shard(shard, *p), x),
-    (layout.ROWS, layout.SAME, layout.SAME),
-    layout.ROWS,
+    (parallel.ROWS, parallel.SAME, parallel.SAME),
+    parallel.ROWS,
   )(points, *projection)
 
 
@@ -98,9 +99,9 @@ def _sum(points: jax.Array, weight: jax.Array) -> jax.Array:
   def of_device(points, weight):
     return layout.summed(of_shard, (points, weight))[0]
 
-  return layout.mapped(of_device, (layout.ROWS, layout.ROWS), layout.SAME)(
-    points, weight
-  )
+  return parallel.over_shards(
+    of_device, (parallel.ROWS, parallel.ROWS), parallel.SAME
+  )(points, weight)
 
 
 @jax.jit
@@ -124,6 +125,6 @@ def _covariance(
   def of_device(points, weight):
     return layout.summed(of_shard, (points, weight))[0]
 
-  return layout.mapped(of_device, (layout.ROWS, layout.ROWS), layout.SAME)(
-    points, weight
-  )
+  return parallel.over_shards(
+    of_device, (parallel.ROWS, parallel.ROWS), parallel.SAME
+  )(points, weight)

@@ -8,4 +8,6 @@ from sslprune_jax.tasks.npid import NPID as NPID
 from sslprune_jax.tasks.rotnet import RotNet as RotNet
 from sslprune_jax.tasks.s4l import S4L as S4L
 
+# Those that see labels; all others work on unlabelled images.
+SUPERVISED = ("labels", "s4l")
 NAMES = ("labels", "rotnet", "exemplar", "npid", "s4l", "deepcluster")

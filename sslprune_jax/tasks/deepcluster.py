@@ -27,7 +27,7 @@ from sslprune_jax.trees import Tree
 
 STARTS = ("random", "k-means++")
 _HEAD_STD = 0.01
-_HEAD = 1  # folded into an epoch's key; 0 is for k-means
+_CLUSTERS, _HEAD = range(2)  # folded into an epoch's key: its streams
 
 
 @dataclasses.dataclass(frozen=True)
@@ -99,7 +99,7 @@ class DeepCluster(Task):
       points,
       weight,
       self.num_outputs,
-      rng,
+      jax.random.fold_in(rng, _CLUSTERS),
       iterations=self.iterations,
       start=self.start,
       dtype=jnp.dtype(self.distances),

@@ -26,7 +26,7 @@ from sslprune_jax.tasks.base import (
 from sslprune_jax.trees import Tree
 
 MININGS = ("semi-hard", "batch-hard")
-_VIEWS = range(2, 9)
+VIEWS = range(2, 9)
 
 
 @dataclasses.dataclass(frozen=True)
@@ -48,7 +48,7 @@ class Exemplar(Task):
   mining: str = "semi-hard"
 
   def __post_init__(self):
-    if self.views not in _VIEWS:
+    if self.views not in VIEWS:
       raise ValueError(f"exemplar.views: found {self.views}, expected 2 to 8")
     object.__setattr__(self, "reads", self.views)
     object.__setattr__(self, "rows", self.views)

@@ -106,11 +106,11 @@ class NPID(Task):
       return metrics["loss"], metrics
     size = jax.lax.psum(jnp.sum(rows["held"]), parallel.AXIS)
     noise = jax.random.randint(rng, (self.negatives,), 0, size)
-    own = parallel.look_up(rows["bank"], parallel.gathered(batch["index"]))
-    first = jax.lax.axis_index(parallel.AXIS) * len(embedding)
-    own = jax.lax.dynamic_slice_in_dim(own, first, len(embedding))
+    # One exchange for both: the rows of all devices' images, then the noise.
+    index = parallel.gathered(batch["index"])
+    found = parallel.look_up(rows["bank"], jnp.concatenate([index, noise]))
+    own, others = parallel.mine(found, len(embedding)), found[len(index) :]
     positive = jnp.sum(embedding * own, axis=1) / self.temperature
-    others = parallel.look_up(rows["bank"], noise)
     negative = similarities(embedding, others) / self.temperature
     estimate = size * jax.lax.pmean(
       jnp.mean(jnp.exp(jax.lax.stop_gradient(negative))), parallel.AXIS
@@ -138,7 +138,7 @@ class NPID(Task):
     embedding, index = parallel.gathered(
       (unit(outputs["logits"]), batch["index"])
     )
-    old = parallel.look_up(rows["bank"], index)
+    old = parallel.held(rows["bank"], index)
     new = unit(self.momentum * old + (1 - self.momentum) * embedding)
     if self.objective == "nce":
       known, found = shared["normaliser"], metrics["normaliser"]
@@ -176,9 +176,7 @@ class NPID(Task):
       answer = ballots.at[voters, answer].add(votes).argmax(axis=1)
     else:
       answer = answer[:, 0]
-    mine = len(batch["index"])
-    first = jax.lax.axis_index(parallel.AXIS) * mine
-    answer = jax.lax.dynamic_slice_in_dim(answer, first, mine)
+    answer = parallel.mine(answer, len(batch["index"]))
     truth = batch["label" if self.num_classes else "index"]
     return {"accuracy": (answer == truth).astype(jnp.float32)}
 
