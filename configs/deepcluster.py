@@ -9,8 +9,8 @@ information with the epoch before and with the labels. Recipe: Caron et al.
   python -m sslprune_jax.main --config=configs/deepcluster.py:cifar10
 
 After the colon: `digits` and `fashion_mnist` (small networks, minutes on a CPU)
-or `cifar10` and `imagenet2012` (ResNet-18 and VGG-16, 30 rounds, 6 and 3 seeds).
-The set must be prepared by TFDS under --config.dataset.data_dir or
+or `cifar10` and `imagenet2012` (ResNet-18 and VGG-16, 30 rounds, 6 and 3
+seeds). The set must be prepared by TFDS under --config.dataset.data_dir or
 ~/tensorflow_datasets.
 
 Result for cifar10 and imagenet2012: not run. For digits, one seed, 8 s on 2 CPU

@@ -23,19 +23,22 @@ def decode(
   shape: tuple[int, int, int],
   seed: int | None = None,
   where: str = "image",
+  whole: bool = False,
 ) -> np.ndarray:
   """Decodes an image file and fits it to a shape.
 
   An image that has the shape already is returned as it is, unless it is to be
   cropped. Otherwise the evaluation view shrinks the shorter side to 256/224 of
-  the shape's and takes the centre. EXIF orientation is applied, alpha laid on
-  white, 16 bits cut to 8, animations to their first frame.
+  the shape's and takes the centre, or resizes the whole image, whatever its
+  ratio. EXIF orientation is applied, alpha laid on white, 16 bits cut to 8,
+  animations to their first frame.
 
   Args:
     data: the file, in any format that Pillow reads.
     shape: (H, W, C) to return; C is 1 (grey) or 3 (RGB).
     seed: for a random resized crop (`random_box`); None for evaluation.
     where: what to call the image when it cannot be decoded.
+    whole: whether the evaluation view is the whole image.
 
   Returns:
     u8[H,W,C].
@@ -46,6 +49,8 @@ def decode(
   try:
     with Image.open(io.BytesIO(data)) as image:
       image, box = _open(image, shape, seed)
+      if whole and seed is None:
+        box = (0, 0, image.width, image.height)
       return _fit(_convert(image, shape[-1]), shape, box)
   # Pillow's readers raise whatever a broken file makes them stumble over.
   except Exception as error:

@@ -11,6 +11,8 @@ import numpy as np
 from sslprune_jax.data.decode import decode
 from sslprune_jax.data.sources import Rows
 
+Label = int | np.ndarray
+
 # A thread takes several images at once, as a fetch costs a millisecond; but all
 # threads are to end a batch together.
 _SMALLEST_CHUNK, _CHUNKS_A_THREAD = 16, 4
@@ -31,6 +33,8 @@ class EncodedSource(abc.ABC):
     *,
     crops: bool,
     workers: int | None,
+    whole: bool = False,
+    multi_label: bool = False,
   ):
     """Keeps what all such sources have in common.
 
@@ -41,12 +45,14 @@ class EncodedSource(abc.ABC):
       class_names: one a class.
       crops: see `Source`.
       workers: threads; one a core by default.
+      whole: whether the evaluation view is the whole image, not its centre.
+      multi_label: see `Source`.
     """
     self.name, self.split = name, split
     self.image_shape = image_shape
     self.class_names = tuple(class_names)
     self.num_classes = len(self.class_names)
-    self.crops = crops
+    self.crops, self.whole, self.multi_label = crops, whole, multi_label
     self._workers = workers or os.cpu_count() or 1
     self._threads = concurrent.futures.ThreadPoolExecutor(
       self._workers, thread_name_prefix="decode"
@@ -57,7 +63,7 @@ class EncodedSource(abc.ABC):
     """Returns the number of images."""
 
   @abc.abstractmethod
-  def _fetch(self, indices: list[int]) -> list[tuple[bytes, int]]:
+  def _fetch(self, indices: list[int]) -> list[tuple[bytes, Label]]:
     """Returns the files and labels of some images; called by threads."""
 
   @abc.abstractmethod
@@ -66,7 +72,7 @@ class EncodedSource(abc.ABC):
 
   @functools.cached_property
   def labels(self) -> np.ndarray:
-    """Labels i32[N], by a pass over all files that decodes none of them."""
+    """Labels as of `Source`, by a pass over all files that decodes none."""
     chunks = np.array_split(np.arange(len(self)), max(1, len(self) // 1024))
     fetched = (self._fetch(chunk.tolist()) for chunk in chunks)
     return np.array([row[1] for rows in fetched for row in rows], np.int32)
@@ -74,7 +80,8 @@ class EncodedSource(abc.ABC):
   def read(self, indices: np.ndarray, seeds: np.ndarray | None = None) -> Rows:
     """See `Source.read`."""
     image = np.empty((len(indices), *self.image_shape), np.uint8)
-    label = np.empty(len(indices), np.int32)
+    classes = (self.num_classes,) if self.multi_label else ()
+    label = np.empty((len(indices), *classes), np.int32)
 
     def work(rows: range) -> None:
       fetched = self._fetch([int(indices[row]) for row in rows])
@@ -85,6 +92,7 @@ class EncodedSource(abc.ABC):
           self.image_shape,
           int(seeds[row]) if cropped else None,
           self._where(int(indices[row])),
+          self.whole,
         )
         label[row] = label_of_row
 

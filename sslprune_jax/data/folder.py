@@ -1,6 +1,7 @@
 """A folder of images, one subfolder a class, or no subfolders: unlabelled."""
 
 import os
+from collections.abc import Sequence
 
 import numpy as np
 
@@ -12,12 +13,12 @@ _SUFFIXES = (".png", ".jpg", ".jpeg", ".webp", ".bmp", ".gif")
 _TEST_FOLDERS = ("test", "val", "validation")
 
 
-class FolderSource(EncodedSource):
+class FileSource(EncodedSource):
   """Images listed in memory and read from files."""
 
-  def __init__(self, files: list[str], labels: np.ndarray, **common):
+  def __init__(self, files: Sequence[str], labels: np.ndarray, **common):
     """Keeps the list; `common` are the arguments of `EncodedSource`."""
-    super().__init__("folder", crops=True, **common)
+    super().__init__(crops=True, **common)
     self._files, self._labels = files, labels
 
   def __len__(self) -> int:
@@ -49,7 +50,8 @@ def load_folder(
   image_size: int,
   channels: int = 3,
   workers: int | None = None,
-) -> FolderSource:
+  whole: bool = False,
+) -> FileSource:
   """Lists a folder.
 
   Where `train` and one of `test`, `val`, `validation` lie in it, they are the
@@ -62,6 +64,7 @@ def load_folder(
     image_size: height and width to deliver.
     channels: 3 for RGB, 1 for grey.
     workers: threads that decode.
+    whole: see `EncodedSource`.
 
   Returns:
     The source; files are in the order of their names.
@@ -92,13 +95,15 @@ def load_folder(
       )
     rows = holdout(labels - labels.min(), split)  # unlabelled: one class
     files, labels = [files[row] for row in rows], labels[rows]
-  return FolderSource(
+  return FileSource(
     files,
     labels,
+    name="folder",
     split=split,
     image_shape=(image_size, image_size, channels),
     class_names=names,
     workers=workers,
+    whole=whole,
   )
 
 

@@ -1,9 +1,11 @@
 """One entry to all sources that have a name."""
 
 import numpy as np
+from PIL import Image
 from sklearn.datasets import load_digits
 
 from sslprune_jax.data.folder import load_folder
+from sslprune_jax.data.places import load_places205
 from sslprune_jax.data.sources import ArraySource, DataError, Source
 from sslprune_jax.data.subsets import holdout
 
@@ -16,18 +18,23 @@ def load(
   image_size: int | None = None,
   channels: int | None = None,
   workers: int | None = None,
+  whole: bool = False,
 ) -> Source:
   """Opens a source by name; nothing is ever downloaded.
 
   Args:
-    name: `digits` (1,797 images that scikit-learn ships), `folder`, or any
-      TFDS image classification set that is prepared.
-    split: `train` or `test`; for TFDS anything that TFDS understands.
+    name: `digits` (1,797 images that scikit-learn ships), `folder`,
+      `places205`, or any TFDS image classification set that is prepared, with
+      one label an image or, such as `voc/2007`, several.
+    split: `train` or `test`; for Places205 `train` or `validation`; for TFDS
+      anything that TFDS understands.
     data_dir: the folder, or where the TFDS sets lie.
     image_size: height and width to deliver; by default as stored, where all
       images have one size.
     channels: 3 for RGB, 1 for grey; by default as stored, 3 for a folder.
     workers: threads that decode; one a core by default.
+    whole: whether images are resized whole where they have another size, in
+      place of the central crop of the evaluation view.
 
   Returns:
     The source.
@@ -39,28 +46,36 @@ def load(
     raise DataError(f"channels: found {channels}, expected 1 or 3")
   if name == "digits":
     return _digits(split, image_size, channels)
-  if name == "folder":
+  if name in ("folder", "places205"):
     if data_dir is None or image_size is None:
       field = "data_dir" if data_dir is None else "image_size"
-      raise DataError(f"{field}: found none, expected one for a folder")
-    return load_folder(data_dir, split, image_size, channels or 3, workers)
+      raise DataError(f"{field}: found none, expected one for {name}")
+    load_files = load_folder if name == "folder" else load_places205
+    return load_files(
+      data_dir, split, image_size, channels or 3, workers, whole
+    )
   # Imported here, as the import takes 0.4 s that other sources do not need.
   from sslprune_jax.data.tfds_source import load_tfds
 
-  return load_tfds(name, split, data_dir, image_size, channels, workers)
+  return load_tfds(name, split, data_dir, image_size, channels, workers, whole)
 
 
 def _digits(
   split: str, image_size: int | None, channels: int | None
 ) -> ArraySource:
-  """Returns scikit-learn's handwritten digits, 8 x 8."""
+  """Returns scikit-learn's handwritten digits: 8 x 8, or enlarged."""
   if split not in ("train", "test"):
     raise DataError(f"split: found {split}, expected train or test")
-  if image_size not in (None, 8):
-    raise DataError(f"image_size: found {image_size}, expected 8 for digits")
   digits = load_digits()
   rows = holdout(digits.target, split)
   grey = np.rint(digits.images[rows] * (255 / 16)).astype(np.uint8)
+  size = (image_size or 8,) * 2
+  grey = np.stack(
+    [
+      Image.fromarray(image).resize(size, Image.Resampling.BILINEAR)
+      for image in grey
+    ]
+  )
   return ArraySource(
     np.repeat(grey[..., None], channels or 1, axis=-1),
     digits.target[rows],

@@ -25,6 +25,9 @@ class Source(Protocol):
     class_names: one a class.
     crops: whether `read` takes random crops by itself when it is given seeds.
       Sources with images of one fixed size leave that to the device.
+    multi_label: whether an image may show several classes: labels are then
+      i32[N,K], 1 where the class is there, 0 where it is not, -1 where the
+      answer does not count (VOC: all its objects are difficult).
   """
 
   name: str
@@ -33,13 +36,17 @@ class Source(Protocol):
   num_classes: int
   class_names: tuple[str, ...]
   crops: bool
+  multi_label: bool
 
   def __len__(self) -> int:
     """Returns the number of images."""
 
   @property
   def labels(self) -> np.ndarray:
-    """Labels i32[N], -1 where unlabelled; may take a pass over the files."""
+    """Labels i32[N], -1 where unlabelled; may take a pass over the files.
+
+    Of a `multi_label` source i32[N,K].
+    """
 
   def read(self, indices: np.ndarray, seeds: np.ndarray | None = None) -> Rows:
     """Reads images: pure, whatever the number of threads.
@@ -50,7 +57,7 @@ class Source(Protocol):
         None for the evaluation view.
 
     Returns:
-      `image` u8[B,H,W,C] and `label` i32[B].
+      `image` u8[B,H,W,C] and `label` i32[B], or i32[B,K].
     """
 
 
@@ -72,8 +79,9 @@ class ArraySource:
 
     Args:
       images: u8[N,H,W,C], or N arrays of one shape.
-      labels: int[N] in [0, number of classes), -1 where an image has none.
-      class_names: one a class; by default the numbers up to the last label.
+      labels: int[N] in [0, number of classes), -1 where an image has none; or
+        int[N,K] of -1, 0 and 1 where an image may show several of K classes.
+      class_names: one a class; by default their numbers.
       name: of the data set.
       split: of the data set.
 
@@ -84,8 +92,11 @@ class ArraySource:
     if labels is None:
       labels = np.full(len(self.images), UNLABELLED, np.int32)
     self.labels = np.asarray(labels)
+    self.multi_label = self.labels.ndim == 2
     if class_names is None:
-      class_names = map(str, range(int(self.labels.max(initial=-1)) + 1))
+      several = self.labels.shape[1] if self.multi_label else 0
+      number = several or int(self.labels.max(initial=-1)) + 1
+      class_names = map(str, range(number))
     self.class_names = tuple(class_names)
     self.num_classes = len(self.class_names)
     self.labels = _checked_labels(
@@ -124,11 +135,20 @@ def _checked_images(images: np.ndarray | Sequence[np.ndarray]) -> np.ndarray:
 def _checked_labels(
   labels: np.ndarray, size: int, num_classes: int
 ) -> np.ndarray:
-  if labels.shape != (size,) or labels.dtype.kind not in "iu":
+  shape = (size, num_classes)[: max(1, labels.ndim)]
+  if labels.shape != shape or labels.dtype.kind not in "iu":
     raise DataError(
       f"labels: found {labels.dtype} of shape {labels.shape}, "
-      f"expected integers of shape ({size},)"
+      f"expected integers of shape {shape}"
     )
+  if labels.ndim == 2:
+    wrong = labels[(labels < -1) | (labels > 1)]
+    if wrong.size:
+      raise DataError(
+        f"labels: found {wrong[0]}, expected 1 (the class is there), 0, or -1 "
+        "(not counted)"
+      )
+    return labels.astype(np.int32)
   wrong = labels[(labels < UNLABELLED) | (labels >= num_classes)]
   if wrong.size:
     raise DataError(

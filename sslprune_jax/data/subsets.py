@@ -27,6 +27,7 @@ class _Subset:
     self.name, self.split = source.name, source.split
     self.image_shape, self.crops = source.image_shape, source.crops
     self.num_classes = source.num_classes
+    self.multi_label = source.multi_label
     self.class_names = source.class_names
 
   def __len__(self) -> int:
@@ -180,12 +181,13 @@ def in_memory(source: Source, limit_bytes: int) -> ArraySource:
       f"limit_bytes = {limit_bytes}; raise it, or stream the images"
     )
   images = np.empty((len(source), *source.image_shape), np.uint8)
-  labels = np.empty(len(source), np.int32)
+  labels = []
   for start in range(0, len(source), _CHUNK):
     rows = np.arange(start, min(start + _CHUNK, len(source)))
     chunk = source.read(rows)
-    images[rows], labels[rows] = chunk["image"], chunk["label"]
-  return _arrays(images, labels, source)
+    images[rows] = chunk["image"]
+    labels.append(chunk["label"])
+  return _arrays(images, np.concatenate(labels), source)
 
 
 def _arrays(

@@ -1,12 +1,16 @@
 """Prepared TensorFlow Datasets, read without TensorFlow and without network."""
 
+import functools
+import operator
 import os
 import re
+from collections.abc import Callable
 
+import numpy as np
 import tensorflow_datasets as tfds
 from etils import epath
 
-from sslprune_jax.data.encoded import EncodedSource
+from sslprune_jax.data.encoded import EncodedSource, Label
 from sslprune_jax.data.sources import UNLABELLED, DataError
 
 _VERSION = re.compile(r"\d+\.\d+\.\d+")
@@ -14,19 +18,19 @@ _NAME = re.compile(r"(\w+)(?:/([^:]+))?(?::(.+))?")
 
 
 class TfdsSource(EncodedSource):
-  """Examples with an `image` and perhaps a `label`, in array_record files."""
+  """Examples with an `image`, perhaps with labels, in array_record files."""
 
-  def __init__(self, examples, labelled: bool, **common):
+  def __init__(self, examples, label: Callable[[dict], Label], **common):
     """Keeps the examples; `common` are the arguments of `EncodedSource`."""
     super().__init__(**common)
-    self._examples, self._labelled = examples, labelled
+    self._examples, self._label = examples, label
 
   def __len__(self) -> int:
     return len(self._examples)
 
-  def _fetch(self, indices: list[int]) -> list[tuple[bytes, int]]:
+  def _fetch(self, indices: list[int]) -> list[tuple[bytes, Label]]:
     return [
-      (example["image"], example["label"] if self._labelled else UNLABELLED)
+      (example["image"], self._label(example))
       for example in self._examples.__getitems__(indices)
     ]
 
@@ -41,6 +45,7 @@ def load_tfds(
   image_size: int | None = None,
   channels: int | None = None,
   workers: int | None = None,
+  whole: bool = False,
 ) -> TfdsSource:
   """Opens a prepared image classification set.
 
@@ -53,6 +58,7 @@ def load_tfds(
       if its images have one.
     channels: 3 for RGB, 1 for grey; the set's own by default.
     workers: threads that decode.
+    whole: see `EncodedSource`.
 
   Returns:
     The source; it crops if its images vary in size, or have another size.
@@ -71,15 +77,14 @@ def load_tfds(
         f"split: found {split}, expected one of {', '.join(splits)} "
         f"({name} in {folder}) or a slice such as train[:10%]"
       )
-  label = features.get("label", tfds.features.ClassLabel(num_classes=0))
-  if not (
-    isinstance(features.get("image"), tfds.features.Image)
-    and isinstance(label, tfds.features.ClassLabel)
+  classes, label = _labels(features)
+  if label is None or not isinstance(
+    features.get("image"), tfds.features.Image
   ):
     found = ", ".join(sorted(features))
     raise DataError(
       f"{name} in {folder}: found the features {found}, expected an `image` "
-      "and a `label` that is a class"
+      "and a `label` that is a class, or `labels` that are several"
     )
   try:
     size = splits[split].num_examples
@@ -100,14 +105,43 @@ def load_tfds(
   shape = _shape(name, features["image"].shape, image_size, channels)
   return TfdsSource(
     examples,
-    "label" in features,
+    label,
     name=name,
     split=split,
     image_shape=shape,
-    class_names=label.names or [],
+    class_names=classes,
     crops=shape[:2] != features["image"].shape[:2],
     workers=workers,
+    whole=whole,
+    multi_label="labels" in features,
   )
+
+
+def _labels(
+  features: dict,
+) -> tuple[list[str], Callable[[dict], Label] | None]:
+  """Returns the class names, and what reads the label of an example."""
+  if "labels" in features:
+    several = getattr(features["labels"], "feature", None)
+    if not isinstance(several, tfds.features.ClassLabel):
+      return [], None
+    return several.names, functools.partial(_several, several.num_classes)
+  if "label" not in features:
+    return [], lambda example: UNLABELLED
+  label = features["label"]
+  if not isinstance(label, tfds.features.ClassLabel):
+    return [], None
+  return label.names, operator.itemgetter("label")
+
+
+def _several(num_classes: int, example: dict) -> np.ndarray:
+  """Returns i32[K]: 1, 0, or -1 where all objects of a class are difficult."""
+  label = np.zeros(num_classes, np.int32)
+  label[example["labels"]] = 1
+  if "labels_no_difficult" in example:
+    label[example["labels"]] = -1
+    label[example["labels_no_difficult"]] = 1
+  return label
 
 
 def _shape(

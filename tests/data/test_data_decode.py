@@ -162,3 +162,15 @@ def test_a_broken_image_is_named_in_one_line(data, seed):
     decode(data, (8, 8, 3), seed, where="cats/7.png")
   assert str(error.value).startswith("cats/7.png: cannot be decoded: ")
   assert "\n" not in str(error.value) and "BytesIO" not in str(error.value)
+
+
+def test_the_whole_image_whatever_its_ratio():
+  wide = np.zeros((16, 64, 3), np.uint8)
+  wide[:, :16] = 255  # A quarter of the width, outside of a central square.
+  whole = decode(png(wide), (16, 16, 3), whole=True)
+  np.testing.assert_allclose(whole[:, :, 0].mean() / 255, 0.25, atol=0.01)
+  assert decode(png(wide), (16, 16, 3))[:, :, 0].max() == 0
+  # A crop is a crop; and what has the shape already stays as it is.
+  crops = [decode(png(wide), (8, 8, 3), 1, whole=w) for w in (True, False)]
+  np.testing.assert_array_equal(*crops)
+  np.testing.assert_array_equal(decode(png(wide), wide.shape, whole=True), wide)

@@ -60,3 +60,14 @@ def test_wrong_images_are_refused(pixels, message):
 def test_wrong_labels_are_refused(labels, message):
   with pytest.raises(DataError, match=message):
     ArraySource(images(2, 1, 1, 1), np.array(labels), class_names="0123456789")
+
+
+def test_images_that_show_several_classes():
+  labels = np.array([[1, 0, -1], [0, 1, 1]])
+  source = ArraySource(np.zeros((2, 4, 4, 3), np.uint8), labels)
+  assert source.multi_label and source.num_classes == 3
+  np.testing.assert_array_equal(
+    source.read(np.array([1, 0]))["label"], labels[::-1]
+  )
+  with pytest.raises(DataError, match="labels: found 2, expected 1"):
+    ArraySource(np.zeros((2, 4, 4, 3), np.uint8), labels + 1)

@@ -7,9 +7,10 @@ import time
 import numpy as np
 import pytest
 import tensorflow_datasets as tfds
+import voc
 from image_files import encode, photo, png
 
-from sslprune_jax.data import DataError, in_memory, load
+from sslprune_jax.data import DataError, in_memory, load, subset
 
 
 def prepare(data_dir, name, *, size, config=None, labelled=True):
@@ -204,3 +205,26 @@ def test_fashion_mnist():
 
 
 FASHION_MNIST_TEST_SUM = 573_469_082
+
+
+def test_voc_has_several_labels_and_does_not_count_difficult_ones(
+  tmp_path, monkeypatch
+):
+  voc.prepare(tmp_path / "tfds", tmp_path / "voc", monkeypatch)
+  for split, numbers in (
+    ("train+validation", [*range(40), *range(1000, 1040)]),
+    ("test", range(2000, 2060)),
+  ):
+    source = load(
+      "voc/2007", split, data_dir=str(tmp_path / "tfds"), image_size=24
+    )
+    assert source.multi_label and source.class_names == tuple(voc.CLASSES)
+    expected = sorted(voc.label(number) for number in numbers)
+    assert sorted(source.labels.tolist()) == expected
+    assert any(-1 in label for label in expected)
+    some = np.array([5, 0, 5])
+    rows = subset(source, np.arange(6)).read(some)
+    np.testing.assert_array_equal(rows["label"], source.labels[some])
+    arrays = in_memory(source, 10**6)
+    assert arrays.multi_label
+    np.testing.assert_array_equal(arrays.labels, source.labels)

@@ -1,0 +1,91 @@
+"""Places205, from the lists and images of its authors.
+
+TFDS has Places365 only, another data set.
+"""
+
+import os
+
+import numpy as np
+
+from sslprune_jax.data.folder import FileSource
+from sslprune_jax.data.sources import DataError
+
+NUM_CLASSES = 205
+_LISTS = {
+  "train": "trainvalsplit_places205/train_places205.csv",
+  "validation": "trainvalsplit_places205/val_places205.csv",
+}
+_NAMES = "trainvalsplit_places205/categoryIndex_places205.csv"
+_IMAGES = "data/vision/torralba/deeplearning/images256"
+
+
+def load_places205(
+  root: str,
+  split: str,
+  image_size: int,
+  channels: int = 3,
+  workers: int | None = None,
+  whole: bool = False,
+) -> FileSource:
+  """Lists Places205.
+
+  Args:
+    root: where `imagesPlaces205_resize.tar.gz` and
+      `trainvalsplit_places205.tar.gz` were unpacked.
+    split: `train` (2,448,873 images) or `validation` (20,500).
+    image_size: height and width to deliver.
+    channels: 3 for RGB, 1 for grey.
+    workers: threads that decode.
+    whole: see `EncodedSource`.
+
+  Returns:
+    The source; files are in the order of the list.
+
+  Raises:
+    DataError: names the file, what was found and what was expected.
+  """
+  if split not in _LISTS:
+    raise DataError(f"split: found {split}, expected one of {tuple(_LISTS)}")
+  root = os.path.expanduser(root)
+  rows = _read(os.path.join(root, _LISTS[split]))
+  images = os.path.join(root, _IMAGES)
+  if not os.path.isdir(images):
+    raise DataError(
+      f"{images}: found no folder, expected the images of Places205 below it"
+    )
+  names = [str(label) for label in range(NUM_CLASSES)]
+  if os.path.exists(os.path.join(root, _NAMES)):
+    for name, label in _read(os.path.join(root, _NAMES)):
+      names[label] = name
+  return FileSource(
+    [os.path.join(images, name) for name, _ in rows],
+    np.array([label for _, label in rows], np.int32),
+    name="places205",
+    split=split,
+    image_shape=(image_size, image_size, channels),
+    class_names=names,
+    workers=workers,
+    whole=whole,
+  )
+
+
+def _read(path: str) -> list[tuple[str, int]]:
+  """Reads lines `name label`."""
+  if not os.path.exists(path):
+    raise DataError(
+      f"{path}: found no list, expected that of Places205; unpack "
+      "trainvalsplit_places205.tar.gz in data_dir"
+    )
+  rows = []
+  with open(path) as file:
+    for number, line in enumerate(file, start=1):
+      name, _, label = line.strip().rpartition(" ")
+      if not (name and label.isdigit() and int(label) < NUM_CLASSES):
+        raise DataError(
+          f"{path}, line {number}: found {line.strip()!r}, expected a name and "
+          f"a label from 0 to {NUM_CLASSES - 1}"
+        )
+      rows.append((name, int(label)))
+  if not rows:
+    raise DataError(f"{path}: found an empty list")
+  return rows

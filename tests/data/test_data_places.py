@@ -1,0 +1,52 @@
+"""Tests of Places205, on a small copy of its files."""
+
+import numpy as np
+import pytest
+from image_files import encode, photo
+
+from sslprune_jax.data import DataError, load
+
+
+@pytest.fixture
+def root(tmp_path):
+  lists = tmp_path / "trainvalsplit_places205"
+  lists.mkdir()
+  images = tmp_path / "data/vision/torralba/deeplearning/images256"
+  for split, labels in (("train", (0, 204, 3)), ("val", (3, 0))):
+    lines = []
+    for i, label in enumerate(labels):
+      name = f"a/abbey/{split}_{i}.jpg"
+      lines.append(f"{name} {label}\n")
+      file = images / name
+      file.parent.mkdir(parents=True, exist_ok=True)
+      file.write_bytes(encode(photo(20, 30, i), "JPEG"))
+    (lists / f"{split}_places205.csv").write_text("".join(lines))
+  return tmp_path
+
+
+def test_the_lists_of_the_authors_are_the_splits(root):
+  train = load("places205", "train", data_dir=str(root), image_size=16)
+  test = load("places205", "validation", data_dir=str(root), image_size=16)
+  assert train.labels.tolist() == [0, 204, 3] and train.num_classes == 205
+  rows = test.read(np.array([1, 0]))
+  assert rows["label"].tolist() == [0, 3] and rows["image"].shape[1:] == (
+    16,
+    16,
+    3,
+  )
+  names = root / "trainvalsplit_places205/categoryIndex_places205.csv"
+  names.write_text("/a/abbey 0\n/y/yard 204\n")
+  train = load("places205", "train", data_dir=str(root), image_size=16)
+  assert train.class_names[0] == "/a/abbey" and train.class_names[3] == "3"
+
+
+def test_what_is_missing_or_wrong_is_named(root):
+  lists = root / "trainvalsplit_places205/train_places205.csv"
+  lists.write_text("a/abbey/x.jpg 0\na/abbey/y.jpg 205\n")
+  with pytest.raises(DataError, match="line 2: found 'a/abbey/y.jpg 205', exp"):
+    load("places205", "train", data_dir=str(root), image_size=16)
+  lists.unlink()
+  with pytest.raises(DataError, match="found no list, expected that of Places"):
+    load("places205", "train", data_dir=str(root), image_size=16)
+  with pytest.raises(DataError, match="split: found test, expected one of"):
+    load("places205", "test", data_dir=str(root), image_size=16)
