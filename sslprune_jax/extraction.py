@@ -9,26 +9,30 @@ import jax.numpy as jnp
 import numpy as np
 
 from sslprune_jax import data, parallel
+from sslprune_jax.models import readout
 from sslprune_jax.trees import Tree
 
 
 def make_step(
-  network: Any, normalise: Callable[[jax.Array], jax.Array]
+  network: Any,
+  normalise: Callable[[jax.Array], jax.Array],
+  layer: str = "features",
 ) -> Callable:
   """Makes the features of one batch, over all devices.
 
   Args:
     network: from `models.build`.
     normalise: of the task.
+    layer: see `models.readout`; by default the penultimate one.
 
   Returns:
-    `(variables, batch) -> f32[D,B,F]`, of the penultimate layer. Batch norm
-    uses its running statistics and leaves them alone.
+    `(variables, batch) -> f32[D,B,F]`. Batch norm uses its running statistics
+    and leaves them alone.
   """
 
   def step(variables, batch):
     image = normalise(batch["image"])
-    return network.apply(variables, image, train=False)["features"]
+    return readout(network.apply(variables, image, train=False), layer)
 
   return parallel.pmapped(step, out_axes=0)
 

@@ -99,6 +99,7 @@ def optimizer(
   momentum: float = 0.9,
   nesterov: bool = True,
   own_head: bool = False,
+  frozen_trunk: bool = False,
 ) -> optax.GradientTransformation:
   """Makes the optimizer, without its learning rate, which the step applies.
 
@@ -114,6 +115,7 @@ def optimizer(
     nesterov: of "sgd".
     own_head: whether the head has an optimizer of its own; that of "sgd"
       has no momentum.
+    frozen_trunk: whether the head alone is trained.
 
   Returns:
     A transformation from gradients to a direction of ascent.
@@ -129,10 +131,11 @@ def optimizer(
   else:
     raise ValueError(f"optimizer: found {name!r}, expected one of {OPTIMIZERS}")
   decay = optax.add_decayed_weights(weight_decay)
-  if not own_head:
-    return optax.chain(decay, direction)
-  parts = {"trunk": direction, "head": of_head}
-  return optax.partition(
-    {name: optax.chain(decay, part) for name, part in parts.items()},
-    {name: name for name in parts},
-  )
+  trained = optax.chain(decay, direction)
+  if frozen_trunk:
+    parts = {"trunk": optax.set_to_zero(), "head": trained}
+  elif own_head:
+    parts = {"trunk": trained, "head": optax.chain(decay, of_head)}
+  else:
+    return trained
+  return optax.partition(parts, {name: name for name in parts})

@@ -71,6 +71,8 @@ def make_step(
     gradients, metrics, batch_stats = jax.lax.pmean(
       (gradients, metrics, batch_stats), parallel.AXIS
     )
+    if network.probed:  # The mean of equal numbers may round.
+      batch_stats = {**batch_stats, "trunk": state.batch_stats["trunk"]}
     learning_rate = schedule(state.step)
     direction, opt_state = optimizer.update(
       masks_lib.apply(state.masks, gradients), state.opt_state, state.params

@@ -11,7 +11,7 @@ ROOT = pathlib.Path(sslprune_jax.__file__).parent
 LAYERS = (
   ("trees", "files"),
   ("masks", "optim", "parallel", "models", "data"),
-  ("clustering", "pruning", "state"),
+  ("clustering", "neighbours", "pruning", "state"),
   ("tasks",),
   ("config", "checkpoints", "tickets", "progress", "plan"),
   ("extraction", "recipes", "provenance", "study_data", "task_setup"),

@@ -22,6 +22,7 @@ _TRUNKS: dict[str, Callable[..., nn.Module]] = {
   "vgg16": lambda **kw: VGG("vgg16", (2, 2, 3, 3, 3), (4096, 4096), **kw),
 }
 NAMES = tuple(_TRUNKS)
+_MOST_READ = 9000  # numbers an image, about
 
 
 class Network(nn.Module):
@@ -32,12 +33,15 @@ class Network(nn.Module):
     num_outputs: width of the head.
     dtype: of the compute.
     sobel: whether the trunk sees edges in place of colours.
+    probed: the endpoint that the head reads of a frozen trunk; "": the trunk
+      is trained, and the head reads its features.
   """
 
   trunk: nn.Module
   num_outputs: int
   dtype: Any = jnp.float32
   sobel: bool = False
+  probed: str = ""
 
   @nn.compact
   def __call__(self, images: jax.Array, train: bool) -> dict[str, jax.Array]:
@@ -52,10 +56,22 @@ class Network(nn.Module):
       `stage1`, `stage2`, ... [B,H',W',C'], `features` f32[B,F] and `logits`
       f32[B,num_outputs].
     """
-    outputs = self.trunk(sobel(images) if self.sobel else images, train)
+    images = sobel(images) if self.sobel else images
+    outputs = self.trunk(images, train and not self.probed)
+    read = outputs["features"]
+    if self.probed:
+      read = jax.lax.stop_gradient(readout(outputs, self.probed))
+      # Any trunk's numbers get the scale that the rate of a recipe is for.
+      read = nn.BatchNorm(
+        use_running_average=not train,
+        momentum=0.9,
+        use_bias=False,
+        use_scale=False,
+        name="scale",
+      )(read)
     logits = nn.Dense(
       self.num_outputs, kernel_init=DENSE_INIT, dtype=self.dtype, name="head"
-    )(outputs["features"])
+    )(read)
     return {**outputs, "logits": logits.astype(jnp.float32)}
 
 
@@ -66,6 +82,7 @@ def build(
   dtype: Any = jnp.float32,
   batch_norm_axis: str | None = None,
   sobel: bool = False,
+  probed: str = "",
 ) -> Network:
   """Builds a network by name.
 
@@ -76,6 +93,7 @@ def build(
     batch_norm_axis: name of the mapped axis that batch norm averages its
       statistics over; None for statistics of each device's own.
     sobel: whether fixed filters stand in front: see `layers.sobel`.
+    probed: see `Network`.
 
   Returns:
     The module.
@@ -87,7 +105,51 @@ def build(
     raise ValueError(f"model.name: found {name!r}, expected one of {NAMES}")
   dtype = jnp.dtype(dtype)
   trunk = _TRUNKS[name](dtype=dtype, axis_name=batch_norm_axis)
-  return Network(trunk.clone(name="trunk"), num_outputs, dtype, sobel)
+  return Network(trunk.clone(name="trunk"), num_outputs, dtype, sobel, probed)
+
+
+def readout(outputs: dict[str, jax.Array], layer: str) -> jax.Array:
+  """Returns what a classifier reads of a layer.
+
+  The features as they are; a stage averaged over a grid that leaves about 9,000
+  numbers, as Goyal et al. 2019 (arXiv 1905.01235) pool those of ResNet-50:
+  6 x 6 x 256, 4 x 4 x 512, 3 x 3 x 1024, 2 x 2 x 2048.
+
+  Args:
+    outputs: of a network.
+    layer: the name of an endpoint.
+
+  Returns:
+    f32[B,F].
+
+  Raises:
+    ValueError: there is no such endpoint.
+  """
+  if layer not in outputs:
+    raise ValueError(f"found {layer!r}, expected one of {sorted(outputs)}")
+  x = outputs[layer].astype(jnp.float32)
+  if x.ndim == 2:
+    return x
+  side = max(1, round((_MOST_READ / x.shape[-1]) ** 0.5))
+  x = pooled(x, min(side, x.shape[1]), axis=1)
+  x = pooled(x, min(side, x.shape[2]), axis=2)
+  return x.reshape(len(x), -1)
+
+
+def pooled(x: jax.Array, size: int, axis: int) -> jax.Array:
+  """Averages an axis of length L down to `size` bins.
+
+  Bin i covers floor(i L / size) to ceil((i + 1) L / size) - 1, so that bins may
+  share a row: PyTorch's adaptive average pooling.
+  """
+  length = x.shape[axis]
+  first = [i * length // size for i in range(size)]
+  last = [-(-(i + 1) * length // size) for i in range(size)]
+  parts = [
+    jax.lax.slice_in_dim(x, a, b, axis=axis).mean(axis, keepdims=True)
+    for a, b in zip(first, last, strict=True)
+  ]
+  return jnp.concatenate(parts, axis)
 
 
 def num_features(network: Network, image_shape: tuple[int, int, int]) -> int:

@@ -184,18 +184,3 @@ def classified(logits: jax.Array, label: jax.Array) -> Metrics:
     "loss": optax.softmax_cross_entropy_with_integer_labels(logits, label),
     "accuracy": (logits.argmax(-1) == label).astype(jnp.float32),
   }
-
-
-def unit(vectors: jax.Array) -> jax.Array:
-  """Scales rows to length 1: f32[..., D]; one of zeros stays zero."""
-  square = jnp.sum(vectors * vectors, axis=-1, keepdims=True)
-  return vectors * jax.lax.rsqrt(jnp.maximum(square, 1e-12))
-
-
-def similarities(rows: jax.Array, others: jax.Array) -> jax.Array:
-  """Returns the inner products f32[A,B] of f32[A,D] with f32[B,D].
-
-  In full float32 on a TPU too: divided by a small temperature, or compared with
-  each other, the digits of bfloat16 are too few.
-  """
-  return jnp.dot(rows, others.T, precision=jax.lax.Precision.HIGHEST)

@@ -12,16 +12,9 @@ import jax
 import jax.numpy as jnp
 
 from sslprune_jax import data, parallel
+from sslprune_jax.neighbours import nearest, similarities, unit, vote
 from sslprune_jax.state import TaskState
-from sslprune_jax.tasks.base import (
-  Batch,
-  Metrics,
-  Outputs,
-  Task,
-  classified,
-  similarities,
-  unit,
-)
+from sslprune_jax.tasks.base import Batch, Metrics, Outputs, Task, classified
 
 OBJECTIVES = ("nce", "softmax")
 NORMALISERS = ("ema", "first")
@@ -154,28 +147,16 @@ class NPID(Task):
     """Lets the nearest rows of the bank vote, each by exp(similarity / T)."""
     rows = task_state.by_sample
     queries = parallel.gathered(unit(outputs["logits"]))
-    similarity = jnp.where(
-      rows["held"][None], similarities(queries, rows["bank"]), -jnp.inf
-    )
-    # The nearest rows of every device, then the nearest of those.
-    count = self.neighbours if self.num_classes else 1
-    near, place = jax.lax.top_k(similarity, min(count, len(rows["held"])))
+    bank, held = rows["bank"], rows["held"]
     if self.num_classes:
-      answer = rows["label"][place]
+      near, answer = nearest(
+        queries, bank, held, rows["label"], self.neighbours
+      )
+      answer = vote(near, answer, self.temperature, self.num_classes)
     else:
-      answer = place + jax.lax.axis_index(parallel.AXIS) * len(rows["held"])
-    near, answer = jax.lax.all_gather(
-      (near, answer), parallel.AXIS, axis=1, tiled=True
-    )
-    near, place = jax.lax.top_k(near, min(count, near.shape[1]))
-    answer = jnp.take_along_axis(answer, place, axis=1)
-    if self.num_classes:
-      votes = jnp.exp(near / self.temperature)
-      ballots = jnp.zeros((len(near), self.num_classes))
-      voters = jnp.arange(len(near))[:, None]
-      answer = ballots.at[voters, answer].add(votes).argmax(axis=1)
-    else:
-      answer = answer[:, 0]
+      first = jax.lax.axis_index(parallel.AXIS) * len(held)
+      own = first + jnp.arange(len(held))
+      answer = nearest(queries, bank, held, own, count=1)[1][:, 0]
     answer = parallel.mine(answer, len(batch["index"]))
     truth = batch["label" if self.num_classes else "index"]
     return {"accuracy": (answer == truth).astype(jnp.float32)}

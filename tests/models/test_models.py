@@ -9,6 +9,7 @@ import pytest
 
 from sslprune_jax import models
 from sslprune_jax.models import layers
+from sslprune_jax.models import network as network_lib
 from sslprune_jax.trees import named_leaves
 
 RNG = jax.random.key(0)
@@ -137,3 +138,60 @@ def test_a_network_behind_sobel_filters_takes_any_channels():
     params = _shapes(network, (8, 8, channels))["params"]
     assert params["trunk"]["stage1"]["conv"]["kernel"].shape == (3, 3, 2, 16)
   assert models.num_features(network, (8, 8, 3)) == 64
+
+
+def test_stages_are_read_at_the_sizes_of_goyal_et_al():
+  network = models.build("resnet50", 10)
+  outputs = jax.eval_shape(
+    lambda: network.init_with_output(
+      jax.random.key(0), jnp.zeros((1, 224, 224, 3)), train=False
+    )
+  )[0]
+  widths = {
+    layer: jax.eval_shape(
+      lambda o, name=layer: models.readout(o, name), outputs
+    )
+    for layer in outputs
+  }
+  widths = {name: out.shape[1] for name, out in widths.items()}
+  assert widths == {
+    "stage1": 9216,
+    "stage2": 8192,
+    "stage3": 9216,
+    "stage4": 8192,
+    "features": 2048,
+    "logits": 10,
+  }
+  with pytest.raises(ValueError, match="found 'stage9', expected one of"):
+    models.readout({"features": jnp.zeros((1, 2))}, "stage9")
+
+
+def test_bins_of_unequal_size_share_a_row():
+  x = jnp.arange(5.0)[None, :, None, None]
+  np.testing.assert_allclose(
+    network_lib.pooled(x, 3, axis=1).ravel(), [0.5, 2, 3.5]
+  )
+  np.testing.assert_array_equal(network_lib.pooled(x, 5, axis=1), x)
+
+
+def test_a_probe_leaves_the_trunk_alone():
+  network = models.build("convnet", 3, probed="stage2")
+  images = jax.random.normal(jax.random.key(1), (4, 8, 8, 1))
+  variables = network.init(jax.random.key(0), images, train=False)
+  assert variables["params"]["head"]["kernel"].shape == (8 * 8 * 32, 3)
+
+  def loss(params):
+    outputs, updated = network.apply(
+      {**variables, "params": params}, images, train=True, mutable="batch_stats"
+    )
+    return jnp.square(outputs["logits"]).sum(), updated["batch_stats"]
+
+  gradients, batch_stats = jax.grad(loss, has_aux=True)(variables["params"])
+  assert not any(map(np.any, jax.tree.leaves(gradients["trunk"])))
+  assert np.any(gradients["head"]["kernel"])
+  jax.tree.map(
+    np.testing.assert_array_equal,
+    batch_stats["trunk"],
+    variables["batch_stats"]["trunk"],
+  )
+  assert np.any(batch_stats["scale"]["mean"])
