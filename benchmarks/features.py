@@ -49,7 +49,7 @@ def main():
     json.loads((arguments.run / "config.json").read_text())["config"]
   )
   sources = [
-    study_data.load(config, config.dataset[split])
+    study_data.load(config.dataset, config.dataset[split])
     for split in ("train", "test")
   ]
   for name in config.tasks:

@@ -13,6 +13,28 @@ from ml_collections import ConfigDict
 from sslprune_jax import optim
 
 INITS = ("rewind", "reinit", "random")
+PROTOCOLS = ("linear", "svm", "knn", "finetune", "prune")
+# Of the VOC07 protocol (Goyal et al. 2019): 0.01 to 1000, and 0.5^4 to 0.5^19.
+SVM_COSTS = (
+  *(0.01, 0.1, 1.0, 2.0, 5.0, 10.0, 15.0, 20.0, 50.0, 100.0, 1000.0),
+  *(0.5**power for power in range(4, 20)),
+)
+
+
+_PRESETS = {
+  "digits": {"image_size": 8, "channels": 1, "padding": 1},
+  "fashion_mnist": {"image_size": 28, "channels": 1, "padding": 2},
+  "cifar10": {"image_size": 32},
+  "imagenet2012": {"image_size": 224, "test": "validation"},
+  "places205": {"image_size": 224, "test": "validation"},
+  "voc2007": {
+    "name": "voc/2007",
+    "image_size": 224,
+    "train": "train+validation",
+  },
+  "folder": {"image_size": 64},
+}
+TARGETS = tuple(_PRESETS)
 
 
 class ConfigError(ValueError):
@@ -95,6 +117,7 @@ def base() -> ConfigDict:
       "train": recipe(),
     }
   )
+  config.transfer = _transfer()
   config.log = ConfigDict(
     {
       "every": "50it",
@@ -103,6 +126,53 @@ def base() -> ConfigDict:
     }
   )
   return config.lock()
+
+
+def _transfer() -> ConfigDict:
+  """Returns how trained networks are judged on other data."""
+  return ConfigDict(
+    {
+      # Protocol, target and, if not all, the share of its training images of
+      # each class: ("svm:voc2007", "finetune:imagenet2012:0.01").
+      "protocols": (),
+      "rounds": (0, 3),  # whose trained networks are transferred; 0: dense
+      "random": True,  # an untrained network too, for comparison
+      "layers": ("features",),  # that linear, svm and knn read; "stage3", ...
+      "batch_size": 256,  # in which features are extracted
+      "targets": {name: _target(name) for name in TARGETS},
+      "linear": {
+        "augment": False,  # False: on features that are extracted once
+        "train": recipe(
+          duration="28ep",
+          batch_size=256,
+          learning_rate=0.01,
+          nesterov=True,
+          weight_decay=5e-4,
+          milestones=("8ep", "16ep", "24ep"),
+        ),
+      },
+      "svm": {"costs": SVM_COSTS},
+      "knn": {"neighbours": 200, "temperature": 0.07},
+      # All weights; "prune" prunes while it does, round by round.
+      "finetune": {
+        # A ticket is trained for one "round", or as long as pruning during
+        # transfer takes to come as far: the "total" of its rounds.
+        "epochs": "round",
+        "train": recipe(
+          duration="90ep",
+          learning_rate=0.01,
+          milestones=("50ep", "65ep", "80ep"),
+        ),
+      },
+    }
+  )
+
+
+def _target(name: str) -> ConfigDict:
+  """Returns what a target has of its own; the rest is the network's input."""
+  fields = ("name", "data_dir", "train", "test", "resident", "flip")
+  preset = dataset(name)
+  return ConfigDict({field: preset[field] for field in fields})
 
 
 def recipe(**fields: Any) -> ConfigDict:
@@ -132,8 +202,9 @@ def dataset(name: str) -> ConfigDict:
   """Returns the preset of a data set.
 
   Args:
-    name: "digits", "cifar10", "fashion_mnist", "imagenet2012" or "folder" (of
-      images, one subfolder a class). Other TFDS sets: set the fields.
+    name: "digits", "cifar10", "fashion_mnist", "imagenet2012", "places205",
+      "voc2007" or "folder" (of images, one subfolder a class). Other TFDS sets:
+      set the fields.
 
   Returns:
     The `dataset` section.
@@ -141,25 +212,18 @@ def dataset(name: str) -> ConfigDict:
   Raises:
     ConfigError: there is no preset of this name.
   """
-  presets = {
-    "digits": {"image_size": 8, "channels": 1, "padding": 1},
-    "fashion_mnist": {"image_size": 28, "channels": 1, "padding": 2},
-    "cifar10": {"image_size": 32},
-    "imagenet2012": {"image_size": 224, "test": "validation"},
-    "folder": {"image_size": 64},
-  }
   means = {
     "digits": ((0.305,), (0.376,)),
     "fashion_mnist": ((0.286,), (0.353,)),
     "cifar10": ((0.491, 0.482, 0.447), (0.247, 0.243, 0.262)),
   }
-  if name not in presets:
+  if name not in _PRESETS:
     raise ConfigError(
-      f"dataset: found {name!r}, expected one of {tuple(presets)}"
+      f"dataset: found {name!r}, expected one of {tuple(_PRESETS)}"
     )
   # Of pixels in [0, 1]; ImageNet's serve colour images in general.
   mean, std = means.get(name, ((0.485, 0.456, 0.406), (0.229, 0.224, 0.225)))
-  large = name in ("imagenet2012", "folder")
+  large = name in ("imagenet2012", "places205", "voc2007", "folder")
   return ConfigDict(
     {
       "name": name,
@@ -184,7 +248,7 @@ def dataset(name: str) -> ConfigDict:
       "jitter": (0.0, 0.0, 0.0, 0.0),
       "grey": 0.0,  # probability
     }
-    | presets[name]
+    | _PRESETS[name]
   ).lock()
 
 

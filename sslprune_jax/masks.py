@@ -125,6 +125,28 @@ def check(masks: Masks, params: Tree) -> None:
       )
 
 
+def check_pruned(masks: Masks, params: Tree) -> None:
+  """Refuses params of which a pruned weight is not exactly 0.
+
+  Networks have been published that were denser than was said.
+
+  Args:
+    masks: the masks.
+    params: of the same structure, on the host or on devices.
+
+  Raises:
+    ValueError: names the first kernel, and how many of its weights.
+  """
+  leaves = named_leaves(params)
+  for name, mask in prunable(masks).items():
+    revived = np.count_nonzero(np.asarray(leaves[name])[~np.asarray(mask)])
+    if revived:
+      raise ValueError(
+        f"{name}: found {revived} weights under the mask that are not 0, "
+        "expected none"
+      )
+
+
 def report(masks: Masks, params: Tree, order: Sequence[str]) -> dict[str, Any]:
   """Counts what remains, layer by layer.
 

@@ -1,6 +1,7 @@
 """The plan of a study: its stages, in the order in which they run."""
 
 import dataclasses
+from collections.abc import Sequence
 
 from ml_collections import ConfigDict
 
@@ -32,10 +33,50 @@ class Stage:
     return f"{of_task}/retrain/{number}/{self.init}"
 
 
-def plan(config: ConfigDict) -> list[Stage]:
+@dataclasses.dataclass(frozen=True)
+class Transfer:
+  """One judgement of a trained network on other data.
+
+  Attributes:
+    seed: of the study.
+    task: whose training the network is of; `RANDOM` for an untrained one.
+    round: of pruning; of "prune" that during transfer.
+    protocol: one of `config.PROTOCOLS`.
+    target: a name of `config.transfer.targets`.
+    fraction: of the training images of each class.
+    layer: that a protocol on frozen features reads.
+  """
+
+  seed: int
+  task: str
+  round: int
+  protocol: str
+  target: str
+  fraction: float = 1.0
+  layer: str = "features"
+
+  @property
+  def path(self) -> str:
+    """Folder below the workdir."""
+    name = f"{self.protocol}_{self.target}"
+    if self.fraction < 1:
+      name += f"_{self.fraction:g}"
+    if self.layer != "features":
+      name += f"_{self.layer}"
+    return (
+      f"seed_{self.seed}/{self.task}/transfer/round_{self.round:02d}/{name}"
+    )
+
+
+RANDOM = "random"  # in place of a task
+
+
+def plan(config: ConfigDict) -> list[Stage | Transfer]:
   """Lists the stages of a study in the order in which they run."""
   stages = []
   for seed in config.seeds:
+    if config.transfer.random:
+      stages += transfers(config, seed, RANDOM, (0,))
     for task in config.tasks:
       stages += [Stage(seed, task, i) for i in range(config.prune.rounds + 1)]
       stages += [
@@ -43,4 +84,37 @@ def plan(config: ConfigDict) -> list[Stage]:
         for i in config.retrain.rounds
         for init in config.retrain.inits
       ]
+      stages += transfers(config, seed, task, config.transfer.rounds)
+  return stages
+
+
+def transfers(
+  config: ConfigDict, seed: int, task: str, rounds: Sequence[int]
+) -> list[Transfer]:
+  """Lists the transfers of one task's networks.
+
+  Args:
+    config: the configuration.
+    seed: of the study.
+    task: or `RANDOM`, which is not pruned.
+    rounds: whose networks are transferred.
+
+  Returns:
+    The stages; pruning during transfer starts from the dense network and
+    passes through every round up to the last of `rounds`.
+  """
+  stages = []
+  for named in config.transfer.protocols:
+    protocol, target, *fraction = named.split(":")
+    judged, layers = rounds, config.transfer.layers
+    if protocol == "prune":
+      judged = () if task == RANDOM else range(max(rounds, default=-1) + 1)
+    if protocol in ("prune", "finetune"):
+      layers = ("features",)
+    fraction = float(fraction[0]) if fraction else 1.0
+    stages += [
+      Transfer(seed, task, index, protocol, target, fraction, layer)
+      for index in judged
+      for layer in layers
+    ]
   return stages

@@ -3,8 +3,8 @@
 For every seed and task, as in section 3 of the paper: train the dense network
 and keep W_k; then, round by round, prune a share of what remains, rewind to W_k
 and train again; then retrain the masks of chosen rounds on labels, from W_k,
-from fresh weights, and against a random control. A stage whose result is on
-disk is not run again.
+from fresh weights, and against a random control, and transfer the networks of
+chosen rounds to other data. A stage whose result is on disk is not run again.
 """
 
 import dataclasses
@@ -22,6 +22,8 @@ from sslprune_jax import (
   models,
   provenance,
   pruning,
+  rounds,
+  stages,
   task_setup,
   tickets,
   validation,
@@ -30,10 +32,11 @@ from sslprune_jax import config as config_lib
 from sslprune_jax import masks as masks_lib
 from sslprune_jax import state as state_lib
 from sslprune_jax.config import ConfigError
-from sslprune_jax.plan import Stage, plan
+from sslprune_jax.plan import RANDOM, Stage, Transfer, plan
 from sslprune_jax.progress import Progress
 from sslprune_jax.study_data import RETRAINING, StudyData, listed
 from sslprune_jax.training import Training
+from sslprune_jax.transfer import Transfers
 
 
 def run(config: ConfigDict, workdir: epath.PathLike) -> list[dict[str, Any]]:
@@ -83,6 +86,7 @@ class Study:
           f"update {training.rewind_update} of {name}, expected one before the "
           f"end of training, update {training.length}"
         )
+    self.transfers = Transfers(config, self.image_shape)
     network = self.pretext[config.tasks[0]].network
     self.layers = models.layer_order(network, self.image_shape)
     if config.prune.first_layers > len(self.layers):
@@ -99,12 +103,12 @@ class Study:
 
   def run(self) -> list[dict[str, Any]]:
     """Runs the stages that are not done; returns all results."""
-    stages = plan(self.config)
-    progress = Progress(sum(self._images(stage) for stage in stages))
+    planned = plan(self.config)
+    progress = Progress(sum(self._images(stage) for stage in planned))
     self._list_labelled()
     results = []
     try:
-      for stage in stages:
+      for stage in planned:
         results += self._run_once(stage, progress)
         files.write_json_lines(self.workdir / "results.jsonl", results)
     finally:
@@ -122,24 +126,31 @@ class Study:
         path = self.workdir / f"seed_{seed}/labelled_{purpose}.json"
         files.write_json(path, listed(chosen))
 
-  def _run_once(self, stage: Stage, progress: Progress) -> list[dict[str, Any]]:
+  def _run_once(
+    self, stage: Stage | Transfer, progress: Progress
+  ) -> list[dict[str, Any]]:
     """Runs a stage, or reads the result that says that it is done."""
-    directory = self.workdir / stage.path
-    done = directory / "result.json"
-    if done.exists():
-      progress.skip(self._images(stage))
-    else:
-      progress.title(stage.path)
+
+    def run():
+      if isinstance(stage, Transfer):
+        return self._transfer(stage, progress)
       run = self._retrain if stage.init else self._prune_and_train
-      results = run(stage, directory, progress)
-      files.write_json(done, results)  # Last: now the stage is done.
-      scores = (f"{r['metric']} {r['value']:.4f}" for r in results)
-      progress.say(
-        f"{stage.path}: {results[0]['density']:.1%} of the weights, "
-        + ", ".join(scores)
-      )
-    checkpoints.Checkpoints(directory / "checkpoint").delete()
-    return files.read_json(done)
+      return run(stage, self.workdir / stage.path, progress)
+
+    return stages.run_once(
+      self.workdir, stage.path, self._images(stage), run, progress
+    )
+
+  def _transfer(self, stage, progress):
+    """Judges the network that a round ended with on other data."""
+    if stage.task == RANDOM:
+      ticket = self.transfers.random(stage.seed)
+    else:
+      # What is pruned during transfer starts dense.
+      index = 0 if stage.protocol == "prune" else stage.round
+      trained = self.workdir / Stage(stage.seed, stage.task, index).path
+      ticket = tickets.load(trained / "trained.npz")
+    return self.transfers.run(stage, ticket, self.workdir, progress)
 
   def _prune_and_train(self, stage, directory, progress):
     """Round 0 trains the dense network; round i prunes, rewinds and trains."""
@@ -185,17 +196,11 @@ class Study:
 
   def _prune(self, stage: Stage) -> masks_lib.Masks:
     """Prunes what the round before ended with."""
-    prune = self.config.prune
     before = dataclasses.replace(stage, round=stage.round - 1)
     trained = tickets.load(self.workdir / before.path / "trained.npz")
-    first = self.layers[: prune.first_layers or None]
-    return pruning.prune(
-      trained.params,
-      trained.masks,
-      prune.rate,
-      state_lib.stream_generator(stage.seed, f"ties {stage.round}"),
-      scope=prune.scope,
-      layers=[name for layer in first for name in layer],
+    purpose = f"ties {stage.round}"
+    return rounds.prune(
+      trained, self.config.prune, self.layers, stage.seed, purpose
     )
 
   def _retrain(self, stage, directory, progress):
@@ -209,14 +214,13 @@ class Study:
     if stage.init == "random":  # The same weights as reinit, another mask.
       purpose = f"random {stage.task} {stage.round}"
       masks = pruning.permuted(masks, state_lib.stream_generator(seed, purpose))
-    # The head is new, and the same for all tickets of a seed.
-    head = training.draw(self.image_shape, seed, "head")["params"]["head"]
-    params = {"trunk": variables["params"]["trunk"], "head": head}
-    masks = {**masks_lib.dense(params), "trunk": masks["trunk"]}
+    variables, masks = training.with_new_head(
+      variables, masks, self.image_shape, seed
+    )
     images = self.data.images(RETRAINING, seed)
     state = training.run(
       directory,
-      {**variables, "params": params},
+      variables,
       masks,
       images,
       seed=seed,
@@ -226,6 +230,7 @@ class Study:
 
   def _results(self, stage, training, state, images):
     """Evaluates the last weights; a line of results for each metric."""
+    masks_lib.check_pruned(state.masks, state.params)
     scores = training.evaluate(state, images)
     scored = images.scored_by(training.task)
     kept, prunable = masks_lib.count(state.masks)
@@ -260,7 +265,9 @@ class Study:
     updates = self.pretext[stage.task].rewind_update
     return updates if rewound and continues else 0
 
-  def _images(self, stage: Stage) -> int:
+  def _images(self, stage: Stage | Transfer) -> int:
+    if isinstance(stage, Transfer):
+      return self.transfers.num_images(stage)
     training = self.retraining if stage.init else self.pretext[stage.task]
     return training.images(self._start(stage))
 

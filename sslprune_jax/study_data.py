@@ -45,8 +45,13 @@ class StudyData:
       DataError: what was found, and what was expected.
     """
     self._config = config
-    self.train = load(config, config.dataset.train)
-    self.test = load(config, config.dataset.test)
+    self.train = load(config.dataset, config.dataset.train)
+    self.test = load(config.dataset, config.dataset.test)
+    if self.train.multi_label:
+      raise data.DataError(
+        f"config.dataset.name: found {config.dataset.name}, whose images have "
+        "several labels, expected one an image; config.transfer takes several"
+      )
 
   # A study lives as long as main.
   @functools.lru_cache(maxsize=16)  # noqa: B019
@@ -87,20 +92,20 @@ class StudyData:
     return Images(choose(self.train, chosen), test)
 
 
-def load(config: ConfigDict, split: str) -> data.Source:
+def load(dataset: ConfigDict, split: str, whole: bool = False) -> data.Source:
   """Opens the data set that a configuration names.
 
   Args:
-    config: validated.
-    split: one of `config.dataset.train` and `config.dataset.test`.
+    dataset: a section such as `config.dataset`, validated.
+    split: one of `dataset.train` and `dataset.test`.
+    whole: whether images are resized whole, not cropped at the centre.
 
   Returns:
-    The images, in memory where `config.dataset.resident` says so.
+    The images, in memory where `dataset.resident` says so.
 
   Raises:
     DataError: what was found, and what was expected.
   """
-  dataset = config.dataset
   source = data.load(
     dataset.name,
     split,
@@ -108,6 +113,7 @@ def load(config: ConfigDict, split: str) -> data.Source:
     image_size=dataset.image_size,
     channels=dataset.channels,
     workers=dataset.workers,
+    whole=whole,
   )
   return data.in_memory(source, _RESIDENT_LIMIT) if dataset.resident else source
 

@@ -1,7 +1,9 @@
 """Makes the tasks of a study from its configuration."""
 
 import functools
+from collections.abc import Callable
 
+import jax
 from ml_collections import ConfigDict
 
 from sslprune_jax import data
@@ -13,6 +15,7 @@ from sslprune_jax.tasks import (
   DeepCluster,
   Exemplar,
   Labels,
+  ManyLabels,
   RotNet,
   Task,
 )
@@ -43,9 +46,7 @@ def make_task(config: ConfigDict, name: str, source: data.Source) -> Task:
       jitter=tuple(dataset.jitter),
       grey=dataset.grey,
     ),
-    "normalise": functools.partial(
-      data.normalise, mean=dataset.mean, std=dataset.std
-    ),
+    "normalise": make_normalise(dataset),
   }
   settings = config[name].to_dict()
   if name == "rotnet":
@@ -61,9 +62,16 @@ def make_task(config: ConfigDict, name: str, source: data.Source) -> Task:
     outputs = settings.pop("clusters")
     return DeepCluster(num_outputs=outputs, **settings, **views)
   outputs = _label_outputs(config, source)
+  if source.multi_label:
+    return ManyLabels(num_outputs=outputs, **views)
   if name == "s4l":
     return S4L(num_outputs=NUM_ROTATIONS + outputs, **settings, **views)
   return Labels(num_outputs=outputs, **views)
+
+
+def make_normalise(dataset: ConfigDict) -> Callable[[jax.Array], jax.Array]:
+  """Returns what turns the bytes of a data set into numbers."""
+  return functools.partial(data.normalise, mean=dataset.mean, std=dataset.std)
 
 
 def _label_outputs(config: ConfigDict, source: data.Source) -> int:

@@ -123,5 +123,33 @@ def load(path: epath.PathLike) -> Ticket:
   )
 
 
+def check(ticket: Ticket, params: Tree, where: str) -> None:
+  """Refuses a ticket whose trunk does not fit a network, or is not pruned.
+
+  Args:
+    ticket: any.
+    params: the network's, or their shapes.
+    where: what to call the ticket.
+
+  Raises:
+    TicketError: names the array, what was found and what was expected.
+  """
+  found, expected = (
+    {name: leaf.shape for name, leaf in named_leaves(tree["trunk"]).items()}
+    for tree in (ticket.params, params)
+  )
+  for name in sorted(found.keys() | expected.keys()):
+    if found.get(name) != expected.get(name):
+      raise TicketError(
+        f"{where}: of another architecture: trunk/{name} has shape "
+        f"{found.get(name)}, the network expects {expected.get(name)}"
+      )
+  try:
+    masks_lib.check(ticket.masks, ticket.params)
+    masks_lib.check_pruned(ticket.masks, ticket.params)
+  except ValueError as error:
+    raise TicketError(f"{where}: {error}") from None
+
+
 def _digests(entries: dict[str, np.ndarray]) -> dict[str, str]:
   return digests(from_names(entries))

@@ -15,7 +15,6 @@ from sslprune_jax import (
   data,
   extraction,
   models,
-  optim,
   parallel,
   train,
 )
@@ -24,6 +23,7 @@ from sslprune_jax import masks as masks_lib
 from sslprune_jax import state as state_lib
 from sslprune_jax.data import batches
 from sslprune_jax.progress import MetricLines, Progress
+from sslprune_jax.recipe_setup import make_recipe
 from sslprune_jax.state import TaskState, TrainState
 from sslprune_jax.study_data import Images
 from sslprune_jax.tasks import Task
@@ -38,40 +38,44 @@ class Training:
     section: of its recipe: "train" or "retrain.train".
     task: what is trained.
     source: the training images; those of another seed are as many.
+    probed: see `models.Network`; where it is set the head alone is trained.
 
   Raises:
     ConfigError: the recipe does not fit the data or the devices.
   """
 
   def __init__(
-    self, config: ConfigDict, section: str, task: Task, source: data.Source
+    self,
+    config: ConfigDict,
+    section: str,
+    task: Task,
+    source: data.Source,
+    *,
+    probed: str = "",
   ):
-    recipe = config_lib.lookup(config, section)
-    self.task, self.batch_size = task, recipe.batch_size
-    num_images = len(source)
+    self.task, num_images = task, len(source)
+    batch_size = config_lib.lookup(config, section).batch_size
     devices = jax.device_count()
-    if self.batch_size % devices:
+    if batch_size % devices:
       raise config_lib.ConfigError(
-        f"config.{section}.batch_size: found {self.batch_size}, expected a "
+        f"config.{section}.batch_size: found {batch_size}, expected a "
         f"multiple of the {devices} devices"
       )
-    if self.batch_size > num_images:
-      raise config_lib.ConfigError(
-        f"config.{section}.batch_size: found {self.batch_size}, expected at "
-        f"most the {num_images} training images"
-      )
+    recipe = make_recipe(
+      config,
+      section,
+      num_images,
+      own_head=task.by_epoch,
+      frozen_trunk=bool(probed),
+    )
+    self.batch_size, self.length = batch_size, recipe.length
+    self.optimizer = recipe.optimizer
 
     def updates(field: str) -> int:
       return config_lib.updates(
-        config, field, batch_size=self.batch_size, num_images=num_images
+        config, field, batch_size=batch_size, num_images=num_images
       )
 
-    self.length = updates(f"{section}.duration")
-    if self.length < 1:
-      raise config_lib.ConfigError(
-        f"config.{section}.duration: found {recipe.duration!r}, which is no "
-        "update, expected at least one"
-      )
     self.rewind_update = updates("prune.rewind")
     self._log_every = max(1, updates("log.every"))
     self._checkpoint_every = max(1, updates("log.checkpoint"))
@@ -85,31 +89,14 @@ class Training:
         parallel.AXIS if config.model.batch_norm == "global" else None
       ),
       sobel=config.model.sobel,
+      probed=probed,
     )
     try:
       task.check(source, models.num_features(self.network, source.image_shape))
     except ValueError as error:
       raise config_lib.ConfigError(f"config.{error}") from None
-    self.optimizer = optim.optimizer(
-      recipe.optimizer,
-      weight_decay=recipe.weight_decay,
-      momentum=recipe.momentum,
-      nesterov=recipe.nesterov,
-      own_head=task.by_epoch,
-    )
-    schedule = optim.schedule(
-      recipe.schedule,
-      recipe.learning_rate,
-      length=self.length,
-      warmup=updates(f"{section}.warmup"),
-      milestones=[
-        updates(f"{section}.milestones[{i}]")
-        for i in range(len(recipe.milestones))
-      ],
-      decay=recipe.decay,
-    )
     self._step = train.pmapped(
-      train.make_step(self.network, task, self.optimizer, schedule)
+      train.make_step(self.network, task, self.optimizer, recipe.schedule)
     )
     self._evaluation_step = train.make_evaluation_step(self.network, task)
     self._extraction_step = extraction.make_step(self.network, task.normalise)
@@ -269,6 +256,30 @@ class Training:
     source = images.scored_by(self.task)
     feed = batches.make(source, self.batch_size, parallel.split())
     return train.evaluate(self._evaluation_step, state, feed.evaluate())
+
+  def with_new_head(
+    self,
+    variables: dict[str, Tree],
+    masks: masks_lib.Masks,
+    image_shape: tuple[int, int, int],
+    seed: int,
+  ) -> tuple[dict[str, Tree], masks_lib.Masks]:
+    """Puts a new head on a trunk, the same one for all tickets of a seed.
+
+    Args:
+      variables: of any network with this trunk.
+      masks: of the same network.
+      image_shape: (H, W, C).
+      seed: of the study.
+
+    Returns:
+      Variables of this training's network, and their masks.
+    """
+    drawn = self.draw(image_shape, seed, "head")
+    trunk = {name: variables[name]["trunk"] for name in variables}
+    variables = {name: {**drawn[name], "trunk": trunk[name]} for name in trunk}
+    masks = {**masks_lib.dense(variables["params"]), "trunk": masks["trunk"]}
+    return variables, masks
 
   def draw(
     self, image_shape: tuple[int, int, int], seed: int, purpose: str

@@ -7,7 +7,13 @@ from typing import Any
 from ml_collections import ConfigDict
 
 from sslprune_jax import models, optim, pruning, tasks
-from sslprune_jax.config import INITS, ConfigError, lookup, updates
+from sslprune_jax.config import (
+  INITS,
+  PROTOCOLS,
+  ConfigError,
+  lookup,
+  updates,
+)
 
 DTYPES = ("float32", "bfloat16")
 BATCH_NORMS = ("device", "global")
@@ -103,7 +109,10 @@ def validate(config: ConfigDict) -> None:
     _duration(config, f"log.{name}")
   _duration(config, "prune.rewind")
   _validate_tasks(config)
-  for section in ("train", "retrain.train"):
+  _validate_transfer(config)
+  for section in (
+    "train", "retrain.train", "transfer.linear.train", "transfer.finetune.train"
+  ):  # fmt: skip
     _validate_recipe(config, section)
 
 
@@ -129,8 +138,8 @@ def _validate_tasks(config: ConfigDict) -> None:
   _check(
     config,
     "npid.temperature",
-    "a number, at least 0.02",  # exp(1 / 0.01) leaves float32.
-    lambda x: math.isfinite(x) and x >= 0.02,
+    "a number, at least 0.02",
+    _temperature,
   )
   _check(
     config, "npid.momentum", "a number from 0, below 1", lambda m: 0 <= m < 1
@@ -142,6 +151,51 @@ def _validate_tasks(config: ConfigDict) -> None:
       "a finite number, at least 0",
       lambda x: math.isfinite(x) and x >= 0,
     )
+
+
+def _validate_transfer(config: ConfigDict) -> None:
+  targets = tuple(config.transfer.targets)
+  _check(
+    config,
+    "transfer.protocols",
+    "distinct texts `protocol:target` or `protocol:target:fraction`, of "
+    f"{PROTOCOLS}, {targets} and a number above 0, at most 1",
+    lambda named: (
+      not isinstance(named, str)
+      and len(set(named)) == len(named)
+      and all(_is_protocol(text, targets) for text in named)
+    ),
+  )
+  last = config.prune.rounds
+  if config.transfer.protocols:
+    _check(
+      config,
+      "transfer.rounds",
+      f"distinct rounds from 0 to {last} (prune.rounds)",
+      lambda rounds: (
+        len(set(rounds)) == len(rounds) and all(0 <= r <= last for r in rounds)
+      ),
+    )
+  _check(
+    config,
+    "transfer.layers",
+    "distinct names of layers, at least one",
+    lambda names: (
+      not isinstance(names, str) and 1 <= len(names) == len(set(names))
+    ),
+  )
+  _check(
+    config,
+    "transfer.svm.costs",
+    "costs above 0, at least one",
+    lambda costs: len(costs) >= 1 and all(cost > 0 for cost in costs),
+  )
+  _one_of(config, "transfer.finetune.epochs", ("round", "total"))
+  for field in ("transfer.batch_size", "transfer.knn.neighbours"):
+    _check(config, field, "a whole number, at least 1", lambda n: n >= 1)
+  _check(
+    config, "transfer.knn.temperature", "a number, at least 0.02", _temperature
+  )
 
 
 def _validate_recipe(config: ConfigDict, section: str) -> None:
@@ -203,6 +257,19 @@ def _some_of(
       and set(names) <= set(allowed)
     ),
   )
+
+
+def _is_protocol(text: str, targets: Collection[str]) -> bool:
+  protocol, target, fraction = (text.split(":") + ["1"] * 2)[:3]
+  try:
+    known = 0 < float(fraction) <= 1 and text.count(":") <= 2
+  except ValueError:
+    return False
+  return known and protocol in PROTOCOLS and target in targets
+
+
+def _temperature(value: float) -> bool:
+  return math.isfinite(value) and value >= 0.02  # exp(1 / 0.01): no float32.
 
 
 def _distinct(seeds: Any) -> bool:

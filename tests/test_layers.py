@@ -14,11 +14,12 @@ LAYERS = (
   ("clustering", "neighbours", "pruning", "state"),
   ("tasks",),
   ("config", "checkpoints", "tickets", "progress", "plan"),
-  ("extraction", "recipes", "provenance", "study_data", "task_setup"),
-  ("train", "validation"),
-  ("training",),
-  ("study", "report"),
-  ("platform_setup",),
+  ("extraction", "recipes", "provenance", "recipe_setup", "rounds"),
+  ("stages", "study_data", "task_setup", "train", "validation"),
+  ("training", "report", "platform_setup"),
+  ("command_line",),
+  ("transfer",),
+  ("study",),
   ("main",),
 )
 

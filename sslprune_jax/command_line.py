@@ -1,0 +1,51 @@
+"""What the command lines share: flags, errors in a line, the closing words."""
+
+import sys
+import time
+from collections.abc import Callable
+
+from absl import app, logging
+
+
+def parse(argv: list[str]) -> list[str]:
+  """Parses the flags; an unknown field of the config is one clear line."""
+  try:
+    argv = app.parse_flags_with_usage(argv)
+  except (AttributeError, KeyError) as error:
+    cause = error.args[0] if error.args else error
+    words = cause.args[0] if isinstance(cause, Exception) else cause
+    sys.exit(f"error: --config: no field {' '.join(str(words).split())}")
+  if len(argv) > 1:
+    sys.exit(f"error: found the argument {argv[1]!r}, expected flags only")
+  return argv
+
+
+def run(work: Callable[[], str], advice: str = "") -> None:
+  """Does the work of a command, and prints where its report lies.
+
+  Args:
+    work: writes the results, and returns their folder.
+    advice: what to do about a damaged file that an earlier run left.
+  """
+  # Imported here, so that --help and a mistyped flag answer at once.
+  from sslprune_jax import files, platform_setup, report
+  from sslprune_jax.checkpoints import CheckpointError
+  from sslprune_jax.config import ConfigError
+  from sslprune_jax.data import DataError
+  from sslprune_jax.tickets import TicketError
+  from sslprune_jax.train import DivergedError
+
+  platform_setup.prepare()
+  logging.set_verbosity(logging.WARNING)
+  started = time.monotonic()
+  try:
+    workdir = work()
+    page, *_ = report.write([workdir], f"{workdir}/report.html")
+  except (ConfigError, DataError, DivergedError, report.ResultsError) as error:
+    sys.exit(f"error: {error}")
+  except (CheckpointError, TicketError) as error:
+    sys.exit(f"error: {error}{advice}")
+  except KeyboardInterrupt:
+    sys.exit("\nstopped; the same command goes on from here")
+  print(platform_setup.usage(time.monotonic() - started))
+  print(f"report: {files.absolute(page)}")

@@ -1,0 +1,45 @@
+"""Stages on disk: run once, and then read."""
+
+from collections.abc import Callable
+from typing import Any
+
+from etils import epath
+
+from sslprune_jax import checkpoints, files
+from sslprune_jax.progress import Progress
+
+
+def run_once(
+  workdir: epath.Path,
+  path: str,
+  images: int,
+  run: Callable[[], list[dict[str, Any]]],
+  progress: Progress,
+) -> list[dict[str, Any]]:
+  """Runs a stage, or reads the result that says that it is done.
+
+  Args:
+    workdir: of the study.
+    path: of the stage below it.
+    images: that the stage counts.
+    run: does it; returns its lines of results.
+    progress: the study's.
+
+  Returns:
+    The lines of results, as they were written.
+  """
+  directory = workdir / path
+  done = directory / "result.json"
+  if done.exists():
+    progress.skip(images)
+  else:
+    progress.title(path)
+    results = run()
+    files.write_json(done, results)  # Last: now the stage is done.
+    scores = (f"{r['metric']} {r['value']:.4f}" for r in results)
+    progress.say(
+      f"{path}: {results[0]['density']:.1%} of the weights, "
+      + ", ".join(scores)
+    )
+  checkpoints.Checkpoints(directory / "checkpoint").delete()
+  return files.read_json(done)

@@ -1,0 +1,44 @@
+"""Judges trained networks on other data, without a study.
+
+  python -m sslprune_jax.transfer --ticket=runs/rotnet/seed_0/rotnet/round_18 \
+    --config=configs/transfer.py:digits
+
+What to transfer to is `config.transfer`; the network and what it expects of an
+image are the ticket's. The same command again goes on where a killed one was;
+with other tickets, their results join those on the page.
+"""
+
+from absl import app, flags
+from ml_collections import config_flags
+
+from sslprune_jax import command_line
+
+_CONFIG = config_flags.DEFINE_config_file(
+  "config", None, "What to transfer to: a file of configs/.", lock_config=True
+)
+_TICKETS = flags.DEFINE_multi_string(
+  "ticket",
+  None,
+  "A folder round_.. of a study, or a `.npz` of it; may be given repeatedly.",
+)
+_WORKDIR = flags.DEFINE_string(
+  "workdir", "runs/transfer", "Where everything is written."
+)
+
+
+def main(argv: list[str]) -> None:
+  """Runs the transfers that the flags name."""
+  del argv
+
+  def work():
+    from sslprune_jax.transfer import alone
+
+    alone.run(_CONFIG.value, _TICKETS.value, _WORKDIR.value)
+    return _WORKDIR.value
+
+  command_line.run(work)
+
+
+if __name__ == "__main__":
+  flags.mark_flags_as_required(["config", "ticket"])
+  app.run(main, flags_parser=command_line.parse)

@@ -1,0 +1,163 @@
+"""Training on a target: all weights, under the mask, or a head alone."""
+
+import dataclasses
+
+from etils import epath
+from ml_collections import ConfigDict
+
+from sslprune_jax import config as config_lib
+from sslprune_jax import (
+  extraction,
+  models,
+  optim,
+  rounds,
+  task_setup,
+  tickets,
+)
+from sslprune_jax.plan import Transfer
+from sslprune_jax.progress import Progress
+from sslprune_jax.tickets import Ticket
+from sslprune_jax.training import Training
+from sslprune_jax.transfer import features, precision
+from sslprune_jax.transfer.judgement import Judgement
+from sslprune_jax.transfer.probes import trained_by
+from sslprune_jax.transfer.target import Target, several
+
+FINETUNE = "transfer.finetune.train"  # section of its recipe
+
+
+class FineTuning:
+  """Trains networks on the labels of a target.
+
+  Args:
+    config: validated.
+    target: the images.
+    fraction: of the training images of each class.
+    section: of the recipe.
+    factor: how many times as long as the recipe says.
+    probed: see `models.Network`; "" trains all weights.
+
+  Raises:
+    ConfigError: the recipe does not fit the target.
+  """
+
+  def __init__(
+    self,
+    config: ConfigDict,
+    target: Target,
+    fraction: float,
+    *,
+    section: str = FINETUNE,
+    factor: int = 1,
+    probed: str = "",
+  ):
+    self.target, self.fraction = target, fraction
+    self._probed = probed
+    config = config.copy_and_resolve_references()
+    config.dataset.update(target.dataset)
+    config.model.outputs = 0
+    self._recipe = config_lib.lookup(config, section)
+    with self._recipe.unlocked():
+      self._recipe.update(_stretched(self._recipe, factor))
+    source = target.images(fraction, config.seeds[0]).train
+    self.shape = source.image_shape
+    task = task_setup.make_task(config, "labels", source)
+    self.training = Training(config, section, task, source, probed=probed)
+    self._logits = extraction.make_step(
+      self.training.network, task.normalise, "logits"
+    )
+
+  def num_images(self) -> int:
+    """Counts the images that the network is trained on."""
+    return self.training.images(0)
+
+  def run(
+    self, ticket: Ticket, directory: epath.Path, seed: int, progress: Progress
+  ) -> Judgement:
+    """Trains a ticket's trunk under its mask, with a new head.
+
+    Args:
+      ticket: weights to start from, and the mask.
+      directory: of metrics, of checkpoints, and of `trained.npz`.
+      seed: of the subset, of the head, and of the order of training.
+      progress: the study's.
+    """
+    images = self.target.images(self.fraction, seed)
+    variables, masks = self.training.with_new_head(
+      ticket.variables, ticket.masks, self.shape, seed
+    )
+    state = self.training.run(
+      directory, variables, masks, images, seed=seed, progress=progress
+    )
+    if self.target.train.multi_label:
+      scores = self._precision(state)
+    else:
+      scores = self.training.evaluate(state, images)
+    if not self._probed:
+      tickets.save(
+        directory / "trained.npz",
+        dataclasses.replace(
+          ticket,
+          masks=masks,
+          params=state.params,
+          batch_stats=state.batch_stats,
+          meta={**ticket.meta, "kind": "finetuned", "target": self.target.name},
+        ),
+      )
+    settings = trained_by(self._recipe) | {"updates": self.training.length}
+    if self._probed:
+      settings["augment"] = True
+    return Judgement(scores, settings, masks, state.params)
+
+  def _precision(self, state) -> dict[str, float]:
+    found = features.extract(
+      self._logits,
+      state.variables,
+      self.target.test,
+      self.training.batch_size,
+    )
+    classes = precision.of_classes(
+      found.on_host(),
+      several(self.target.test),
+      self.target.train.class_names,
+    )
+    return {"mean_average_precision": sum(classes.values()) / len(classes)}
+
+
+def pruned(
+  config: ConfigDict, dense: Ticket, stage: Transfer, workdir: epath.Path
+) -> Ticket:
+  """Returns what a round of pruning during transfer starts from.
+
+  The rounds are those of pre-training with the pre-trained weights as W_k: the
+  network that the round before fine-tuned is pruned, and what remains starts
+  from its pre-trained value again.
+
+  Args:
+    config: the configuration.
+    dense: the pre-trained network.
+    stage: the round.
+    workdir: where the round before left `trained.npz`.
+
+  Returns:
+    The pre-trained weights under the mask of the round.
+  """
+  if stage.round == 0:
+    return dense
+  before = dataclasses.replace(stage, round=stage.round - 1)
+  trained = tickets.load(workdir / before.path / "trained.npz")
+  network = models.build(config.model.name, 1, sobel=config.model.sobel)
+  layers = models.layer_order(network, tuple(dense.meta["image_shape"]))
+  masks = rounds.prune(
+    trained, config.prune, layers, stage.seed, f"ties {stage.path}"
+  )
+  return dataclasses.replace(dense, masks=masks)
+
+
+def _stretched(recipe: ConfigDict, factor: int) -> dict:
+  return {
+    "duration": optim.stretched(recipe.duration, factor),
+    "milestones": tuple(
+      optim.stretched(milestone, factor) for milestone in recipe.milestones
+    ),
+  }

@@ -1,0 +1,80 @@
+"""Weighted nearest neighbours on features, exact, in blocks, over devices.
+
+Reference: Wu et al. 2018, arXiv 1805.01978, section 3.4.
+"""
+
+import functools
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+
+from sslprune_jax import neighbours, parallel
+
+_BLOCK = 256  # queries at a time, over all devices
+
+
+def classify(
+  bank: jax.Array,
+  labels: np.ndarray,
+  queries: jax.Array,
+  *,
+  neighbours: int,
+  temperature: float,
+  num_classes: int,
+) -> np.ndarray:
+  """Lets the nearest rows of a bank vote on queries, by cosine.
+
+  Args:
+    bank: f32[D,R,F], a row of the first axis a device.
+    labels: i32[D,R], -1 on padding.
+    queries: f32[D,Q,F].
+    neighbours: that vote, each by exp(cosine / temperature).
+    temperature: 0.02 or more.
+    num_classes: K.
+
+  Returns:
+    i32[D,Q], the class of each query.
+
+  Raises:
+    ValueError: the bank has fewer rows than that.
+  """
+  size = int(np.sum(labels >= 0))
+  if neighbours > size:
+    raise ValueError(
+      f"found {neighbours}, expected at most the {size} training images"
+    )
+  devices, rows, width = queries.shape
+  each = -(-_BLOCK // devices)
+  blocks = -(-rows // each)
+  queries = jnp.pad(queries, ((0, 0), (0, blocks * each - rows), (0, 0)))
+  run = _compiled(neighbours, temperature, num_classes)
+  found = run(
+    bank,
+    jax.device_put(labels, parallel.split()),
+    queries.reshape(devices, blocks, each, width),
+  )
+  return np.asarray(found).reshape(devices, -1)[:, :rows]
+
+
+@functools.cache
+def _compiled(count: int, temperature: float, num_classes: int):
+  def of_device(bank, labels, queries):
+    bank, labels, queries = neighbours.unit(bank[0]), labels[0], queries[0]
+
+    def block(own):
+      near, answer = neighbours.nearest(
+        parallel.gathered(neighbours.unit(own)),
+        bank,
+        labels >= 0,
+        labels,
+        count,
+      )
+      answer = neighbours.vote(near, answer, temperature, num_classes)
+      return parallel.mine(answer, len(own))
+
+    return jax.lax.map(block, queries)[None]
+
+  return jax.jit(
+    parallel.over_shards(of_device, (parallel.ROWS,) * 3, parallel.ROWS)
+  )

@@ -1,0 +1,177 @@
+"""A linear classifier by SGD on features that were extracted once.
+
+The features stay on the devices, split over them; an epoch is one call. Every
+device sees the whole batch, so that any number of them ends in the same bits.
+
+Reference: Goyal et al. 2019, arXiv 1905.01235, section 5.
+"""
+
+from collections.abc import Callable
+
+import flax.struct
+import jax
+import jax.numpy as jnp
+import optax
+
+from sslprune_jax import parallel
+
+_ROWS = 1024  # that statistics are summed over at a time
+
+
+@flax.struct.dataclass
+class Classifier:
+  """A linear classifier, and the statistics of the features that it reads.
+
+  Attributes:
+    params: `{"head": {"kernel": f32[F,K], "bias": f32[K]}}`.
+    mean: f32[F].
+    scale: f32[F], one over the deviation.
+  """
+
+  params: dict
+  mean: jax.Array
+  scale: jax.Array
+
+  def logits(self, features: jax.Array) -> jax.Array:
+    """Returns f32[B,K] of features f32[B,F]."""
+    features = (features - self.mean[None]) * self.scale[None]
+    return _logits(self.params, features)
+
+
+def create(
+  features: jax.Array, index: jax.Array, num_classes: int
+) -> Classifier:
+  """Makes a classifier that has not learnt yet: all zeros.
+
+  Args:
+    features: f32[D,R,F], split over the devices.
+    index: i32[N], places of the training images among the D * R.
+    num_classes: K.
+
+  Returns:
+    The classifier, replicated.
+  """
+  width = features.shape[-1]
+  mean, scale = _moments(features, index)
+  head = {
+    "kernel": jnp.zeros((width, num_classes)),
+    "bias": jnp.zeros(num_classes),
+  }
+  return Classifier({"head": head}, mean, scale)
+
+
+def make_epoch(
+  optimizer: optax.GradientTransformation,
+  schedule: Callable[[jax.Array], jax.Array],
+) -> Callable:
+  """Makes an epoch of updates, compiled over all devices.
+
+  Args:
+    optimizer: from `optim.optimizer`, without a learning rate.
+    schedule: `i32[] update -> f32[] learning rate`.
+
+  Returns:
+    `(classifier, opt_state, features f32[D,R,F], labels i32[D * R], index
+    i32[U,B], step) -> (classifier, opt_state, metrics)`: U updates from update
+    `step` on, each on the images at B places; labels and index are replicated,
+    and metrics are means over the updates.
+  """
+
+  def epoch(classifier, opt_state, features, labels, index, step):
+    features = features[0]
+
+    def update(carry, row):
+      params, opt_state, step = carry
+      x = parallel.look_up(features, row)
+      x = (x - classifier.mean[None]) * classifier.scale[None]
+      gradients, metrics = jax.grad(loss, has_aux=True)(params, x, labels[row])
+      direction, opt_state = optimizer.update(gradients, opt_state, params)
+      rate = schedule(step)
+      params = jax.tree.map(lambda w, d: w - rate * d, params, direction)
+      return (params, opt_state, step + 1), metrics
+
+    (params, opt_state, _), metrics = jax.lax.scan(
+      update, (classifier.params, opt_state, step), index
+    )
+    return (
+      classifier.replace(params=params),
+      opt_state,
+      jax.tree.map(jnp.mean, metrics),
+    )
+
+  same = parallel.SAME
+  return jax.jit(
+    parallel.over_shards(
+      epoch, (same, same, parallel.ROWS, same, same, same), (same, same, same)
+    )
+  )
+
+
+def loss(
+  params: dict, features: jax.Array, labels: jax.Array
+) -> tuple[jax.Array, dict[str, jax.Array]]:
+  """Returns the cross-entropy in nats, and the metrics f32[] to log.
+
+  Args:
+    params: `{"head": {"kernel": f32[F,K], "bias": f32[K]}}`.
+    features: f32[B,F], of mean 0 and deviation 1.
+    labels: i32[B].
+  """
+  logits = _logits(params, features)
+  entropy = optax.softmax_cross_entropy_with_integer_labels(logits, labels)
+  right = (logits.argmax(-1) == labels).astype(jnp.float32)
+  metrics = {"loss": entropy.mean(), "accuracy": right.mean()}
+  return metrics["loss"], metrics
+
+
+@jax.jit
+def accuracy(
+  classifier: Classifier, features: jax.Array, labels: jax.Array
+) -> jax.Array:
+  """Returns the share of rows that are classified right, f32[].
+
+  Args:
+    classifier: trained.
+    features: f32[D,R,F].
+    labels: i32[D,R], -1 on padding, which does not count.
+  """
+  answer = classifier.logits(features.reshape(-1, features.shape[-1]))
+  right = answer.argmax(-1).reshape(labels.shape) == labels
+  return jnp.sum(right) / jnp.sum(labels >= 0)
+
+
+def _logits(params: dict, features: jax.Array) -> jax.Array:
+  return features @ params["head"]["kernel"] + params["head"]["bias"][None]
+
+
+def _moments(
+  features: jax.Array, index: jax.Array
+) -> tuple[jax.Array, jax.Array]:
+  """Returns the mean f32[F] of the rows, and one over their deviation."""
+  blocks = -(-len(index) // _ROWS)
+  padding = blocks * _ROWS - len(index)
+  counted = jnp.pad(jnp.ones(len(index)), (0, padding))
+  index = jnp.pad(index, (0, padding)).reshape(blocks, _ROWS)
+  run = jax.jit(
+    parallel.over_shards(
+      _of_blocks, (parallel.ROWS, parallel.SAME, parallel.SAME), parallel.SAME
+    )
+  )
+  return run(features, index, counted.reshape(blocks, _ROWS, 1))
+
+
+def _of_blocks(features, index, counted):
+  features = features[0]
+
+  def mean(of_row):
+    def add(total, block):
+      index, counted = block
+      rows = of_row(parallel.look_up(features, index))
+      return total + jnp.sum(rows * counted, axis=0), None
+
+    zeros = jnp.zeros(features.shape[-1])
+    return jax.lax.scan(add, zeros, (index, counted))[0] / jnp.sum(counted)
+
+  centre = mean(lambda rows: rows)
+  variance = mean(lambda rows: jnp.square(rows - centre[None]))
+  return centre, jax.lax.rsqrt(variance + 1e-5)

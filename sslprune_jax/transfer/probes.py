@@ -1,0 +1,239 @@
+"""Protocols on frozen features: a linear classifier, SVMs, neighbours."""
+
+import abc
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+from etils import epath
+from ml_collections import ConfigDict
+
+from sslprune_jax import data, extraction, files, models, parallel, task_setup
+from sslprune_jax import state as state_lib
+from sslprune_jax.config import ConfigError
+from sslprune_jax.data import streams
+from sslprune_jax.progress import MetricLines, Progress
+from sslprune_jax.recipe_setup import make_recipe
+from sslprune_jax.tickets import Ticket
+from sslprune_jax.transfer import features, knn, linear, precision, svm
+from sslprune_jax.transfer.features import Features
+from sslprune_jax.transfer.judgement import Judgement
+from sslprune_jax.transfer.target import Target, several
+
+LINEAR = "transfer.linear.train"  # section of its recipe
+
+
+class Probe(abc.ABC):
+  """Judges a trunk by features that are extracted once, in evaluation mode.
+
+  Args:
+    config: validated.
+    target: the images.
+    fraction: of the training images of each class.
+    layer: that is read.
+
+  Raises:
+    ConfigError: the layer does not exist, or the target does not fit.
+  """
+
+  def __init__(
+    self, config: ConfigDict, target: Target, fraction: float, layer: str
+  ):
+    self.config, self.target = config, target
+    self.fraction, self.layer = fraction, layer
+    model = config.model
+    # One head for all tickets, whatever was on top of them.
+    self._network = models.build(
+      model.name, 1, dtype=model.dtype, sobel=model.sobel
+    )
+    shape = target.train.image_shape
+    self._fresh = state_lib.initialize(self._network, shape, jax.random.key(0))
+    self._check_layer()
+    normalise = task_setup.make_normalise(target.dataset)
+    self._step = extraction.make_step(self._network, normalise, layer)
+    if config.transfer.batch_size % jax.device_count():
+      raise ConfigError(
+        f"config.transfer.batch_size: found {config.transfer.batch_size}, "
+        f"expected a multiple of the {jax.device_count()} devices"
+      )
+    self.check(target.images(fraction, config.seeds[0]).train)
+
+  def _check_layer(self) -> None:
+    images = jnp.zeros((1, *self.target.train.image_shape))
+    try:
+      jax.eval_shape(
+        lambda: models.readout(
+          self._network.apply(self._fresh, images, train=False), self.layer
+        )
+      )
+    except ValueError as error:
+      raise ConfigError(f"config.transfer.layers: {error}") from None
+
+  def check(self, train: data.Source) -> None:
+    """Refuses a target that the protocol does not fit."""
+    if self.target.train.multi_label:
+      raise ConfigError(
+        f"config.transfer.protocols: found a target with several labels an "
+        f"image, {self.target.name}, expected one with one label; svm and "
+        "finetune take several"
+      )
+
+  def num_images(self) -> int:
+    """Counts the images that go through the network."""
+    images = self.target.images(self.fraction, self.config.seeds[0])
+    return len(images.train) + len(images.test)
+
+  def run(
+    self, ticket: Ticket, directory: epath.Path, seed: int, progress: Progress
+  ) -> Judgement:
+    """Judges a ticket's trunk.
+
+    Args:
+      ticket: the network.
+      directory: of what is written beside the result.
+      seed: of the subset, and of the order of training.
+      progress: the study's.
+    """
+    images = self.target.images(self.fraction, seed)
+    variables = {
+      name: {**tree, "trunk": getattr(ticket, name)["trunk"]}
+      for name, tree in self._fresh.items()
+    }
+    variables = parallel.replicate(variables)
+    found = []
+    for source in (images.train, images.test):
+      found.append(
+        features.extract(
+          self._step, variables, source, self.config.transfer.batch_size
+        )
+      )
+      progress.advance(len(source), {})
+    scores, settings = self.judge(*found, directory, seed)
+    return Judgement(scores, settings, ticket.masks, ticket.params)
+
+  @abc.abstractmethod
+  def judge(
+    self, train: Features, test: Features, directory: epath.Path, seed: int
+  ) -> tuple[dict, dict]:
+    """Returns the scores, and the settings that they came about by."""
+
+
+class Linear(Probe):
+  """A linear classifier by SGD."""
+
+  def check(self, train: data.Source) -> None:
+    """Refuses a recipe that does not fit the images."""
+    super().check(train)
+    self._recipe = make_recipe(self.config, LINEAR, len(train))
+    self._epoch = linear.make_epoch(
+      self._recipe.optimizer, self._recipe.schedule
+    )
+
+  def judge(self, train, test, directory, seed):
+    """Trains on the features, and tests with the last weights."""
+    batch_size, length = self._recipe.batch_size, self._recipe.length
+    per_epoch = len(train.place) // batch_size
+    everywhere = parallel.replicated()
+    place, labels = jax.device_put(
+      (train.place.astype(np.int32), train.labels.reshape(-1)), everywhere
+    )
+    classifier = linear.create(train.rows, place, self.target.num_classes)
+    opt_state = self._recipe.optimizer.init(classifier.params)
+    lines = MetricLines(
+      directory / "metrics.jsonl", every=1, updates_per_epoch=1, start=0
+    )
+    for epoch, first in enumerate(range(0, length, per_epoch)):
+      order = streams.permutation(seed, epoch, len(train.place))
+      count = min(per_epoch, length - first)
+      index = train.place[order[: count * batch_size]]
+      classifier, opt_state, metrics = self._epoch(
+        classifier,
+        opt_state,
+        train.rows,
+        labels,
+        index.astype(np.int32).reshape(count, -1),
+        np.int32(first),
+      )
+      lines.add(epoch + 1, {k: float(v) for k, v in metrics.items()})
+    lines.close()
+    truth = jax.device_put(test.labels, parallel.split())
+    right = float(linear.accuracy(classifier, test.rows, truth))
+    recipe = self.config.transfer.linear.train
+    return {"accuracy": right}, trained_by(recipe) | {"augment": False}
+
+
+class SVM(Probe):
+  """A linear SVM a class."""
+
+  def check(self, train: data.Source) -> None:
+    """Refuses a class that is in too few images."""
+    try:
+      svm.check(several(train), train.class_names)
+    except ValueError as error:
+      raise ConfigError(
+        f"config.transfer.targets.{self.target.name}: {error}"
+      ) from None
+
+  def judge(self, train, test, directory, seed):
+    """Chooses costs and trains, on the host."""
+    del seed
+    names = self.target.train.class_names
+    machines = svm.fit(
+      train.on_host(),
+      several(train.source),
+      names,
+      tuple(self.config.transfer.svm.costs),
+    )
+    found = precision.of_classes(
+      machines.scores(test.on_host()), several(test.source), names
+    )
+    classes = {
+      name: {
+        "cost": float(machines.costs[i]),
+        "validated": float(machines.validated[i]),
+        "converged": bool(machines.converged[i]),
+        "average_precision": found[name],
+      }
+      for i, name in enumerate(names)
+    }
+    files.write_json(directory / "classes.json", classes)
+    mean = float(np.mean(list(found.values())))
+    costs = {name: of["cost"] for name, of in classes.items()}
+    return {"mean_average_precision": mean}, {"costs": costs}
+
+
+class Neighbours(Probe):
+  """The vote of the nearest training images."""
+
+  def check(self, train: data.Source) -> None:
+    """Refuses fewer images than neighbours."""
+    super().check(train)
+    count = self.config.transfer.knn.neighbours
+    if count > len(train):
+      raise ConfigError(
+        f"config.transfer.knn.neighbours: found {count}, expected at most the "
+        f"{len(train)} training images of {self.target.name}"
+      )
+
+  def judge(self, train, test, directory, seed):
+    """Votes on the test images."""
+    del directory, seed
+    settings = self.config.transfer.knn.to_dict()
+    answer = knn.classify(
+      train.rows,
+      train.labels,
+      test.rows,
+      num_classes=self.target.num_classes,
+      **settings,
+    )
+    right = (answer == test.labels).sum() / len(test.source)
+    return {"accuracy": float(right)}, settings
+
+
+def trained_by(recipe: ConfigDict) -> dict:
+  """Returns what lines of results say of a recipe."""
+  return {
+    "learning_rate": recipe.learning_rate,
+    "batch_size": recipe.batch_size,
+    "duration": recipe.duration,
+  }

@@ -1,0 +1,136 @@
+"""The VOC07 protocol: one linear SVM a class on features, by scikit-learn.
+
+Reference: Goyal et al. 2019, arXiv 1905.01235, section 4 and appendix.
+"""
+
+import dataclasses
+import warnings
+from collections.abc import Sequence
+
+import joblib
+import numpy as np
+from sklearn.exceptions import ConvergenceWarning
+from sklearn.model_selection import cross_val_score
+from sklearn.svm import LinearSVC
+
+FOLDS = 3
+
+
+@dataclasses.dataclass(frozen=True)
+class Machines:
+  """One linear SVM a class.
+
+  Attributes:
+    weights: f64[K,F].
+    bias: f64[K].
+    costs: f64[K], C of each class, chosen on the training images.
+    validated: f64[K], the cross-validated average precision of that cost.
+    converged: bool[K], whether the solver ended before its iterations did.
+  """
+
+  weights: np.ndarray
+  bias: np.ndarray
+  costs: np.ndarray
+  validated: np.ndarray
+  converged: np.ndarray
+
+  def scores(self, features: np.ndarray) -> np.ndarray:
+    """Returns f64[N,K], higher where a class is there.
+
+    Args:
+      features: f[N,F], not yet of length 1.
+    """
+    return unit(features) @ self.weights.T + self.bias
+
+
+def unit(features: np.ndarray) -> np.ndarray:
+  """Returns rows of length 1, f64[N,F]; one of zeros stays zero."""
+  features = np.asarray(features, np.float64)
+  length = np.linalg.norm(features, axis=1, keepdims=True)
+  return features / np.maximum(length, 1e-12)
+
+
+def fit(
+  features: np.ndarray,
+  labels: np.ndarray,
+  class_names: Sequence[str],
+  costs: Sequence[float],
+) -> Machines:
+  """Trains a machine a class, each in a process of its own.
+
+  Features are scaled to length 1. Squared hinge, L2, dual, twice the weight on
+  images that show the class. An image with difficult objects of the class only
+  counts as one without, in training, as in the protocol's own code.
+
+  Args:
+    features: f[N,F].
+    labels: int[N,K] of 1, 0 and -1 (difficult only).
+    class_names: K.
+    costs: to choose from, by average precision over three folds.
+
+  Returns:
+    The machines, refitted on all images.
+
+  Raises:
+    ValueError: names a class that is in too few images, or in too many.
+  """
+  check(labels, class_names)
+  there, features = labels == 1, unit(features)
+  fitted = joblib.Parallel(n_jobs=-1)(
+    joblib.delayed(_fit)(features, of_class, costs) for of_class in there.T
+  )
+  return Machines(*map(np.array, zip(*fitted, strict=True)))
+
+
+def check(labels: np.ndarray, class_names: Sequence[str]) -> None:
+  """Refuses a class that is in fewer images than there are folds, or in all.
+
+  Args:
+    labels: int[N,K] of 1, 0 and -1.
+    class_names: K.
+
+  Raises:
+    ValueError: names the class, what was found and what was expected.
+  """
+  for name, count in zip(class_names, (labels == 1).sum(0), strict=True):
+    for images, of in ((count, "with"), (len(labels) - count, "without")):
+      if images < FOLDS:
+        raise ValueError(
+          f"class {name}: found {images} of {len(labels)} training images {of} "
+          f"it, expected at least {FOLDS}, one a fold"
+        )
+
+
+def _fit(features, there, costs):
+  """Chooses the cost of a class, and trains its machine."""
+  with warnings.catch_warnings():
+    # Large costs do not converge; that of the machine that is kept is said.
+    warnings.simplefilter("ignore", ConvergenceWarning)
+    validated = [
+      cross_val_score(
+        _machine(cost), features, there, cv=FOLDS, scoring="average_precision"
+      ).mean()
+      for cost in costs
+    ]
+    best = int(np.argmax(validated))
+    machine = _machine(costs[best]).fit(features, there)
+  return (
+    machine.coef_[0],
+    machine.intercept_[0],
+    costs[best],
+    validated[best],
+    machine.n_iter_ < machine.max_iter,
+  )
+
+
+def _machine(cost: float) -> LinearSVC:
+  return LinearSVC(
+    C=cost,
+    class_weight={True: 2, False: 1},
+    penalty="l2",
+    loss="squared_hinge",
+    dual=True,
+    tol=1e-4,
+    max_iter=2000,
+    random_state=0,
+  )

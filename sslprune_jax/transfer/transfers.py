@@ -1,0 +1,163 @@
+"""Judges trained networks on other data, by the protocols of the field."""
+
+from typing import Any
+
+import jax
+from etils import epath
+from ml_collections import ConfigDict
+
+from sslprune_jax import files, models, tickets
+from sslprune_jax import masks as masks_lib
+from sslprune_jax import state as state_lib
+from sslprune_jax.plan import RANDOM, Transfer, transfers
+from sslprune_jax.progress import Progress
+from sslprune_jax.study_data import listed
+from sslprune_jax.tickets import Ticket
+from sslprune_jax.transfer.finetune import FineTuning, pruned
+from sslprune_jax.transfer.probes import LINEAR as LINEAR_RECIPE
+from sslprune_jax.transfer.probes import SVM, Linear, Neighbours, Probe
+from sslprune_jax.transfer.target import Target
+
+_PROBES = {"linear": Linear, "svm": SVM, "knn": Neighbours}
+
+
+class Transfers:
+  """The transfers of a configuration, whose targets are opened at once.
+
+  Args:
+    config: validated.
+    image_shape: (H, W, C) that the networks were trained on.
+
+  Raises:
+    ConfigError: a protocol, its recipe or its target do not fit each other.
+    DataError: a target is not there.
+  """
+
+  def __init__(self, config: ConfigDict, image_shape: tuple[int, int, int]):
+    self._config, self._image_shape = config, image_shape
+    self._targets, self._judges = {}, {}
+    model = config.model
+    self._network = models.build(
+      model.name, 1, dtype=model.dtype, sobel=model.sobel
+    )
+    for task in (RANDOM, *config.tasks):
+      rounds = (0,) if task == RANDOM else config.transfer.rounds
+      for stage in transfers(config, config.seeds[0], task, rounds):
+        self._judge(stage)
+
+  def num_images(self, stage: Transfer) -> int:
+    """Counts the images that go through the network in a stage."""
+    return self._judge(stage).num_images()
+
+  def run(
+    self,
+    stage: Transfer,
+    ticket: Ticket,
+    workdir: epath.Path,
+    progress: Progress,
+  ) -> list[dict[str, Any]]:
+    """Judges a network.
+
+    Args:
+      stage: which judgement.
+      ticket: the trained network; for "prune" the dense one.
+      workdir: that the stage's folder lies in.
+      progress: the study's.
+
+    Returns:
+      A line of results for each metric.
+
+    Raises:
+      TicketError: the ticket does not fit the network that is configured, or
+        is not pruned as its mask says.
+    """
+    directory, judge = workdir / stage.path, self._judge(stage)
+    shapes = jax.eval_shape(lambda: self._draw(stage.seed))
+    tickets.check(ticket, shapes["params"], f"{stage.task} {stage.round}")
+    if stage.protocol == "prune":
+      ticket = pruned(self._config, ticket, stage, workdir)
+    target = judge.target
+    chosen = target.chosen(stage.fraction, stage.seed)
+    if chosen is not None:
+      files.write_json(directory / "labelled.json", listed(chosen))
+    found = judge.run(ticket, directory, stage.seed, progress)
+    masks_lib.check_pruned(found.masks, found.params)
+    kept, prunable = masks_lib.count(found.masks)
+    trunk = found.params["trunk"]
+    parameters = sum(leaf.size for leaf in jax.tree.leaves(trunk))
+    images = target.images(stage.fraction, stage.seed)
+    line = {
+      "seed": stage.seed,
+      "task": stage.task,
+      "stage": "transfer",
+      "round": stage.round,
+      "init": None,
+      "density": kept / prunable,
+      "density_of_all": (parameters - prunable + kept) / parameters,
+      "kept": kept,
+      "prunable": prunable,
+      "model": self._config.model.name,
+      "dataset": target.dataset.name,
+      "split": target.dataset.test,
+      "n": len(images.test),
+      "training_images": len(images.train),
+      "protocol": stage.protocol,
+      "target": stage.target,
+      "fraction": stage.fraction,
+      "layer": stage.layer,
+      "crop": target.crop,
+      **found.settings,
+    }
+    return [
+      {**line, "metric": metric, "value": value}
+      for metric, value in found.scores.items()
+    ]
+
+  def random(self, seed: int) -> Ticket:
+    """Returns an untrained network: the weights that training starts from."""
+    drawn = jax.device_get(self._draw(seed))
+    return Ticket(
+      masks=masks_lib.dense(drawn["params"]),
+      meta={"image_shape": list(self._image_shape)},
+      **drawn,
+    )
+
+  def _draw(self, seed: int):
+    key = state_lib.stream_key(seed, "init")
+    return state_lib.initialize(self._network, self._image_shape, key)
+
+  def _target(self, name: str, whole: bool) -> Target:
+    if (name, whole) not in self._targets:
+      self._targets[name, whole] = Target(self._config, name, whole)
+    return self._targets[name, whole]
+
+  def _judge(self, stage: Transfer) -> Probe | FineTuning:
+    """Returns what judges a stage, the same one for all that may share it."""
+    protocol, settings = stage.protocol, self._config.transfer
+    in_total = protocol == "finetune" and settings.finetune.epochs == "total"
+    factor = stage.round + 1 if in_total else 1
+    key = protocol, stage.target, stage.fraction, stage.layer, factor
+    if key in self._judges:
+      return self._judges[key]
+    target = self._target(stage.target, whole=protocol == "svm")
+    if protocol in ("finetune", "prune"):
+      # They share what they compile.
+      alike = ("finetune", *key[1:])
+      judge = self._judges.get(alike) or FineTuning(
+        self._config, target, stage.fraction, factor=factor
+      )
+      self._judges[alike] = judge
+    elif protocol == "linear" and settings.linear.augment:
+      judge = FineTuning(
+        self._config,
+        target,
+        stage.fraction,
+        section=LINEAR_RECIPE,
+        probed=stage.layer,
+      )
+    else:
+      judge = _PROBES[protocol](
+        self._config, target, stage.fraction, stage.layer
+      )
+    self._judges[key] = judge
+    return judge
