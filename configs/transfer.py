@@ -29,12 +29,27 @@ def get_config(dataset="fashion_mnist"):
     config.train.update(duration="2ep", batch_size=128)
     config.prune.update(rounds=16, rewind="50it")
     transfer.rounds = (0, 3, 6, 8, 10, 12, 14, 16)
+    transfer.layers = ("features", "stage4")
     transfer.protocols = (
       "linear:fashion_mnist:0.01",
       "linear:digits:0.1",
-      "knn:fashion_mnist",
+      "finetune:fashion_mnist:0.01",
       "finetune:digits:0.1",
+      "prune:fashion_mnist:0.01",
       "prune:digits:0.1",
+    )
+    # For 600 and 144 images.
+    transfer.linear.train.update(
+      duration="100ep",
+      batch_size=64,
+      learning_rate=0.1,
+      milestones=("30ep", "60ep", "90ep"),
+    )
+    transfer.finetune.train.update(
+      duration="300it",
+      batch_size=32,
+      learning_rate=0.05,
+      milestones=("150it", "225it"),
     )
   elif dataset == "digits":
     config.prune.rounds = 4

@@ -32,10 +32,14 @@ def write(
     raise ResultsError(f"{out} is a folder: name the page, {out}/report.html")
   joined = results.read(runs)
   parts = page.sections(joined)
-  files = {out: page.render(joined, parts).encode()}
-  for part in parts:
-    for name, png in part.pictures.items():
-      files[out.parent / "figures" / f"{name}.png"] = png
+  moved = page.judged(joined)
+  files = {out: page.render(joined, parts, moved).encode()}
+  pictures = {
+    name: png for part in parts for name, png in part.pictures.items()
+  }
+  pictures |= {part.name: part.picture for part in moved if part.picture}
+  for name, png in pictures.items():
+    files[out.parent / "figures" / f"{name}.png"] = png
   rows = [row for run in joined for row in run.rows]
   files[out.parent / "results.csv"] = tables.to_csv(rows).encode()
   for file, content in files.items():

@@ -88,7 +88,7 @@ def group(rows: Iterable[dict], stage: str) -> list[Curve]:
     return (task is None, *places)
 
   return [
-    Curve(*key, tuple(_point(cells[key][i]) for i in sorted(cells[key])))
+    Curve(*key, tuple(point(cells[key][i]) for i in sorted(cells[key])))
     for key in sorted(cells, key=order)
   ]
 
@@ -120,7 +120,12 @@ def layer_densities(
   return means
 
 
-def _point(rows: list[dict]) -> Point:
+def point(rows: list[dict]) -> Point:
+  """Joins the rows of one round: a mean within each seed.
+
+  Raises:
+    ResultsError: their densities differ.
+  """
   first = rows[0]
   for row in rows:
     if not math.isclose(row["density"], first["density"], rel_tol=0.01):

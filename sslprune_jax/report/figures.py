@@ -11,6 +11,7 @@ from matplotlib.figure import Figure
 
 from sslprune_jax.report.curves import Curve
 from sslprune_jax.report.results import INITS, TASKS, task_name
+from sslprune_jax.report.transfers import METRICS, PRUNED, Transfer
 
 # Okabe and Ito (2008): told apart by colour-blind readers; the markers part
 # them once more, for grey prints.
@@ -30,6 +31,10 @@ _STARTS = {
   "rewind": {"linestyle": "-"},
   "reinit": {"linestyle": "--", "markerfacecolor": "white"},
   "random": {"linestyle": "-", "color": "0.55", "marker": "X"},
+}
+_PRUNED = {
+  "finetune": {"linestyle": "-"},
+  "prune": {"linestyle": "--", "markerfacecolor": "white"},
 }
 _ROTATIONS_CHANCE = 0.25
 _NAMED_LAYERS = 12  # with more of them, the colour bar counts
@@ -80,6 +85,31 @@ def pretext(curves: Sequence[Curve]) -> Figure:
       style = {"color": "0.5", "linewidth": 0.8, "linestyle": ":"}
       axes.axhline(100 * _ROTATIONS_CHANCE, **style)
       handles.append(lines.Line2D([], [], label="chance, 4 angles", **style))
+  _legend(figure, handles)
+  return figure
+
+
+def transferred(transfer: Transfer) -> Figure:
+  """Draws what networks are worth on a target against remaining weights.
+
+  Args:
+    transfer: one protocol on one target, with at least one curve.
+
+  Returns:
+    The figure; the dotted line is the untrained network.
+  """
+  curves = transfer.curves
+  figure, axes = _figure(curves, f"{METRICS[transfer.metric]} (%)")
+  for curve in curves:
+    _draw(axes, curve, **_PRUNED.get(curve.init, {}))
+  handles = [_key(task_name(t), t, linestyle="") for t in _tasks(curves)]
+  for init, name in PRUNED.items():
+    if any(curve.init == init for curve in curves):
+      handles.append(_key(name, None, **_PRUNED[init]))
+  if transfer.random:
+    style = {"color": "0.3", "linewidth": 1.0, "linestyle": ":", "zorder": 1}
+    axes.axhline(100 * transfer.random.mean, **style)
+    handles.append(lines.Line2D([], [], label="untrained network", **style))
   _legend(figure, handles)
   return figure
 

@@ -9,11 +9,12 @@ from collections.abc import Sequence
 import jinja2
 
 from sslprune_jax.report import curves as curves_lib
-from sslprune_jax.report import figures, tables
+from sslprune_jax.report import figures, tables, transfers
 from sslprune_jax.report.curves import Curve
 from sslprune_jax.report.results import (
   PROBLEMS,
   TASKS,
+  TRANSFER,
   Run,
   Setting,
   rank,
@@ -30,6 +31,31 @@ class Section:
   retrained: list[Curve]
   pretext: list[Curve]
   pictures: dict[str, bytes]
+
+
+@dataclasses.dataclass(frozen=True)
+class Judged:
+  """What the page says of one transfer; `picture` is a PNG, or nothing yet."""
+
+  transfer: transfers.Transfer
+  name: str
+  picture: bytes | None
+
+
+def judged(runs: Sequence[Run]) -> list[Judged]:
+  """Draws the transfers of all runs; picture names are unique."""
+  rows = [row for run in runs for row in run.rows if row["stage"] == TRANSFER]
+  found = transfers.group(rows)
+  several = len({(t.model, t.learnt, t.split) for t in found}) > 1
+  parts = []
+  for transfer in found:
+    name = transfer.name
+    if several:
+      own = (name, transfer.learnt, transfer.split, transfer.model)
+      name = "_".join(own).replace("/", "-")
+    drawn = figures.transferred(transfer) if transfer.curves else None
+    parts.append(Judged(transfer, name, figures.png(drawn) if drawn else None))
+  return parts
 
 
 def sections(runs: Sequence[Run]) -> list[Section]:
@@ -61,12 +87,15 @@ def sections(runs: Sequence[Run]) -> list[Section]:
   return parts
 
 
-def render(runs: Sequence[Run], parts: Sequence[Section]) -> str:
+def render(
+  runs: Sequence[Run], parts: Sequence[Section], moved: Sequence[Judged]
+) -> str:
   """Fills the template.
 
   Args:
     runs: all that were read.
     parts: their sections.
+    moved: their transfers.
 
   Returns:
     The page.
@@ -87,6 +116,7 @@ def render(runs: Sequence[Run], parts: Sequence[Section]) -> str:
   return environment.from_string(template.read_text("utf-8")).render(
     runs=runs,
     parts=[_view(part) for part in parts],
+    transfers=[_transfer_view(part) for part in moved],
     differing=_differing(runs),
     everything=tables.everything([row for run in runs for row in run.rows]),
   )
@@ -132,6 +162,35 @@ def _view(part: Section) -> dict:
         {p.estimate.n for curve in part.pretext for p in curve.points}
       ),
     },
+  }
+
+
+def _transfer_view(part: Judged) -> dict:
+  """Returns what the template reads of a transfer."""
+  transfer, rows = part.transfer, part.transfer.rows
+  points = [point for curve in transfer.curves for point in curve.points]
+
+  def found(field: str) -> list[str]:
+    return list(dict.fromkeys(str(row[field]) for row in rows if field in row))
+
+  return {
+    "title": transfer.title,
+    "transfer": transfer,
+    "metric": transfers.METRICS[transfer.metric],
+    "name": part.name,
+    "picture": part.picture,
+    "tasks": list(dict.fromkeys(curve.task for curve in transfer.curves)),
+    "in_transfer": any(curve.init == "prune" for curve in transfer.curves),
+    "table": tables.summary(transfer.curves),
+    "random": tables.write_estimate(transfer.random),
+    "n": sorted({point.estimate.n for point in points}),
+    "images": sorted({row["training_images"] for row in rows}),
+    "tested": sorted({row["n"] for row in rows}),
+    "crop": found("crop"),
+    "learning_rate": found("learning_rate"),
+    "duration": found("duration"),
+    "neighbours": found("neighbours"),
+    "augment": found("augment"),
   }
 
 

@@ -29,7 +29,8 @@ INITS = {
   "reinit": "random re-init",
   "random": "random mask",
 }
-STAGES = ("pretext", "retrain")  # what the figures draw; tables show the rest
+STAGES = ("pretext", "retrain")  # of a study itself
+TRANSFER = "transfer"  # of its networks, to other data
 
 _EVERY_STAGE = {
   "seed": int,
@@ -47,12 +48,19 @@ _OUR_STAGES = {
   "kept": int,
   "prunable": int,
   "n": int,
-  "updates": int,
   "training_images": int,
-  "rewind_update": int,
+}
+_FIELDS = {
+  "pretext": _OUR_STAGES | {"updates": int, "rewind_update": int},
+  "retrain": _OUR_STAGES | {"updates": int, "rewind_update": int},
+  TRANSFER: _OUR_STAGES
+  | {"protocol": str, "target": str, "fraction": float, "layer": str},
 }
 _KIND = {int: "a whole number", float: "a finite number", str: "a text"}
-_CELL = "dataset split model task seed stage init round metric".split()
+_CELL = (
+  "dataset split model task seed stage init round metric protocol target "
+  "fraction layer"
+).split()
 
 
 class ResultsError(ValueError):
@@ -118,11 +126,11 @@ def read(paths: Sequence[epath.PathLike]) -> list[Run]:
   ]
   seen = {}
   for row in (row for run in runs for row in run.rows):
-    if row["stage"] not in STAGES:
+    if row["stage"] not in _FIELDS:
       continue
-    cell = tuple(row[field] for field in _CELL)
+    cell = tuple(row.get(field) for field in _CELL)
     if cell in seen:
-      what = ", ".join(f"{f} {row[f]}" for f in _CELL if row[f] is not None)
+      what = ", ".join(f"{f} {row[f]}" for f in _CELL if row.get(f) is not None)
       raise ResultsError(
         f"the same result twice, in run {seen[cell]} and in run {row['run']}: "
         f"{what}; give each run a page of its own"
@@ -159,11 +167,14 @@ def _read_run(path: epath.Path, name: str) -> Run:
   about = _json(path / "config.json")
   config = about.get("config", {})
   model = config.get("model", {}).get("name", "network")
+  learnt = config.get("dataset", {}).get("name", "data")
   rows = []
   for number, line in enumerate(file.read_text().splitlines(), start=1):
     if line.strip():
       row = _row(line, f"{file}, line {number}")
       rows.append({"run": name, "model": model, **row})
+      if row["stage"] == TRANSFER:
+        rows[-1]["learnt"] = learnt
   if not rows:
     raise ResultsError(f"no results yet: {file} is empty")
   sparsity = [
@@ -195,8 +206,8 @@ def _row(line: str, where: str) -> dict:
     raise ResultsError(f"{where}: not JSON ({error})") from None
   if not isinstance(row, dict):
     raise ResultsError(f"{where}: not a JSON object")
-  ours = row.get("stage") in STAGES
-  for field, kind in (_EVERY_STAGE | (_OUR_STAGES if ours else {})).items():
+  of_stage = _FIELDS.get(row.get("stage"), {})
+  for field, kind in (_EVERY_STAGE | of_stage).items():
     if field not in row:
       raise ResultsError(f"{where}: no field {field!r}")
     value = row[field]
@@ -206,7 +217,7 @@ def _row(line: str, where: str) -> dict:
       raise ResultsError(f"{where}: {field} is {value!r}, not {_KIND[kind]}")
   if row["metric"] == "accuracy" and not 0 <= row["value"] <= 1:
     raise ResultsError(f"{where}: accuracy {row['value']} is outside 0..1")
-  if ours and not 0 < row["density"] <= 1:
+  if of_stage and not 0 < row["density"] <= 1:
     raise ResultsError(f"{where}: density {row['density']} is outside (0, 1]")
   if row["stage"] == "retrain" and not isinstance(row.get("init"), str):
     raise ResultsError(f"{where}: a retrain result without an init")

@@ -10,6 +10,7 @@ from sslprune_jax.report import curves as curves_lib
 from sslprune_jax.report.curves import Curve, Estimate
 from sslprune_jax.report.figures import percent
 from sslprune_jax.report.results import INITS, task_name
+from sslprune_jax.report.transfers import PRUNED
 
 
 @dataclasses.dataclass(frozen=True)
@@ -41,7 +42,7 @@ def curve_name(curve: Curve) -> str:
   """Names a curve by its task and start: "RotNet, random re-init"."""
   names = [task_name(curve.task)] if curve.task else []
   if curve.init:
-    names.append(INITS.get(curve.init, curve.init))
+    names.append((INITS | PRUNED).get(curve.init, curve.init))
   return ", ".join(names)
 
 
@@ -212,4 +213,6 @@ def to_csv(rows: Sequence[dict]) -> str:
 def _plain(value) -> str:
   if isinstance(value, float):
     return f"{value:.5g}"
+  if isinstance(value, dict):  # SVM's costs: of twenty classes, maybe
+    return ", ".join(f"{key} {_plain(item)}" for key, item in value.items())
   return "" if value is None else str(value)

@@ -98,7 +98,7 @@ def test_one_task_one_seed_and_no_controls(make, tmp_path):
 
 
 def test_results_of_other_stages_alone_make_a_table(make, tmp_path):
-  rows = [make.result("rotnet", 0, "transfer", 5, metric="mAP", value=0.7)]
+  rows = [make.result("rotnet", 0, "export", 5, metric="bytes", value=0.7)]
   page, *others = report.write([make.run(tmp_path, rows)], tmp_path / "a.html")
   assert [file.name for file in others] == ["results.csv"]
   assert "All 1 results" in read(page).text

@@ -76,9 +76,9 @@ def test_a_line_that_is_no_object_is_named(make, tmp_path, text):
 
 
 def test_a_stage_of_the_future_needs_only_what_every_stage_has(make, tmp_path):
-  run = spoil(make, tmp_path, stage="transfer", updates="absent")
+  run = spoil(make, tmp_path, stage="export", updates="absent")
   (run,) = results.read([run])
-  assert [row["stage"] for row in run.rows] == ["pretext", "transfer"]
+  assert [row["stage"] for row in run.rows] == ["pretext", "export"]
   (setting,) = results.settings([run])
   assert [row["stage"] for row in setting.rows] == ["pretext"]
 
