@@ -9,7 +9,6 @@ from etils import epath
 from ml_collections import ConfigDict
 
 from sslprune_jax import data, extraction, files, models, parallel, task_setup
-from sslprune_jax import state as state_lib
 from sslprune_jax.config import ConfigError
 from sslprune_jax.data import streams
 from sslprune_jax.progress import MetricLines, Progress
@@ -42,32 +41,29 @@ class Probe(abc.ABC):
     self.config, self.target = config, target
     self.fraction, self.layer = fraction, layer
     model = config.model
+    network = models.build(model.name, 1, dtype=model.dtype, sobel=model.sobel)
+
+    def traced():
+      images = jnp.zeros((1, *target.train.image_shape))
+      outputs, variables = network.init_with_output(
+        jax.random.key(0), images, train=False
+      )
+      return models.readout(outputs, layer), variables["params"]["head"]
+
+    try:
+      _, head = jax.eval_shape(traced)
+    except ValueError as error:
+      raise ConfigError(f"config.transfer.layers: {error}") from None
     # One head for all tickets, whatever was on top of them.
-    self._network = models.build(
-      model.name, 1, dtype=model.dtype, sobel=model.sobel
-    )
-    shape = target.train.image_shape
-    self._fresh = state_lib.initialize(self._network, shape, jax.random.key(0))
-    self._check_layer()
+    self._head = jax.tree.map(lambda of: np.zeros(of.shape, of.dtype), head)
     normalise = task_setup.make_normalise(target.dataset)
-    self._step = extraction.make_step(self._network, normalise, layer)
+    self._step = extraction.make_step(network, normalise, layer)
     if config.transfer.batch_size % jax.device_count():
       raise ConfigError(
         f"config.transfer.batch_size: found {config.transfer.batch_size}, "
         f"expected a multiple of the {jax.device_count()} devices"
       )
     self.check(target.images(fraction, config.seeds[0]).train)
-
-  def _check_layer(self) -> None:
-    images = jnp.zeros((1, *self.target.train.image_shape))
-    try:
-      jax.eval_shape(
-        lambda: models.readout(
-          self._network.apply(self._fresh, images, train=False), self.layer
-        )
-      )
-    except ValueError as error:
-      raise ConfigError(f"config.transfer.layers: {error}") from None
 
   def check(self, train: data.Source) -> None:
     """Refuses a target that the protocol does not fit."""
@@ -95,11 +91,12 @@ class Probe(abc.ABC):
       progress: the study's.
     """
     images = self.target.images(self.fraction, seed)
-    variables = {
-      name: {**tree, "trunk": getattr(ticket, name)["trunk"]}
-      for name, tree in self._fresh.items()
-    }
-    variables = parallel.replicate(variables)
+    variables = parallel.replicate(
+      {
+        "params": {"trunk": ticket.params["trunk"], "head": self._head},
+        "batch_stats": {"trunk": ticket.batch_stats["trunk"]},
+      }
+    )
     found = []
     for source in (images.train, images.test):
       found.append(

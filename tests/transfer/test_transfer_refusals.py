@@ -1,0 +1,151 @@
+"""What transfer refuses: each in one line that names it."""
+
+import dataclasses
+
+import jax
+import numpy as np
+import pytest
+from image_files import encode, photo
+from test_transfer_study import config
+
+from sslprune_jax import masks, recipes, tickets, validation
+from sslprune_jax.config import ConfigError
+from sslprune_jax.data import ArraySource, DataError
+from sslprune_jax.tickets import TicketError
+from sslprune_jax.transfer import Transfers, alone
+
+SHAPE = (8, 8, 1)
+
+
+def _transfers(**fields):
+  settings = config(**fields)
+  validation.validate(settings)
+  return Transfers(settings, SHAPE)
+
+
+@pytest.mark.parametrize(
+  ("fields", "message"),
+  [
+    ({"protocols": ("lineal:digits",)}, "transfer.protocols: found .'lineal"),
+    ({"protocols": ("linear",)}, "transfer.protocols: found"),
+    ({"protocols": ("linear:mnist",)}, "transfer.protocols: found"),
+    ({"protocols": ("linear:digits:0",)}, "transfer.protocols: found"),
+    ({"protocols": ("linear:digits:x",)}, "transfer.protocols: found"),
+    ({"protocols": ("linear:digits:1:1",)}, "transfer.protocols: found"),
+    ({"rounds": (3,)}, r"transfer.rounds: found \(3,\), expected distinct rou"),
+    ({"layers": ()}, "transfer.layers: found"),
+    (
+      {"protocols": ("linear:digits",), "layers": ("stage9",)},
+      "transfer.layers: found 'stage9', expected one of .*'stage4'",
+    ),
+    (
+      {"protocols": ("linear:digits:0.02",)},
+      "transfer.linear.train.batch_size: found 64, expected at most the 30 tr",
+    ),
+    (
+      {"protocols": ("knn:digits:0.01",)},
+      "transfer.knn.neighbours: found 20, expected at most the 10 training im",
+    ),
+    (
+      {"protocols": ("svm:digits:0.01",)},
+      "transfer.targets.digits: class 0: found 1 of 10 training images with it",
+    ),
+    (
+      {"protocols": ("finetune:digits:0.01",)},
+      "transfer.finetune.train.batch_size: found 32, expected at most the",
+    ),
+  ],
+)
+def test_settings_that_do_not_fit_name_their_field(fields, message):
+  with pytest.raises(ConfigError, match=f"config.{message}"):
+    _transfers(**fields)
+
+
+def test_a_target_without_labels_is_refused(tmp_path):
+  for i in range(10):
+    (tmp_path / f"{i}.png").write_bytes(encode(photo(9, 9, i), "PNG"))
+  settings = config(protocols=("linear:folder",))
+  settings.transfer.targets.folder.data_dir = str(tmp_path)
+  with pytest.raises(ConfigError, match="targets.folder: found images without"):
+    Transfers(settings, SHAPE)
+
+
+def test_several_labels_are_not_for_linear_nor_to_pretrain_on(monkeypatch):
+  source = ArraySource(
+    np.zeros((90, *SHAPE), np.uint8), np.tile(np.eye(3, dtype=int), (30, 1))
+  )
+  from sslprune_jax import study_data
+
+  monkeypatch.setattr(study_data, "load", lambda *_: source)
+  with pytest.raises(ConfigError, match="several labels an image, digits, exp"):
+    _transfers(protocols=("linear:digits",))
+  _transfers(protocols=("svm:digits",))
+  with pytest.raises(DataError, match="several labels, expected one an image"):
+    study_data.StudyData(config())
+
+
+@pytest.fixture
+def ticket(tmp_path):
+  """A ticket on disk, and its path."""
+  made = _transfers().random(0)
+  settings = config().to_dict()
+  meta = {"config": settings, "seed": 0, "task": "rotnet", "round": 0}
+  made = dataclasses.replace(made, meta={**meta, "image_shape": list(SHAPE)})
+  tickets.save(tmp_path / "trained.npz", made)
+  return made, tmp_path
+
+
+def test_a_ticket_of_another_architecture_is_refused(ticket, tmp_path):
+  made, path = ticket
+  made.meta["config"]["model"]["name"] = "vgg19"
+  made.meta["config"]["dataset"]["image_size"] = 32
+  made.meta["image_shape"] = [32, 32, 1]
+  tickets.save(path / "trained.npz", made)
+  settings = config(protocols=("linear:digits",), random=False)
+  with pytest.raises(TicketError, match="another architecture: trunk/.* shape"):
+    alone.run(settings, [path], tmp_path / "out")
+
+
+def test_a_mask_that_does_not_match_or_is_not_applied_is_refused(ticket):
+  made, _ = ticket
+  shapes = jax.eval_shape(lambda: made.params)
+  kernel = made.masks["trunk"]["stage2"]["conv"]["kernel"]
+  kernel[0] = False
+  with pytest.raises(
+    TicketError, match="here: trunk/stage2/conv/kernel: found"
+  ):
+    tickets.check(made, shapes, "here")
+  pruned = dataclasses.replace(
+    made, params=jax.device_get(masks.apply(made.masks, made.params))
+  )
+  tickets.check(pruned, shapes, "here")
+  made.masks["trunk"]["stage2"]["conv"]["kernel"] = kernel[1:]
+  with pytest.raises(
+    TicketError, match="mask of trunk/stage2/conv/kernel: fou"
+  ):
+    tickets.check(made, shapes, "here")
+
+
+def test_alone_says_what_it_cannot_do(ticket, tmp_path):
+  made, path = ticket
+  with pytest.raises(
+    ConfigError, match="transfer.protocols: found none, expec"
+  ):
+    alone.run(config(protocols=()), [path], tmp_path / "out")
+  with pytest.raises(
+    ConfigError, match="found 'prune', expected it in a study"
+  ):
+    alone.run(config(protocols=("prune:digits",)), [path], tmp_path / "out")
+  other = dict(made.meta, config=recipes.study("npid", "cifar10").to_dict())
+  tickets.save(tmp_path / "b.npz", dataclasses.replace(made, meta=other))
+  with pytest.raises(ConfigError, match="b.npz: found another model than that"):
+    alone.run(config(), [path, tmp_path / "b.npz"], tmp_path / "out")
+  tickets.save(tmp_path / "c.npz", dataclasses.replace(made, meta={}))
+  with pytest.raises(TicketError, match="c.npz: found no config in its meta"):
+    alone.run(config(), [tmp_path / "c.npz"], tmp_path / "out")
+  other = {**made.meta, "config": {**made.meta["config"], "prune": {"gone": 1}}}
+  tickets.save(tmp_path / "d.npz", dataclasses.replace(made, meta=other))
+  with pytest.raises(
+    TicketError, match="made by another version: prune:.*gone"
+  ):
+    alone.run(config(), [tmp_path / "d.npz"], tmp_path / "out")
