@@ -229,3 +229,25 @@ def test_one_random_angle_an_image():
       view["image"][i], np.rot90(plain[i], int(angle))
     )
   assert task.rows == 1
+
+
+@pytest.mark.parametrize("name", ["sgd", "adam"])
+def test_a_probe_changes_nothing_of_the_trunk_on_any_number_of_devices(name):
+  network = models.build("convnet", 10, probed="stage2")
+  optimizer = optim.optimizer(name, weight_decay=0.1, frozen_trunk=True)
+  step = train.make_step(
+    network, LABELS, optimizer, optim.schedule("constant", 0.1, length=9)
+  )
+  state = before = _state(network, optimizer)
+  for _ in range(3):
+    # The mean of three equal numbers is not always that number.
+    state, _ = _vmapped(step)(state, _batch(devices=3, rows=24))
+  for tree in ("params", "batch_stats"):
+    jax.tree.map(
+      np.testing.assert_array_equal,
+      getattr(state, tree)["trunk"],
+      getattr(before, tree)["trunk"],
+    )
+  moved = state.params["head"]["kernel"] != before.params["head"]["kernel"]
+  assert np.mean(moved) > 0.9
+  assert np.any(state.batch_stats["scale"]["mean"])

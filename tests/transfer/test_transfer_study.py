@@ -9,6 +9,7 @@ import sys
 import numpy as np
 import pytest
 import voc
+from image_files import png
 from studies import bits, die_after
 
 from sslprune_jax import recipes, report, study, tickets
@@ -245,7 +246,7 @@ def test_voc2007_from_its_xml_to_its_mean_average_precision(
   )
   settings.transfer.targets.voc2007.data_dir = str(tmp_path / "tfds")
   settings.transfer.finetune.train.update(
-    duration="150it", optimizer="adam", learning_rate=0.01
+    duration="60it", optimizer="adam", learning_rate=0.01
   )
   settings.dataset.image_size = 24  # Digits, enlarged to VOC-like images.
   study.run(settings, tmp_path / "run")
@@ -271,3 +272,32 @@ def test_voc2007_from_its_xml_to_its_mean_average_precision(
     assert row["training_images"] == 80
     whole = row["protocol"] == "svm"
     assert row["crop"] == ("whole" if whole else "centre")
+
+
+def test_each_protocol_finds_what_is_plain_to_see(tmp_path):
+  rng = np.random.default_rng(0)
+  for label, name in enumerate(("dark", "bright", "striped")):
+    for split, count in (("train", 40), ("test", 20)):
+      folder = tmp_path / "images" / split / name
+      folder.mkdir(parents=True)
+      for i in range(count):
+        pixels = rng.integers(0, 40, (8, 8), np.uint8)
+        pixels[:, :: (1 if label == 1 else 2)] += 200 * (label > 0)
+        (folder / f"{i}.png").write_bytes(png(pixels))
+  settings = config(
+    protocols=tuple(
+      f"{protocol}:folder"
+      for protocol in ("linear", "svm", "knn", "finetune", "prune")
+    )
+  )
+  settings.transfer.targets.folder.data_dir = str(tmp_path / "images")
+  settings.transfer.finetune.train.duration = "40it"
+  study.run(settings, tmp_path / "run")
+  judged = [r for r in lines(tmp_path / "run") if r["stage"] == "transfer"]
+  found = {
+    (r["task"], r["round"], r["protocol"]): r["value"]
+    for r in judged
+    if r["metric"] != "loss"
+  }
+  assert len(found) == 4 + 2 * 4 + 3
+  assert min(found.values()) == 1

@@ -1,0 +1,179 @@
+"""What transfer costs: extraction beside the bare forward pass, and probes.
+
+  python benchmarks/transfer.py
+
+Extraction: a whole set through `transfer.features.extract`, against the same
+number of forward passes of one batch that lies on the device; the median of
+ratios taken side by side. Probe: 28 epochs of the linear classifier on 50,000 x
+512 features of ten overlapping classes, against scikit-learn's SGDClassifier
+for as many epochs and its LogisticRegression, with the test accuracy of each.
+"""
+
+import argparse
+import functools
+import json
+import os
+import time
+import warnings
+
+import jax
+import numpy as np
+from sklearn.exceptions import ConvergenceWarning
+from sklearn.linear_model import LogisticRegression, SGDClassifier
+from sklearn.preprocessing import StandardScaler
+
+from sslprune_jax import (
+  data,
+  extraction,
+  models,
+  optim,
+  parallel,
+  platform_setup,
+  state,
+)
+from sslprune_jax.data import batches, streams
+from sslprune_jax.transfer import features, linear
+
+_BATCH = 256
+_EPOCHS = 28
+
+
+def extracting(repeats):
+  """Prints the ratio of extraction to bare forward passes."""
+  rng = np.random.default_rng(0)
+  for name, shape, size in (
+    ("convnet", (28, 28, 1), 60 * _BATCH),
+    ("resnet18", (32, 32, 3), 6 * _BATCH),
+  ):
+    network = models.build(name, 1)
+    normalise = functools.partial(
+      data.normalise, mean=(0.5,) * shape[-1], std=(0.25,) * shape[-1]
+    )
+    step = extraction.make_step(network, normalise)
+    variables = parallel.replicate(
+      state.initialize(network, shape, jax.random.key(0))
+    )
+    source = data.ArraySource(
+      rng.integers(0, 256, (size, *shape), np.uint8),
+      rng.integers(0, 10, size),
+    )
+    feed = batches.make(source, _BATCH, parallel.split())
+    batch = next(iter(feed.evaluate()))
+
+    def whole(step=step, variables=variables, source=source):
+      found = features.extract(step, variables, source, _BATCH)
+      jax.block_until_ready(found.rows)
+
+    def bare(step=step, variables=variables, batch=batch, size=size):
+      for _ in range(size // _BATCH):
+        out = step(variables, batch)
+      jax.block_until_ready(out)
+
+    whole(), bare()  # compiled
+    ratios = [_seconds(whole) / _seconds(bare) for _ in range(repeats)]
+    _say(
+      network=name,
+      images=size,
+      extraction_over_forward=round(float(np.median(ratios)), 3),
+    )
+
+
+def probing(repeats):
+  """Prints the times and accuracies of three linear classifiers."""
+  train, test = _mixture(50_000, seed=1), _mixture(10_000, seed=2)
+  runs = {"ours": _ours, "SGDClassifier": _sgd, "LogisticRegression": _newton}
+  accuracy = {name: run(train, test) for name, run in runs.items()}
+  times = [
+    {name: _seconds(run, train, test) for name, run in runs.items()}
+    for _ in range(repeats)
+  ]
+  for name in runs:
+    ratios = [time["ours"] / time[name] for time in times]
+    _say(
+      classifier=name,
+      test_accuracy=round(accuracy[name], 4),
+      our_time_over_its=round(float(np.median(ratios)), 3),
+    )
+
+
+def _mixture(size, seed):
+  """Returns features f32[N,512] of ten classes that overlap, and labels."""
+  centres = np.random.default_rng(0).normal(size=(10, 512)) * 0.2
+  rng = np.random.default_rng(seed)
+  labels = rng.integers(0, 10, size)
+  noise = rng.normal(size=(size, 512)) * rng.uniform(0.5, 2, 512)
+  return np.float32(centres[labels] + noise), labels
+
+
+def _ours(train, test):
+  x, y = train
+  order = functools.partial(streams.permutation, 0, size=len(x))
+  length = _EPOCHS * (len(x) // _BATCH)
+  optimizer = optim.optimizer("sgd", weight_decay=5e-4)
+  milestones = [length * of // _EPOCHS for of in (8, 16, 24)]
+  epoch = _compiled(length, tuple(milestones))
+  rows = jax.device_put(x[None], parallel.split())
+  labels = jax.device_put(y.astype(np.int32), parallel.replicated())
+  classifier = linear.create(rows, np.arange(len(x), dtype=np.int32), 10)
+  opt_state = optimizer.init(classifier.params)
+  for number in range(_EPOCHS):
+    index = order(epoch=number)[: len(x) // _BATCH * _BATCH]
+    index = index.reshape(-1, _BATCH)
+    classifier, opt_state, _ = epoch(
+      classifier,
+      opt_state,
+      rows,
+      labels,
+      index,
+      np.int32(number * len(index)),
+    )
+  return float(
+    linear.accuracy(classifier, test[0][None], test[1][None].astype(np.int32))
+  )
+
+
+@functools.cache
+def _compiled(length, milestones):
+  optimizer = optim.optimizer("sgd", weight_decay=5e-4)
+  schedule = optim.schedule(
+    "step", 0.01, length=length, milestones=list(milestones)
+  )
+  return linear.make_epoch(optimizer, schedule)
+
+
+def _sgd(train, test):
+  model = SGDClassifier(
+    loss="log_loss", max_iter=_EPOCHS, tol=None, n_jobs=-1, random_state=0
+  )
+  return _fitted(model, train, test)
+
+
+def _newton(train, test):
+  return _fitted(LogisticRegression(max_iter=100), train, test)
+
+
+def _fitted(model, train, test):
+  scale = StandardScaler().fit(train[0])
+  with warnings.catch_warnings():
+    warnings.simplefilter("ignore", ConvergenceWarning)
+    model.fit(scale.transform(train[0]), train[1])
+  return float(model.score(scale.transform(test[0]), test[1]))
+
+
+def _seconds(run, *arguments):
+  start = time.perf_counter()
+  run(*arguments)
+  return time.perf_counter() - start
+
+
+def _say(**line):
+  print(json.dumps(line | {"load": round(os.getloadavg()[0], 2)}), flush=True)
+
+
+if __name__ == "__main__":
+  parser = argparse.ArgumentParser(description=__doc__.split("\n")[0])
+  parser.add_argument("--repeats", type=int, default=5)
+  flags = parser.parse_args()
+  platform_setup.prepare()
+  extracting(flags.repeats)
+  probing(flags.repeats)
