@@ -48,3 +48,30 @@ def test_few_labels_are_those_of_the_paper():
   assert classes.train.weight_decay == 3e-4
   plain = recipes.study("labels", "imagenet2012")
   assert plain.train.duration == "90ep" and images.train.duration == "200ep"
+
+
+def test_transfer_is_judged_by_the_recipes_of_the_paper():
+  configs = {
+    name: _get_config("transfer")(name)
+    for name in (*SETS[:2], "imagenet2012", "places205", "few_labels")
+  }
+  for config in configs.values():
+    validation.validate(config)
+    assert config.transfer.protocols
+  linear = configs["imagenet2012"].transfer.linear.train
+  assert (linear.duration, linear.learning_rate) == ("28ep", 0.01)
+  assert linear.milestones == ("8ep", "16ep", "24ep") and linear.nesterov
+  assert (linear.batch_size, linear.weight_decay) == (256, 5e-4)
+  linear = configs["places205"].transfer.linear.train
+  assert (linear.duration, *linear.milestones) == ("14ep", "4ep", "8ep", "12ep")
+  tuned = configs["imagenet2012"].transfer.finetune.train
+  assert (tuned.duration, tuned.learning_rate) == ("90ep", 0.01)
+  assert tuned.milestones == ("50ep", "65ep", "80ep")
+  voc = configs["imagenet2012"].transfer.targets.voc2007
+  assert (voc.name, voc.train, voc.test) == (
+    "voc/2007",
+    "train+validation",
+    "test",
+  )
+  with pytest.raises(ConfigError, match="transfer.py:svhn: found 'svhn' after"):
+    _get_config("transfer")("svhn")
