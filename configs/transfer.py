@@ -16,9 +16,9 @@ After the colon, with the recipes of paper.md and of Goyal et al. 2019 for
 ImageNet: `digits` and `fashion_mnist` (small networks, minutes on a CPU),
 `imagenet2012` (RotNet's ResNet-50 to VOC2007 by SVMs, by fine-tuning and by
 pruning meanwhile, and to ImageNet's labels), `places205` (to Places205),
-`few_labels` (fine-tuning on 1 % and 10 % of ImageNet's labels). VOC2007 is to be
-prepared by TFDS; Places205 lies where its authors' two archives were unpacked,
---config.transfer.targets.places205.data_dir.
+`few_labels` (fine-tuning on 1 % and 10 % of ImageNet's labels). VOC2007 is to
+be prepared by TFDS; Places205 lies where its authors' two archives were
+unpacked, --config.transfer.targets.places205.data_dir.
 
 Result for imagenet2012, places205 and few_labels: not run. For fashion_mnist:
 README, "What was measured".

@@ -6,6 +6,7 @@ device sees the whole batch, so that any number of them ends in the same bits.
 Reference: Goyal et al. 2019, arXiv 1905.01235, section 5.
 """
 
+import functools
 from collections.abc import Callable
 
 import flax.struct
@@ -152,12 +153,13 @@ def _moments(
   padding = blocks * _ROWS - len(index)
   counted = jnp.pad(jnp.ones(len(index)), (0, padding))
   index = jnp.pad(index, (0, padding)).reshape(blocks, _ROWS)
-  run = jax.jit(
-    parallel.over_shards(
-      _of_blocks, (parallel.ROWS, parallel.SAME, parallel.SAME), parallel.SAME
-    )
-  )
-  return run(features, index, counted.reshape(blocks, _ROWS, 1))
+  return _over_blocks()(features, index, counted.reshape(blocks, _ROWS, 1))
+
+
+@functools.cache
+def _over_blocks() -> Callable:
+  specs = (parallel.ROWS, parallel.SAME, parallel.SAME)
+  return jax.jit(parallel.over_shards(_of_blocks, specs, parallel.SAME))
 
 
 def _of_blocks(features, index, counted):

@@ -1,6 +1,7 @@
 """Protocols on frozen features: a linear classifier, SVMs, neighbours."""
 
 import abc
+import math
 
 import jax
 import jax.numpy as jnp
@@ -20,6 +21,7 @@ from sslprune_jax.transfer.judgement import Judgement
 from sslprune_jax.transfer.target import Target, several
 
 LINEAR = "transfer.linear.train"  # section of its recipe
+_SHARE_OF_MEMORY = 0.7  # of a device that features may take
 
 
 class Probe(abc.ABC):
@@ -51,9 +53,10 @@ class Probe(abc.ABC):
       return models.readout(outputs, layer), variables["params"]["head"]
 
     try:
-      _, head = jax.eval_shape(traced)
+      read, head = jax.eval_shape(traced)
     except ValueError as error:
       raise ConfigError(f"config.transfer.layers: {error}") from None
+    self._check_memory(read.shape[-1])
     # One head for all tickets, whatever was on top of them.
     self._head = jax.tree.map(lambda of: np.zeros(of.shape, of.dtype), head)
     normalise = task_setup.make_normalise(target.dataset)
@@ -64,6 +67,19 @@ class Probe(abc.ABC):
         f"expected a multiple of the {jax.device_count()} devices"
       )
     self.check(target.images(fraction, config.seeds[0]).train)
+
+  def _check_memory(self, width: int) -> None:
+    """Refuses features that the devices cannot hold."""
+    found = 4 * width * self.num_images() / jax.device_count()
+    stats = jax.local_devices()[0].memory_stats() or {}
+    limit = _SHARE_OF_MEMORY * stats.get("bytes_limit", math.inf)
+    if found > limit:
+      raise ConfigError(
+        f"config.transfer.layers: found {self.layer}, whose {width:,} numbers "
+        f"an image of {self.target.name} take {found / 1e9:.1f} GB of each "
+        f"device, expected at most {limit / 1e9:.1f} GB; "
+        "config.transfer.linear.augment=True keeps none"
+      )
 
   def check(self, train: data.Source) -> None:
     """Refuses a target that the protocol does not fit."""

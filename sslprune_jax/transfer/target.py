@@ -28,8 +28,7 @@ class Target:
     Args:
       config: validated.
       name: of `config.transfer.targets`.
-      whole: whether images are seen whole though they are streamed; those that
-        are resident, small and of one size, always are.
+      whole: whether images of another size are seen whole.
 
     Raises:
       ConfigError: not all its images are labelled.
@@ -38,7 +37,6 @@ class Target:
     self.name = name
     self.dataset = config.dataset.copy_and_resolve_references()
     self.dataset.update(config.transfer.targets[name])
-    whole = whole or self.dataset.resident
     self.crop = "whole" if whole else "centre"
     self.train, self.test = (
       study_data.load(self.dataset, split, whole)

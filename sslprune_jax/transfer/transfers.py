@@ -127,6 +127,8 @@ class Transfers:
     return state_lib.initialize(self._network, self._image_shape, key)
 
   def _target(self, name: str, whole: bool) -> Target:
+    # Resident images are small and of one size.
+    whole = whole or self._config.transfer.targets[name].resident
     if (name, whole) not in self._targets:
       self._targets[name, whole] = Target(self._config, name, whole)
     return self._targets[name, whole]

@@ -149,3 +149,14 @@ def test_alone_says_what_it_cannot_do(ticket, tmp_path):
     TicketError, match="made by another version: prune:.*gone"
   ):
     alone.run(config(), [tmp_path / "d.npz"], tmp_path / "out")
+
+
+def test_features_that_the_devices_cannot_hold_are_refused(monkeypatch):
+  class Small:
+    def memory_stats(self):
+      return {"bytes_limit": 400_000}
+
+  monkeypatch.setattr(jax, "local_devices", lambda: [Small()])
+  with pytest.raises(ConfigError, match="take 0.0 GB of each device, expected"):
+    _transfers(protocols=("linear:digits",))
+  _transfers(protocols=("finetune:digits",))
