@@ -60,6 +60,8 @@ class FineTuning:
     with self._recipe.unlocked():
       self._recipe.update(_stretched(self._recipe, factor))
     source = target.images(fraction, config.seeds[0]).train
+    if source.multi_label:
+      target.check_tested()
     self.shape = source.image_shape
     task = task_setup.make_task(config, "labels", source)
     self.training = Training(config, section, task, source, probed=probed)

@@ -11,10 +11,10 @@ from ml_collections import ConfigDict
 
 from sslprune_jax import data, extraction, files, models, parallel, task_setup
 from sslprune_jax.config import ConfigError
-from sslprune_jax.data import streams
 from sslprune_jax.progress import MetricLines, Progress
 from sslprune_jax.recipe_setup import make_recipe
 from sslprune_jax.tickets import Ticket
+from sslprune_jax.train import DivergedError
 from sslprune_jax.transfer import features, knn, linear, precision, svm
 from sslprune_jax.transfer.features import Features
 from sslprune_jax.transfer.judgement import Judgement
@@ -78,7 +78,7 @@ class Probe(abc.ABC):
         f"config.transfer.layers: found {self.layer}, whose {width:,} numbers "
         f"an image of {self.target.name} take {found / 1e9:.1f} GB of each "
         f"device, expected at most {limit / 1e9:.1f} GB; "
-        "config.transfer.linear.augment=True keeps none"
+        "for linear, config.transfer.linear.augment=True keeps none"
       )
 
   def check(self, train: data.Source) -> None:
@@ -153,10 +153,13 @@ class Linear(Probe):
     classifier = linear.create(train.rows, place, self.target.num_classes)
     opt_state = self._recipe.optimizer.init(classifier.params)
     lines = MetricLines(
-      directory / "metrics.jsonl", every=1, updates_per_epoch=1, start=0
+      directory / "metrics.jsonl",
+      every=1,
+      updates_per_epoch=per_epoch,
+      start=0,
     )
     for epoch, first in enumerate(range(0, length, per_epoch)):
-      order = streams.permutation(seed, epoch, len(train.place))
+      order = data.permutation(seed, epoch, len(train.place))
       count = min(per_epoch, length - first)
       index = train.place[order[: count * batch_size]]
       classifier, opt_state, metrics = self._epoch(
@@ -167,7 +170,12 @@ class Linear(Probe):
         index.astype(np.int32).reshape(count, -1),
         np.int32(first),
       )
-      lines.add(epoch + 1, {k: float(v) for k, v in metrics.items()})
+      metrics = {name: float(value) for name, value in metrics.items()}
+      if not math.isfinite(metrics["loss"]):
+        raise DivergedError(
+          f"{directory}: epoch {epoch + 1}: the loss is {metrics['loss']}"
+        )
+      lines.add(first + count, metrics)
     lines.close()
     truth = jax.device_put(test.labels, parallel.split())
     right = float(linear.accuracy(classifier, test.rows, truth))
@@ -180,6 +188,7 @@ class SVM(Probe):
 
   def check(self, train: data.Source) -> None:
     """Refuses a class that is in too few images."""
+    self.target.check_tested()
     try:
       svm.check(several(train), train.class_names)
     except ValueError as error:

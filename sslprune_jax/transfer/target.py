@@ -57,10 +57,19 @@ class Target:
     """How many classes there are."""
     return self.train.num_classes
 
-  @functools.cached_property
-  def test_labels(self) -> np.ndarray:
-    """What the test images show, i32[N,K] of 1, 0 and -1."""
-    return several(self.test)
+  def check_tested(self) -> None:
+    """Refuses a class of which there is no average precision.
+
+    Raises:
+      ConfigError: names the class.
+    """
+    counts = (several(self.test) == 1).sum(axis=0)
+    for name, count in zip(self.train.class_names, counts, strict=True):
+      if not count:
+        raise ConfigError(
+          f"config.transfer.targets.{self.name}: class {name}: found no test "
+          f"image with it among {len(self.test)}, expected at least one"
+        )
 
   def chosen(self, fraction: float, seed: int) -> np.ndarray | None:
     """Chooses a fraction of the training images of each class.

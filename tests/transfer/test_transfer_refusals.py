@@ -80,6 +80,10 @@ def test_several_labels_are_not_for_linear_nor_to_pretrain_on(monkeypatch):
   with pytest.raises(ConfigError, match="several labels an image, digits, exp"):
     _transfers(protocols=("linear:digits",))
   _transfers(protocols=("svm:digits",))
+  source.labels[:, 1] = np.maximum(source.labels[:, 1] - 1, -1)
+  for protocol in ("svm", "finetune"):
+    with pytest.raises(ConfigError, match="class 1: found no test image with"):
+      _transfers(protocols=(f"{protocol}:digits",))
   with pytest.raises(DataError, match="several labels, expected one an image"):
     study_data.StudyData(config())
 
