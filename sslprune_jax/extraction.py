@@ -42,6 +42,7 @@ def extract(
   variables: dict[str, Tree],
   feed: data.Batches,
   shards: int,
+  on_batch: Callable[[data.batches.Batch], None] = lambda batch: None,
 ) -> tuple[jax.Array, np.ndarray]:
   """Extracts the features of a set into shards for `clustering`.
 
@@ -53,6 +54,7 @@ def extract(
     variables: replicated `{"params", "batch_stats"}`.
     feed: of the N images; its batch size is a multiple of `shards`.
     shards: a multiple of the number of devices.
+    on_batch: called with each batch, in order, while its features are made.
 
   Returns:
     Features f32[shards,R,F], sharded, and the image i32[shards,R] that each is
@@ -63,6 +65,7 @@ def extract(
   buffer = None
   for number, batch in enumerate(feed.evaluate()):
     features = step(variables, batch)
+    on_batch(batch)
     if buffer is None:
       rows = count * batch_size // shards
       shape = (shards, rows, features.shape[-1])

@@ -1,7 +1,6 @@
 """The features of a target's images, extracted once, kept on the devices."""
 
 import dataclasses
-import functools
 from collections.abc import Callable
 
 import jax
@@ -14,23 +13,22 @@ from sslprune_jax.trees import Tree
 
 @dataclasses.dataclass(frozen=True)
 class Features:
-  """Features, and which image each row is of.
+  """Features of N images, and which image each row is of.
 
   Attributes:
     rows: f32[D,R,F], split over the devices.
     place: i64[N], of each image among the D * R rows.
-    source: of the N images.
+    labels: i32[N], or i32[N,K] where an image may show several classes.
   """
 
   rows: jax.Array
   place: np.ndarray
-  source: data.Source
+  labels: np.ndarray
 
-  @functools.cached_property
-  def labels(self) -> np.ndarray:
-    """The label of each row i32[D,R], -1 on padding."""
+  def by_row(self) -> np.ndarray:
+    """Returns the label of each row, i32[D,R], -1 on padding."""
     labels = np.full(self.rows.shape[0] * self.rows.shape[1], -1, np.int32)
-    labels[self.place] = self.source.labels
+    labels[self.place] = self.labels
     return labels.reshape(self.rows.shape[:2])
 
   def on_host(self) -> np.ndarray:
@@ -44,16 +42,29 @@ def extract(
   variables: dict[str, Tree],
   source: data.Source,
   batch_size: int,
+  on_images: Callable[[int], None] = lambda images: None,
 ) -> Features:
-  """Extracts the features of all images of a source.
+  """Extracts the features of all images of a source, in one pass over it.
 
   Args:
     step: from `extraction.make_step`.
     variables: `{"params", "batch_stats"}`, replicated.
     source: of N images.
     batch_size: a multiple of the devices.
+    on_images: called with how many images each batch brings.
   """
+  labels = []
+
+  def keep(batch):
+    # Read later, so that the devices do not wait.
+    labels.append(batch["label"])
+    on_images(min(batch_size, len(source) - (len(labels) - 1) * batch_size))
+
   feed = batches.make(source, batch_size, parallel.split())
-  rows, image = extraction.extract(step, variables, feed, jax.device_count())
+  rows, image = extraction.extract(
+    step, variables, feed, jax.device_count(), keep
+  )
   place = np.argsort(image.ravel(), kind="stable")[: len(source)]
-  return Features(rows, place, source)
+  labels = [np.asarray(of) for of in labels]
+  labels = np.concatenate([of.reshape(-1, *of.shape[2:]) for of in labels])
+  return Features(rows, place, labels[: len(source)])

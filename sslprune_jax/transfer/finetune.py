@@ -21,7 +21,7 @@ from sslprune_jax.training import Training
 from sslprune_jax.transfer import features, precision
 from sslprune_jax.transfer.judgement import Judgement
 from sslprune_jax.transfer.probes import trained_by
-from sslprune_jax.transfer.target import Target, several
+from sslprune_jax.transfer.target import Target
 
 FINETUNE = "transfer.finetune.train"  # section of its recipe
 
@@ -119,9 +119,7 @@ class FineTuning:
       self.training.batch_size,
     )
     classes = precision.of_classes(
-      found.on_host(),
-      several(self.target.test),
-      self.target.train.class_names,
+      found.on_host(), found.labels, self.target.train.class_names
     )
     return {"mean_average_precision": sum(classes.values()) / len(classes)}
 

@@ -117,10 +117,14 @@ class Probe(abc.ABC):
     for source in (images.train, images.test):
       found.append(
         features.extract(
-          self._step, variables, source, self.config.transfer.batch_size
+          self._step,
+          variables,
+          source,
+          self.config.transfer.batch_size,
+          lambda count: progress.advance(count, {}),
         )
       )
-      progress.advance(len(source), {})
+      self.target.check_labelled(source, found[-1].labels)
     scores, settings = self.judge(*found, directory, seed)
     return Judgement(scores, settings, ticket.masks, ticket.params)
 
@@ -148,7 +152,7 @@ class Linear(Probe):
     per_epoch = len(train.place) // batch_size
     everywhere = parallel.replicated()
     place, labels = jax.device_put(
-      (train.place.astype(np.int32), train.labels.reshape(-1)), everywhere
+      (train.place.astype(np.int32), train.by_row().reshape(-1)), everywhere
     )
     classifier = linear.create(train.rows, place, self.target.num_classes)
     opt_state = self._recipe.optimizer.init(classifier.params)
@@ -177,7 +181,7 @@ class Linear(Probe):
         )
       lines.add(first + count, metrics)
     lines.close()
-    truth = jax.device_put(test.labels, parallel.split())
+    truth = jax.device_put(test.by_row(), parallel.split())
     right = float(linear.accuracy(classifier, test.rows, truth))
     recipe = self.config.transfer.linear.train
     return {"accuracy": right}, trained_by(recipe) | {"augment": False}
@@ -190,7 +194,8 @@ class SVM(Probe):
     """Refuses a class that is in too few images."""
     self.target.check_tested()
     try:
-      svm.check(several(train), train.class_names)
+      names = train.class_names
+      svm.check(several(train.labels, names), names)
     except ValueError as error:
       raise ConfigError(
         f"config.transfer.targets.{self.target.name}: {error}"
@@ -202,12 +207,12 @@ class SVM(Probe):
     names = self.target.train.class_names
     machines = svm.fit(
       train.on_host(),
-      several(train.source),
+      several(train.labels, names),
       names,
       tuple(self.config.transfer.svm.costs),
     )
     found = precision.of_classes(
-      machines.scores(test.on_host()), several(test.source), names
+      machines.scores(test.on_host()), several(test.labels, names), names
     )
     classes = {
       name: {
@@ -243,12 +248,12 @@ class Neighbours(Probe):
     settings = self.config.transfer.knn.to_dict()
     answer = knn.classify(
       train.rows,
-      train.labels,
+      train.by_row(),
       test.rows,
       num_classes=self.target.num_classes,
       **settings,
     )
-    right = (answer == test.labels).sum() / len(test.source)
+    right = (answer == test.by_row()).sum() / len(test.labels)
     return {"accuracy": float(right)}, settings
 
 

@@ -1,6 +1,7 @@
 """The labelled images that a network is judged on."""
 
 import functools
+from collections.abc import Sequence
 
 import numpy as np
 from ml_collections import ConfigDict
@@ -43,19 +44,31 @@ class Target:
       for split in (self.dataset.train, self.dataset.test)
     )
     for source in (self.train, self.test):
-      unlabelled = not source.num_classes
-      if not unlabelled and not source.multi_label:
-        unlabelled = (source.labels < 0).any()
-      if unlabelled:
-        raise ConfigError(
-          f"config.transfer.targets.{name}: found images without a label in "
-          f"{source.name} {source.split}, expected one for each"
-        )
+      # The labels of others may take a pass over all files.
+      in_memory = isinstance(source, data.ArraySource)
+      self.check_labelled(source, source.labels if in_memory else np.empty(0))
 
   @property
   def num_classes(self) -> int:
     """How many classes there are."""
     return self.train.num_classes
+
+  def check_labelled(self, source: data.Source, labels: np.ndarray) -> None:
+    """Refuses images without a label.
+
+    Args:
+      source: of the images.
+      labels: those that are known.
+
+    Raises:
+      ConfigError: there is one.
+    """
+    wrong = not source.multi_label and (labels < 0).any()
+    if not source.num_classes or wrong:
+      raise ConfigError(
+        f"config.transfer.targets.{self.name}: found images without a label in "
+        f"{source.name} {source.split}, expected one for each"
+      )
 
   def check_tested(self) -> None:
     """Refuses a class of which there is no average precision.
@@ -63,8 +76,9 @@ class Target:
     Raises:
       ConfigError: names the class.
     """
-    counts = (several(self.test) == 1).sum(axis=0)
-    for name, count in zip(self.train.class_names, counts, strict=True):
+    names = self.train.class_names
+    counts = (several(self.test.labels, names) == 1).sum(axis=0)
+    for name, count in zip(names, counts, strict=True):
       if not count:
         raise ConfigError(
           f"config.transfer.targets.{self.name}: class {name}: found no test "
@@ -91,8 +105,8 @@ class Target:
     return Images(data.subset(self.train, chosen), self.test)
 
 
-def several(source: data.Source) -> np.ndarray:
-  """Returns labels as those of several classes an image: i32[N,K]."""
-  if source.multi_label:
-    return source.labels
-  return np.eye(source.num_classes, dtype=np.int32)[source.labels]
+def several(labels: np.ndarray, class_names: Sequence[str]) -> np.ndarray:
+  """Returns labels i32[N] or i32[N,K] as those of several classes, i32[N,K]."""
+  if labels.ndim == 2:
+    return labels
+  return np.eye(len(class_names), dtype=np.int32)[labels]
