@@ -1,4 +1,7 @@
-"""Training on a target: all weights, under the mask, or a head alone."""
+"""Training on a target: all weights, under the mask, or a head alone.
+
+Augmented by random crops and flips; no rewinding of the schedule.
+"""
 
 import dataclasses
 
@@ -57,8 +60,7 @@ class FineTuning:
     config.dataset.update(target.dataset)
     config.model.outputs = 0
     self._recipe = config_lib.lookup(config, section)
-    with self._recipe.unlocked():
-      self._recipe.update(_stretched(self._recipe, factor))
+    self._recipe.update(_stretched(self._recipe, factor))
     source = target.images(fraction, config.seeds[0]).train
     if source.multi_label:
       target.check_tested()

@@ -10,6 +10,13 @@ from sslprune_jax import data, study_data
 from sslprune_jax.config import ConfigError
 from sslprune_jax.study_data import Images
 
+_PLAIN = {
+  "crop_scale": (),
+  "rotation": 0.0,
+  "jitter": (0.0, 0.0, 0.0, 0.0),
+  "grey": 0.0,
+}
+
 
 class Target:
   """A data set as the network sees it: of its image size, normalised alike.
@@ -38,6 +45,8 @@ class Target:
     self.name = name
     self.dataset = config.dataset.copy_and_resolve_references()
     self.dataset.update(config.transfer.targets[name])
+    # What a pretext task asks of its views is not for the target.
+    self.dataset.update(_PLAIN)
     self.crop = "whole" if whole else "centre"
     self.train, self.test = (
       study_data.load(self.dataset, split, whole)

@@ -73,7 +73,8 @@ class Transfers:
     """
     directory, judge = workdir / stage.path, self._judge(stage)
     shapes = jax.eval_shape(lambda: self._draw(stage.seed))
-    tickets.check(ticket, shapes["params"], f"{stage.task} {stage.round}")
+    where = f"{stage.task}, round {stage.round}, seed {stage.seed}"
+    tickets.check(ticket, shapes["params"], where)
     if stage.protocol == "prune":
       ticket = pruned(self._config, ticket, stage, workdir)
     target = judge.target

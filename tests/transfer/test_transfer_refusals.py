@@ -11,6 +11,7 @@ from test_transfer_study import config
 from sslprune_jax import masks, recipes, tickets, validation
 from sslprune_jax.config import ConfigError
 from sslprune_jax.data import ArraySource, DataError
+from sslprune_jax.plan import transfers
 from sslprune_jax.tickets import TicketError
 from sslprune_jax.transfer import Transfers, alone
 
@@ -153,6 +154,19 @@ def test_alone_says_what_it_cannot_do(ticket, tmp_path):
     TicketError, match="made by another version: prune:.*gone"
   ):
     alone.run(config(), [tmp_path / "d.npz"], tmp_path / "out")
+
+
+def test_a_target_is_not_augmented_as_a_pretext_task_asks():
+  settings = config(protocols=("finetune:digits",))
+  plain = Transfers(settings, SHAPE)
+  settings.dataset.update(jitter=(0.4, 0.4, 0.0, 0.0), rotation=10.0)
+  settings.dataset.crop_scale = (0.2, 1.0)
+  (stage,) = transfers(settings, 0, "rotnet", (0,))
+  augments = [
+    made._judge(stage).training.task.augment
+    for made in (plain, Transfers(settings, SHAPE))
+  ]
+  assert augments[0] == augments[1] and augments[0].padding == 1
 
 
 def test_features_that_the_devices_cannot_hold_are_refused(monkeypatch):
