@@ -97,14 +97,15 @@ def validate(config: ConfigDict) -> None:
   )
   _check(config, "dataset.grey", "a number from 0 to 1", lambda p: 0 <= p <= 1)
   last = config.prune.rounds
-  _check(
-    config,
-    "retrain.rounds",
-    f"distinct rounds from 0 to {last} (prune.rounds)",
-    lambda rounds: (
-      len(set(rounds)) == len(rounds) and all(0 <= r <= last for r in rounds)
-    ),
-  )
+  for section in ("retrain",) + ("transfer",) * bool(config.transfer.protocols):
+    _check(
+      config,
+      f"{section}.rounds",
+      f"distinct rounds from 0 to {last} (prune.rounds)",
+      lambda rounds: (
+        len(set(rounds)) == len(rounds) and all(0 <= r <= last for r in rounds)
+      ),
+    )
   for name in ("every", "checkpoint", "evaluate"):
     _duration(config, f"log.{name}")
   _duration(config, "prune.rewind")
@@ -166,16 +167,6 @@ def _validate_transfer(config: ConfigDict) -> None:
       and all(_is_protocol(text, targets) for text in named)
     ),
   )
-  last = config.prune.rounds
-  if config.transfer.protocols:
-    _check(
-      config,
-      "transfer.rounds",
-      f"distinct rounds from 0 to {last} (prune.rounds)",
-      lambda rounds: (
-        len(set(rounds)) == len(rounds) and all(0 <= r <= last for r in rounds)
-      ),
-    )
   _check(
     config,
     "transfer.layers",

@@ -44,6 +44,8 @@ def run(
           "expected the same; give each a --workdir"
         )
   config = _of_ticket(config, first, paths[0])
+  config.transfer.rounds = ()  # Those of the tickets, which may follow later.
+  validation.validate(config)
   if not config.transfer.protocols:
     raise ConfigError(
       "config.transfer.protocols: found none, expected at least one, such as "
@@ -62,11 +64,10 @@ def run(
           "its rounds are those of the study"
         )
       planned[stage] = ticket
-  validation.validate(config)
   workdir = epath.Path(workdir)
   judge = Transfers(config, tuple(loaded[0].meta["image_shape"]))
-  provenance.record(config, workdir)
   progress = Progress(sum(judge.num_images(stage) for stage in planned))
+  provenance.record(config, workdir)
   try:
     for stage, ticket in planned.items():
       ticket = ticket or judge.random(stage.seed)
