@@ -243,7 +243,7 @@ def test_four_devices_see_the_batches_of_one(files, split, tmp_path):
     | {
       "XLA_FLAGS": flags,
       "JAX_PLATFORMS": "cpu",
-      "PYTHONPATH": os.pathsep.join([root, here]),
+      "PYTHONPATH": os.pathsep.join([root, f"{root}/tests", here]),
     },
     check=True,
   )
