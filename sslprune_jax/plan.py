@@ -88,6 +88,23 @@ def plan(config: ConfigDict) -> list[Stage | Transfer]:
   return stages
 
 
+def parts(named: str) -> tuple[str, str, float]:
+  """Splits what `config.transfer.protocols` names.
+
+  Args:
+    named: `protocol:target`, or `protocol:target:fraction`.
+
+  Returns:
+    Protocol, target and fraction.
+
+  Raises:
+    ValueError: it has another form.
+  """
+  whole = ("1",) if named.count(":") == 1 else ()
+  protocol, target, fraction = (*named.split(":"), *whole)
+  return protocol, target, float(fraction)
+
+
 def transfers(
   config: ConfigDict, seed: int, task: str, rounds: Sequence[int]
 ) -> list[Transfer]:
@@ -105,13 +122,12 @@ def transfers(
   """
   stages = []
   for named in config.transfer.protocols:
-    protocol, target, *fraction = named.split(":")
+    protocol, target, fraction = parts(named)
     judged, layers = rounds, config.transfer.layers
     if protocol == "prune":
       judged = () if task == RANDOM else range(max(rounds, default=-1) + 1)
     if protocol in ("prune", "finetune"):
       layers = ("features",)
-    fraction = float(fraction[0]) if fraction else 1.0
     stages += [
       Transfer(seed, task, index, protocol, target, fraction, layer)
       for index in judged

@@ -6,7 +6,7 @@ from typing import Any
 
 from ml_collections import ConfigDict
 
-from sslprune_jax import models, optim, pruning, tasks
+from sslprune_jax import models, optim, plan, pruning, tasks
 from sslprune_jax.config import (
   INITS,
   PROTOCOLS,
@@ -163,8 +163,8 @@ def _validate_transfer(config: ConfigDict) -> None:
     f"{PROTOCOLS}, {targets} and a number above 0, at most 1",
     lambda named: (
       not isinstance(named, str)
-      and len(set(named)) == len(named)
       and all(_is_protocol(text, targets) for text in named)
+      and len({plan.parts(text) for text in named}) == len(named)
     ),
   )
   _check(
@@ -251,12 +251,11 @@ def _some_of(
 
 
 def _is_protocol(text: str, targets: Collection[str]) -> bool:
-  protocol, target, fraction = (text.split(":") + ["1"] * 2)[:3]
   try:
-    known = 0 < float(fraction) <= 1 and text.count(":") <= 2
+    protocol, target, fraction = plan.parts(text)
   except ValueError:
     return False
-  return known and protocol in PROTOCOLS and target in targets
+  return protocol in PROTOCOLS and target in targets and 0 < fraction <= 1
 
 
 def _temperature(value: float) -> bool:

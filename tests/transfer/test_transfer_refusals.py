@@ -33,6 +33,10 @@ def _transfers(**fields):
     ({"protocols": ("linear:digits:0",)}, "transfer.protocols: found"),
     ({"protocols": ("linear:digits:x",)}, "transfer.protocols: found"),
     ({"protocols": ("linear:digits:1:1",)}, "transfer.protocols: found"),
+    (
+      {"protocols": ("knn:digits", "knn:digits:1.0")},
+      "transfer.protocols: found .* expected distinct",
+    ),
     ({"rounds": (3,)}, r"transfer.rounds: found \(3,\), expected distinct rou"),
     ({"layers": ()}, "transfer.layers: found"),
     (
