@@ -90,6 +90,8 @@ def test_the_page_shows_transfers_with_or_without_a_study(make, tmp_path):
     assert run / "figures/transfer_linear_digits.png" in files
     text = page.read_text()
     assert "Linear classifier on digits" in text
+    assert "<title>Pruned with self-supervision" in text
+    assert "self-supervision: </title>" not in text
     assert "Untrained network: 25.0 ± 0.0." in text
     assert "learning rate 0.1" in text and "9ep" in text
 
