@@ -67,7 +67,7 @@ def _fashion_mnist(config):
     "prune:fashion_mnist:0.01",
     "prune:digits:0.1",
   )
-  # For 600 and 144 images.
+  # For 600 and 145 images.
   config.transfer.linear.train.update(
     duration="100ep",
     batch_size=64,

@@ -283,23 +283,3 @@ def _plain(value: Any) -> Any:
   if isinstance(value, (tuple, list)):
     return [_plain(item) for item in value]
   return value
-
-
-def differences(old: Any, new: Any, field: str = "config") -> list[str]:
-  """Lists the fields in which two resolved configurations differ.
-
-  Args:
-    old: of the run on disk.
-    new: of this run.
-    field: the name of the value that is compared.
-
-  Returns:
-    Lines such as `config.prune.rate: 0.2 there, 0.5 now`.
-  """
-  if isinstance(old, dict) and isinstance(new, dict):
-    return [
-      line
-      for key in sorted(old.keys() | new.keys())
-      for line in differences(old.get(key), new.get(key), f"{field}.{key}")
-    ]
-  return [] if old == new else [f"{field}: {old!r} there, {new!r} now"]

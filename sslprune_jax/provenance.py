@@ -3,6 +3,7 @@
 import importlib.metadata
 import platform
 import subprocess
+from typing import Any
 
 from absl import logging
 from etils import epath
@@ -41,18 +42,38 @@ def record(config: ConfigDict, workdir: epath.Path) -> None:
     files.write_json(path, now)
     return
   there = files.read_json(path)
-  different = config_lib.differences(there["config"], now["config"])
+  different = differences(there["config"], now["config"])
   if different:
     raise config_lib.ConfigError(
       f"{path.parent} holds a study of another configuration; choose another "
       "--workdir, or remove it. The difference: " + "; ".join(different)
     )
-  for line in config_lib.differences(
+  for line in differences(
     {k: there[k] for k in ("versions", "commit")},
     {k: now[k] for k in ("versions", "commit")},
     "config.json",
   ):
     logging.warning("%s: results may differ in their last bits", line)
+
+
+def differences(old: Any, new: Any, field: str = "config") -> list[str]:
+  """Lists the fields in which two resolved configurations differ.
+
+  Args:
+    old: of the run on disk.
+    new: of this run.
+    field: the name of the value that is compared.
+
+  Returns:
+    Lines such as `config.prune.rate: 0.2 there, 0.5 now`.
+  """
+  if isinstance(old, dict) and isinstance(new, dict):
+    return [
+      line
+      for key in sorted(old.keys() | new.keys())
+      for line in differences(old.get(key), new.get(key), f"{field}.{key}")
+    ]
+  return [] if old == new else [f"{field}: {old!r} there, {new!r} now"]
 
 
 def _commit() -> str | None:

@@ -44,14 +44,7 @@ class FileSource(EncodedSource):
     return self._files[index]
 
 
-def load_folder(
-  root: str,
-  split: str,
-  image_size: int,
-  channels: int = 3,
-  workers: int | None = None,
-  whole: bool = False,
-) -> FileSource:
+def load_folder(root: str, split: str, **common) -> FileSource:
   """Lists a folder.
 
   Where `train` and one of `test`, `val`, `validation` lie in it, they are the
@@ -61,10 +54,7 @@ def load_folder(
   Args:
     root: holds the splits, the classes, or images without labels.
     split: `train` or `test`.
-    image_size: height and width to deliver.
-    channels: 3 for RGB, 1 for grey.
-    workers: threads that decode.
-    whole: see `EncodedSource`.
+    **common: `image_shape`, `workers` and `whole` of `EncodedSource`.
 
   Returns:
     The source; files are in the order of their names.
@@ -100,10 +90,8 @@ def load_folder(
     labels,
     name="folder",
     split=split,
-    image_shape=(image_size, image_size, channels),
     class_names=names,
-    workers=workers,
-    whole=whole,
+    **common,
   )
 
 

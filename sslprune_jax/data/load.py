@@ -52,7 +52,11 @@ def load(
       raise DataError(f"{field}: found none, expected one for {name}")
     load_files = load_folder if name == "folder" else load_places205
     return load_files(
-      data_dir, split, image_size, channels or 3, workers, whole
+      data_dir,
+      split,
+      image_shape=(image_size, image_size, channels or 3),
+      workers=workers,
+      whole=whole,
     )
   # Imported here, as the import takes 0.4 s that other sources do not need.
   from sslprune_jax.data.tfds_source import load_tfds

@@ -19,24 +19,14 @@ _NAMES = "trainvalsplit_places205/categoryIndex_places205.csv"
 _IMAGES = "data/vision/torralba/deeplearning/images256"
 
 
-def load_places205(
-  root: str,
-  split: str,
-  image_size: int,
-  channels: int = 3,
-  workers: int | None = None,
-  whole: bool = False,
-) -> FileSource:
+def load_places205(root: str, split: str, **common) -> FileSource:
   """Lists Places205.
 
   Args:
     root: where `imagesPlaces205_resize.tar.gz` and
       `trainvalsplit_places205.tar.gz` were unpacked.
     split: `train` (2,448,873 images) or `validation` (20,500).
-    image_size: height and width to deliver.
-    channels: 3 for RGB, 1 for grey.
-    workers: threads that decode.
-    whole: see `EncodedSource`.
+    **common: `image_shape`, `workers` and `whole` of `EncodedSource`.
 
   Returns:
     The source; files are in the order of the list.
@@ -62,10 +52,8 @@ def load_places205(
     np.array([label for _, label in rows], np.int32),
     name="places205",
     split=split,
-    image_shape=(image_size, image_size, channels),
     class_names=names,
-    workers=workers,
-    whole=whole,
+    **common,
   )
 
 

@@ -51,9 +51,21 @@ def run(
       "config.transfer.protocols: found none, expected at least one, such as "
       "('linear:digits',)"
     )
-  planned = {}
-  for ticket in loaded:
+  workdir = epath.Path(workdir)
+  planned, identities = {}, {}
+  for path, ticket in zip(paths, loaded, strict=True):
     seed, task, index = (ticket.meta[k] for k in ("seed", "task", "round"))
+    file = (
+      workdir / f"seed_{seed}/{task}/transfer/round_{index:02d}/ticket.json"
+    )
+    identity = {"sha256": ticket.meta["sha256"]}
+    there = files.read_json(file) if file.exists() else identity
+    if identity != identities.setdefault(file, there):
+      raise ConfigError(
+        f"--ticket={path}: found another ticket of seed {seed}, {task}, round "
+        f"{index} than that judged in {workdir}, expected the same; give each "
+        "a --workdir"
+      )
     if config.transfer.random:
       for stage in transfers(config, seed, RANDOM, (0,)):
         planned[stage] = None
@@ -64,10 +76,11 @@ def run(
           "its rounds are those of the study"
         )
       planned[stage] = ticket
-  workdir = epath.Path(workdir)
   judge = Transfers(config, tuple(loaded[0].meta["image_shape"]))
   progress = Progress(sum(judge.num_images(stage) for stage in planned))
   provenance.record(config, workdir)
+  for file, identity in identities.items():
+    files.write_json(file, identity)
   try:
     for stage, ticket in planned.items():
       ticket = ticket or judge.random(stage.seed)

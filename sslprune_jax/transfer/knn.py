@@ -9,7 +9,8 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from sslprune_jax import neighbours, parallel
+from sslprune_jax import parallel
+from sslprune_jax.neighbours import nearest, unit, vote
 
 _BLOCK = 256  # queries at a time, over all devices
 
@@ -60,17 +61,17 @@ def classify(
 @functools.cache
 def _compiled(count: int, temperature: float, num_classes: int):
   def of_device(bank, labels, queries):
-    bank, labels, queries = neighbours.unit(bank[0]), labels[0], queries[0]
+    bank, labels, queries = unit(bank[0]), labels[0], queries[0]
 
     def block(own):
-      near, answer = neighbours.nearest(
-        parallel.gathered(neighbours.unit(own)),
+      near, answer = nearest(
+        parallel.gathered(unit(own)),
         bank,
         labels >= 0,
         labels,
         count,
       )
-      answer = neighbours.vote(near, answer, temperature, num_classes)
+      answer = vote(near, answer, temperature, num_classes)
       return parallel.mine(answer, len(own))
 
     return jax.lax.map(block, queries)[None]

@@ -11,6 +11,7 @@ import joblib
 import numpy as np
 from sklearn.exceptions import ConvergenceWarning
 from sklearn.model_selection import cross_val_score
+from sklearn.preprocessing import normalize
 from sklearn.svm import LinearSVC
 
 FOLDS = 3
@@ -40,14 +41,7 @@ class Machines:
     Args:
       features: f[N,F], not yet of length 1.
     """
-    return unit(features) @ self.weights.T + self.bias
-
-
-def unit(features: np.ndarray) -> np.ndarray:
-  """Returns rows of length 1, f64[N,F]; one of zeros stays zero."""
-  features = np.asarray(features, np.float64)
-  length = np.linalg.norm(features, axis=1, keepdims=True)
-  return features / np.maximum(length, 1e-12)
+    return _unit(features) @ self.weights.T + self.bias
 
 
 def fit(
@@ -75,7 +69,7 @@ def fit(
     ValueError: names a class that is in too few images, or in too many.
   """
   check(labels, class_names)
-  there, features = labels == 1, unit(features)
+  there, features = labels == 1, _unit(features)
   fitted = joblib.Parallel(n_jobs=-1)(
     joblib.delayed(_fit)(features, of_class, costs) for of_class in there.T
   )
@@ -121,6 +115,10 @@ def _fit(features, there, costs):
     validated[best],
     machine.n_iter_ < machine.max_iter,
   )
+
+
+def _unit(features: np.ndarray) -> np.ndarray:
+  return normalize(features.astype(np.float64))
 
 
 def _machine(cost: float) -> LinearSVC:

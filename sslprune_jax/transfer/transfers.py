@@ -1,5 +1,6 @@
 """Judges trained networks on other data, by the protocols of the field."""
 
+import functools
 from typing import Any
 
 import jax
@@ -9,7 +10,7 @@ from ml_collections import ConfigDict
 from sslprune_jax import files, models, tickets
 from sslprune_jax import masks as masks_lib
 from sslprune_jax import state as state_lib
-from sslprune_jax.plan import RANDOM, Transfer, transfers
+from sslprune_jax.plan import Transfer, plan
 from sslprune_jax.progress import Progress
 from sslprune_jax.study_data import listed
 from sslprune_jax.tickets import Ticket
@@ -40,9 +41,8 @@ class Transfers:
     self._network = models.build(
       model.name, 1, dtype=model.dtype, sobel=model.sobel
     )
-    for task in (RANDOM, *config.tasks):
-      rounds = (0,) if task == RANDOM else config.transfer.rounds
-      for stage in transfers(config, config.seeds[0], task, rounds):
+    for stage in plan(config):
+      if isinstance(stage, Transfer):
         self._judge(stage)
 
   def num_images(self, stage: Transfer) -> int:
@@ -72,9 +72,8 @@ class Transfers:
         is not pruned as its mask says.
     """
     directory, judge = workdir / stage.path, self._judge(stage)
-    shapes = jax.eval_shape(lambda: self._draw(stage.seed))
     where = f"{stage.task}, round {stage.round}, seed {stage.seed}"
-    tickets.check(ticket, shapes["params"], where)
+    tickets.check(ticket, self._shapes["params"], where)
     if stage.protocol == "prune":
       ticket = pruned(self._config, ticket, stage, workdir)
     target = judge.target
@@ -123,6 +122,10 @@ class Transfers:
       **drawn,
     )
 
+  @functools.cached_property
+  def _shapes(self):
+    return jax.eval_shape(lambda: self._draw(seed=0))
+
   def _draw(self, seed: int):
     key = state_lib.stream_key(seed, "init")
     return state_lib.initialize(self._network, self._image_shape, key)
@@ -136,31 +139,22 @@ class Transfers:
 
   def _judge(self, stage: Transfer) -> Probe | FineTuning:
     """Returns what judges a stage, the same one for all that may share it."""
-    protocol, settings = stage.protocol, self._config.transfer
-    in_total = protocol == "finetune" and settings.finetune.epochs == "total"
-    factor = stage.round + 1 if in_total else 1
-    key = protocol, stage.target, stage.fraction, stage.layer, factor
-    if key in self._judges:
-      return self._judges[key]
-    target = self._target(stage.target, whole=protocol == "svm")
-    if protocol in ("finetune", "prune"):
-      # They share what they compile.
-      alike = ("finetune", *key[1:])
-      judge = self._judges.get(alike) or FineTuning(
-        self._config, target, stage.fraction, factor=factor
-      )
-      self._judges[alike] = judge
-    elif protocol == "linear" and settings.linear.augment:
-      judge = FineTuning(
-        self._config,
-        target,
-        stage.fraction,
-        section=LINEAR_RECIPE,
-        probed=stage.layer,
-      )
-    else:
-      judge = _PROBES[protocol](
-        self._config, target, stage.fraction, stage.layer
-      )
-    self._judges[key] = judge
-    return judge
+    settings = self._config.transfer
+    # Pruned in pre-training and in transfer share what they compile.
+    kind = "finetune" if stage.protocol == "prune" else stage.protocol
+    in_total = settings.finetune.epochs == "total"
+    factor = 1
+    if stage.protocol == "finetune" and in_total:
+      factor = stage.round + 1
+    key = kind, stage.target, stage.fraction, stage.layer, factor
+    if key not in self._judges:
+      target = self._target(stage.target, whole=kind == "svm")
+      common = self._config, target, stage.fraction
+      if kind == "finetune":
+        judge = FineTuning(*common, factor=factor)
+      elif kind == "linear" and settings.linear.augment:
+        judge = FineTuning(*common, section=LINEAR_RECIPE, probed=stage.layer)
+      else:
+        judge = _PROBES[kind](*common, stage.layer)
+      self._judges[key] = judge
+    return self._judges[key]

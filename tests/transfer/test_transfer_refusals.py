@@ -182,3 +182,24 @@ def test_features_that_the_devices_cannot_hold_are_refused(monkeypatch):
   with pytest.raises(ConfigError, match="take 0.0 GB of each device, expected"):
     _transfers(protocols=("linear:digits",))
   _transfers(protocols=("finetune:digits",))
+
+
+def test_another_ticket_of_the_same_name_is_not_given_its_results(
+  ticket, tmp_path
+):
+  made, path = ticket
+  out = tmp_path / "out"
+  settings = config(protocols=("knn:digits",), random=False)
+  alone.run(settings, [path], out)
+  kernel = made.params["trunk"]["stage1"]["conv"]["kernel"]
+  other = tmp_path / "other.npz"
+  made.params["trunk"]["stage1"]["conv"]["kernel"] = kernel + 1
+  tickets.save(other, made)
+  for paths in ([other], [path, other]):
+    with pytest.raises(
+      ConfigError, match="other.npz: found another ticket of "
+    ):
+      alone.run(settings, paths, out)
+  with pytest.raises(ConfigError, match="other.npz: found another ticket of "):
+    alone.run(settings, [path, other], tmp_path / "new")
+  alone.run(settings, [path, path], out)
