@@ -2,7 +2,19 @@
 
 import pathlib
 
-from sslprune_jax import train
+from sslprune_jax import recipes, train
+
+
+def short():
+  """Returns a study of RotNet on digits that takes seconds: two rounds."""
+  config = recipes.study("rotnet", "digits")
+  config.seeds = (0,)
+  config.rotnet.copies = 1
+  config.prune.update(rounds=2, rewind="3it")
+  config.train.update(duration="12it", batch_size=64)
+  config.retrain.rounds = ()
+  config.log.update(checkpoint="5it", every="4it")
+  return config
 
 
 def bits(workdir):

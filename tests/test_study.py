@@ -12,24 +12,19 @@ import time
 import numpy as np
 import pytest
 from etils import epath
-from studies import bits, die_after
+from studies import bits, die_after, short
 
-from sslprune_jax import checkpoints, recipes, study, tickets, train
+from sslprune_jax import checkpoints, study, tickets, train
 from sslprune_jax.config import ConfigError
 
 ROOT = pathlib.Path(__file__).parent.parent
 
 
 def _config(**fields):
-  config = recipes.study("rotnet", "digits")
-  config.seeds = (0,)
-  config.rotnet.copies = 1
-  config.prune.update(rounds=2, rewind="3it")
-  config.train.update(duration="12it", batch_size=64)
+  config = short()
   config.retrain.rounds = (2,)
   config.retrain.fraction = 0.1
   config.retrain.train.update(duration="8it", batch_size=32)
-  config.log.update(checkpoint="5it", every="4it")
   for name, value in fields.items():
     *sections, last = name.split("__")
     section = config

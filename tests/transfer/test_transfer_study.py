@@ -10,9 +10,9 @@ import numpy as np
 import pytest
 import voc
 from image_files import png
-from studies import bits, die_after
+from studies import bits, die_after, short
 
-from sslprune_jax import recipes, report, study, tickets
+from sslprune_jax import report, study, tickets
 from sslprune_jax.transfer import alone
 from sslprune_jax.trees import digests
 
@@ -27,13 +27,7 @@ PROTOCOLS = (
 
 
 def config(**transfer):
-  config = recipes.study("rotnet", "digits")
-  config.seeds = (0,)
-  config.rotnet.copies = 1
-  config.prune.update(rounds=2, rewind="3it")
-  config.train.update(duration="12it", batch_size=64)
-  config.retrain.rounds = ()
-  config.log.update(checkpoint="5it", every="4it")
+  config = short()
   config.transfer.update(protocols=PROTOCOLS, rounds=(0, 2))
   config.transfer.svm.costs = (0.1, 1.0)
   config.transfer.knn.neighbours = 20
