@@ -147,6 +147,40 @@ def check_pruned(masks: Masks, params: Tree) -> None:
       )
 
 
+def overlap(a: Masks, b: Masks) -> list[dict[str, Any]]:
+  """Counts what two masks share, layer by layer.
+
+  Two masks drawn at random that keep `a` and `b` of a layer's n weights share
+  a b / n of them in expectation (hypergeometric).
+
+  Args:
+    a: the masks.
+    b: other masks of the same trunk.
+
+  Returns:
+    JSON values, an entry a layer: `path`, `total` weights, those kept by `a`,
+    by `b` and by `both`.
+
+  Raises:
+    ValueError: the trunks differ.
+  """
+  ours, theirs = prunable(a), prunable(b)
+  shapes = [{k: v.shape for k, v in m.items()} for m in (ours, theirs)]
+  if shapes[0] != shapes[1]:
+    differing = sorted(dict(shapes[0].items() ^ shapes[1].items()))
+    raise ValueError(f"masks of different networks: {differing} differ")
+  return [
+    {
+      "path": name,
+      "total": ours[name].size,
+      "a": int(np.count_nonzero(ours[name])),
+      "b": int(np.count_nonzero(theirs[name])),
+      "both": int(np.count_nonzero(ours[name] & theirs[name])),
+    }
+    for name in ours
+  ]
+
+
 def report(masks: Masks, params: Tree, order: Sequence[str]) -> dict[str, Any]:
   """Counts what remains, layer by layer.
 

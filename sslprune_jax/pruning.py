@@ -1,4 +1,4 @@
-"""Pruning: scores, thresholds, masks; and the random controls.
+"""Pruning: scores, thresholds, masks.
 
 `mask = tree_map(score > threshold)`: the thresholds form a tree like the masks,
 one number for all leaves when pruning is global, one a leaf when it is
@@ -170,25 +170,3 @@ def _keep_ties(names, quota, scores, thresholds, masks, rng) -> None:
   ends = np.cumsum([len(t) for t in ties])
   for name, tie, end in zip(names, ties, ends, strict=True):
     masks[name].reshape(-1)[tie[chosen[end - len(tie) : end]]] = True
-
-
-def permuted(masks: Masks, rng: np.random.Generator) -> Masks:
-  """Permutes the masks over the whole network: the paper's random control.
-
-  Args:
-    masks: the masks.
-    rng: draws the permutation.
-
-  Returns:
-    Masks of the same density that keep nothing of where the weights were.
-  """
-  leaves = named_leaves(masks)
-  names = list(masks_lib.prunable(masks))
-  bits = rng.permutation(
-    np.concatenate([np.asarray(leaves[n]).reshape(-1) for n in names])
-  )
-  ends = np.cumsum([leaves[n].size for n in names])
-  for name, end in zip(names, ends, strict=True):
-    leaf = leaves[name]
-    leaves[name] = bits[end - leaf.size : end].reshape(leaf.shape)
-  return from_names(leaves)

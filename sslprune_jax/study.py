@@ -18,10 +18,10 @@ from ml_collections import ConfigDict
 
 from sslprune_jax import (
   checkpoints,
+  controls,
   files,
   models,
   provenance,
-  pruning,
   rounds,
   stages,
   task_setup,
@@ -213,7 +213,9 @@ class Study:
       variables = training.draw(self.image_shape, seed, "reinit")
     if stage.init == "random":  # The same weights as reinit, another mask.
       purpose = f"random {stage.task} {stage.round}"
-      masks = pruning.permuted(masks, state_lib.stream_generator(seed, purpose))
+      masks = controls.permuted(
+        masks, state_lib.stream_generator(seed, purpose)
+      )
     variables, masks = training.with_new_head(
       variables, masks, self.image_shape, seed
     )

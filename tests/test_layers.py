@@ -11,7 +11,7 @@ ROOT = pathlib.Path(sslprune_jax.__file__).parent
 LAYERS = (
   ("trees", "files"),
   ("masks", "optim", "parallel", "models", "data"),
-  ("clustering", "neighbours", "pruning", "state"),
+  ("clustering", "controls", "magnitudes", "neighbours", "pruning", "state"),
   ("tasks",),
   ("config", "checkpoints", "tickets", "progress", "plan"),
   ("extraction", "recipes", "provenance", "recipe_setup", "rounds"),

@@ -103,3 +103,47 @@ def test_masks_survive_packing():
   assert packed["trunk/conv/kernel"].nbytes == 1
   again = masks_lib.unpack(packed, PARAMS)
   jax.tree.map(np.testing.assert_array_equal, again, masks)
+
+
+def test_the_overlap_of_random_masks_is_its_expectation():
+  params = {
+    "trunk": {
+      "a": {"kernel": np.zeros((20, 30), np.float32)},
+      "b": {"kernel": np.zeros((3, 3, 8, 9), np.float32)},
+    }
+  }
+  rng = np.random.default_rng(0)
+
+  def drawn(count):
+    masks = masks_lib.dense(params)
+    for layer in masks["trunk"].values():
+      kept = np.arange(layer["kernel"].size) < count
+      layer["kernel"][:] = rng.permutation(kept).reshape(layer["kernel"].shape)
+    return masks
+
+  draws = 400
+  both = np.zeros(2)
+  for _ in range(draws):
+    layers = masks_lib.overlap(drawn(90), drawn(210))
+    both += [layer["both"] for layer in layers]
+  for mean, layer in zip(both / draws, layers, strict=True):
+    n, a, b = layer["total"], layer["a"], layer["b"]
+    assert (a, b) == (90, 210)
+    variance = a * b * (n - a) * (n - b) / (n**2 * (n - 1))
+    assert abs(mean - a * b / n) < 4 * (variance / draws) ** 0.5
+
+
+def test_the_overlap_of_literal_masks():
+  def masks(*bits):
+    return {"trunk": {"a": {"kernel": np.array(bits, bool)}}}
+
+  (layer,) = masks_lib.overlap(masks(1, 1, 0, 0), masks(0, 1, 1, 1))
+  assert layer == {
+    "path": "trunk/a/kernel",
+    "total": 4,
+    "a": 2,
+    "b": 3,
+    "both": 1,
+  }
+  with pytest.raises(ValueError, match="trunk/a/kernel"):
+    masks_lib.overlap(masks(1, 1), masks(1, 0, 1))

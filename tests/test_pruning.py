@@ -1,4 +1,4 @@
-"""Tests of pruning: exact counts, ties, nestedness, scopes, controls."""
+"""Tests of pruning: exact counts, ties, nestedness, scopes."""
 
 import math
 
@@ -145,15 +145,3 @@ def test_a_collapsed_layer_stays_collapsed_and_the_others_go_on():
   masks["trunk"]["a"]["kernel"][:] = False
   masks = pruning.prune(params, masks, 0.5, _rng(), scope="layer")
   assert masks_lib.count(masks)[0] == 200
-
-
-def test_permuted_keeps_the_count_and_nothing_of_the_place():
-  params = _params()
-  masks = masks_lib.dense(params)
-  masks["trunk"]["a"]["kernel"][:] = False
-  control = pruning.permuted(masks, _rng())
-  assert masks_lib.count(control) == masks_lib.count(masks)
-  # 400 of 688 remain: each layer gets about its share.
-  share = control["trunk"]["a"]["kernel"].mean()
-  assert abs(share - 400 / 688) < 0.12
-  assert not masks["trunk"]["a"]["kernel"].any(), "the input was changed"
