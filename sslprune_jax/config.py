@@ -12,7 +12,7 @@ from ml_collections import ConfigDict
 
 from sslprune_jax import optim
 
-INITS = ("rewind", "reinit", "random")
+INITS = ("rewind", "reinit", "random", "adjusted")
 PROTOCOLS = ("linear", "svm", "knn", "finetune", "prune")
 # Of the VOC07 protocol (Goyal et al. 2019): 0.01 to 1000, and 0.5^4 to 0.5^19.
 SVM_COSTS = (
@@ -49,12 +49,17 @@ def base() -> ConfigDict:
   """
   config = ConfigDict()
   config.name = "study"  # the default workdir is runs/<name>
+  config.figure = ""  # of the paper, that the report draws
+  # Studies that differ from this one: name -> the fields that differ. They are
+  # run in its place, each in a folder of its name.
+  config.variants = ConfigDict()
   config.seeds = (0,)
   config.tasks = ("labels",)  # the tasks whose masks are compared
   config.dataset = dataset("digits")
   config.model = ConfigDict(
     {
       "name": "convnet",
+      "width": 1.0,  # factor of the channels of every layer
       "outputs": 0,  # of the label head; 0: as many as there are classes
       "dtype": "float32",  # of the compute; weights are always float32
       "batch_norm": "device",  # statistics per "device" or over all: "global"
@@ -112,7 +117,7 @@ def base() -> ConfigDict:
   config.retrain = ConfigDict(
     {
       "rounds": (0, 3),  # whose masks are retrained on labels; 0: dense
-      "inits": INITS,
+      "inits": INITS[:3],
       "fraction": 1.0,  # of the labelled images of each class
       "train": recipe(),
     }
@@ -172,7 +177,10 @@ def _target(name: str) -> ConfigDict:
   """Returns what a target has of its own; the rest is the network's input."""
   fields = ("name", "data_dir", "train", "test", "resident", "flip")
   preset = dataset(name)
-  return ConfigDict({field: preset[field] for field in fields})
+  target = {field: preset[field] for field in fields}
+  # Factor of the duration of transfer.linear.train: Goyal et al. 2019 train
+  # half as many epochs on Places205.
+  return ConfigDict(target | {"linear": 0.5 if name == "places205" else 1.0})
 
 
 def recipe(**fields: Any) -> ConfigDict:
@@ -250,6 +258,11 @@ def dataset(name: str) -> ConfigDict:
     }
     | _PRESETS[name]
   ).lock()
+
+
+def network_name(model: ConfigDict) -> str:
+  """Names a network as results do: "resnet18", or "resnet18 x 0.25"."""
+  return model.name + (f" x {model.width:g}" if model.width != 1 else "")
 
 
 def lookup(config: ConfigDict, field: str) -> Any:

@@ -35,3 +35,10 @@ def read_json(path: epath.PathLike) -> Any:
 def write_json_lines(path: epath.PathLike, values: Iterable[Any]) -> None:
   """Writes one JSON value a line, atomically."""
   write(path, "".join(json.dumps(value) + "\n" for value in values).encode())
+
+
+def read_json_lines(path: epath.PathLike) -> list[Any]:
+  """Reads a file of one JSON value a line."""
+  return [
+    json.loads(line) for line in epath.Path(path).read_text().splitlines()
+  ]

@@ -22,10 +22,10 @@ def main(argv: list[str]) -> None:
   del argv
 
   def work():
-    from sslprune_jax import study
+    from sslprune_jax import studies
 
     workdir = _WORKDIR.value or f"runs/{_CONFIG.value.name}"
-    study.run(_CONFIG.value, workdir)
+    studies.run(_CONFIG.value, workdir)
     return workdir
 
   command_line.run(

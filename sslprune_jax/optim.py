@@ -44,15 +44,15 @@ def updates(duration: str, *, batch_size: int, num_images: int) -> int:
   return int(number * scale + Fraction(1, 2))
 
 
-def stretched(duration: str, factor: int) -> str:
+def stretched(duration: str, factor: float | Fraction) -> str:
   """Returns a duration as many times as long, of the same unit.
 
   Args:
     duration: of the form that `updates` takes.
-    factor: 1 or more.
+    factor: above 0.
   """
   number, unit = _DURATION.fullmatch(duration).groups()
-  longer = Fraction(number) * factor
+  longer = Fraction(number) * Fraction(factor)
   whole = longer.denominator == 1
   return f"{longer.numerator if whole else float(longer)}{unit}"
 

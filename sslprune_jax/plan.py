@@ -15,8 +15,8 @@ class Stage:
     task: whose training finds the masks.
     round: of pruning; 0 is the dense network.
     init: None for the task's own training; for retraining on labels "rewind"
-      (W_k), "reinit" (fresh weights) or "random" (permuted mask, fresh
-      weights).
+      (W_k), "reinit" (fresh weights), "random" (permuted mask, fresh weights)
+      or "adjusted" (random mask among what training left alive, fresh weights).
   """
 
   seed: int

@@ -1,4 +1,4 @@
-"""Makes the optimizer and schedule of a recipe from the configuration."""
+"""Makes recipes from the configuration: batch, length, optimizer, schedule."""
 
 import dataclasses
 from collections.abc import Callable
@@ -88,3 +88,22 @@ def make_recipe(
     decay=recipe.decay,
   )
   return Recipe(recipe.batch_size, length, optimizer, schedule)
+
+
+def stretched(config: ConfigDict, section: str, factor: float) -> ConfigDict:
+  """Returns a configuration with a recipe that is as many times as long.
+
+  Args:
+    config: validated; not changed.
+    section: of the recipe.
+    factor: of its duration and its milestones.
+  """
+  if factor == 1:
+    return config
+  config = config.copy_and_resolve_references()
+  recipe = config_lib.lookup(config, section)
+  recipe.duration = optim.stretched(recipe.duration, factor)
+  recipe.milestones = tuple(
+    optim.stretched(milestone, factor) for milestone in recipe.milestones
+  )
+  return config

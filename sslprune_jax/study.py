@@ -1,4 +1,4 @@
-"""A study: plan its stages, run those that are not done.
+"""A study: its stages, and how each is done.
 
 For every seed and task, as in section 3 of the paper: train the dense network
 and keep W_k; then, round by round, prune a share of what remains, rewind to W_k
@@ -9,9 +9,11 @@ chosen rounds to other data. A stage whose result is on disk is not run again.
 
 import dataclasses
 import itertools
+from collections.abc import Sequence
 from typing import Any
 
 import jax
+import numpy as np
 from absl import logging
 from etils import epath
 from ml_collections import ConfigDict
@@ -20,13 +22,11 @@ from sslprune_jax import (
   checkpoints,
   controls,
   files,
+  magnitudes,
   models,
-  provenance,
   rounds,
   stages,
-  task_setup,
   tickets,
-  validation,
 )
 from sslprune_jax import config as config_lib
 from sslprune_jax import masks as masks_lib
@@ -35,57 +35,38 @@ from sslprune_jax.config import ConfigError
 from sslprune_jax.plan import RANDOM, Stage, Transfer, plan
 from sslprune_jax.progress import Progress
 from sslprune_jax.study_data import RETRAINING, StudyData, listed
-from sslprune_jax.training import Training
+from sslprune_jax.trainings import Trainings
 from sslprune_jax.transfer import Transfers
-
-
-def run(config: ConfigDict, workdir: epath.PathLike) -> list[dict[str, Any]]:
-  """Runs a study, or what is left of it.
-
-  Args:
-    config: the configuration.
-    workdir: where everything is written.
-
-  Returns:
-    The lines of results.jsonl.
-
-  Raises:
-    ConfigError: an impossible configuration, before any device work.
-  """
-  validation.validate(config)
-  study = Study(config, epath.Path(workdir))
-  provenance.record(config, epath.Path(workdir))
-  return study.run()
 
 
 class Study:
   """A study on disk.
 
   Args:
-    config: validated.
+    config: validated, without variants.
     workdir: where everything is written.
+    trainings: that other studies of this process share.
 
   Raises:
     ConfigError: the configuration does not fit the data or the devices.
   """
 
-  def __init__(self, config: ConfigDict, workdir: epath.Path):
+  def __init__(
+    self, config: ConfigDict, workdir: epath.Path, trainings: Trainings
+  ):
     self.config, self.workdir = config, workdir
     self.data = StudyData(config)
     self.image_shape = self.data.train.image_shape
-    self.pretext = {
-      name: self._training("train", name, name) for name in config.tasks
-    }
+    self.pretext, self._rewind = {}, {}
+    for name in config.tasks:
+      training = trainings.get(config, "train", name, self.data, name)
+      self.pretext[name] = training
+      self._rewind[name] = self._rewind_update(name)
     self.retraining = None
     if config.retrain.rounds and config.retrain.inits:
-      self.retraining = self._training("retrain.train", "labels", RETRAINING)
-    for name, training in self.pretext.items():
-      if training.rewind_update >= training.length:
-        raise ConfigError(
-          f"config.prune.rewind: found {config.prune.rewind!r}, which is "
-          f"update {training.rewind_update} of {name}, expected one before the "
-          f"end of training, update {training.length}"
-        )
+      self.retraining = trainings.get(
+        config, "retrain.train", "labels", self.data, RETRAINING
+      )
     self.transfers = Transfers(config, self.image_shape)
     network = self.pretext[config.tasks[0]].network
     self.layers = models.layer_order(network, self.image_shape)
@@ -95,32 +76,62 @@ class Study:
         f"expected at most the {len(self.layers)} layers of "
         f"{config.model.name}"
       )
+    first = self.layers[: config.prune.first_layers or None]
+    self._ranked = [name for layer in first for name in layer]
 
-  def _training(self, section: str, task: str, images_of: str) -> Training:
-    made = task_setup.make_task(self.config, task, self.data.train)
-    images = self.data.images(images_of, self.config.seeds[0])
-    return Training(self.config, section, made, images.train)
+  def _rewind_update(self, task: str) -> int:
+    """Returns k, the update of the dense training that is rewound to."""
+    training = self.pretext[task]
+    images = self.data.images(task, self.config.seeds[0]).train
+    update = config_lib.updates(
+      self.config,
+      "prune.rewind",
+      batch_size=training.batch_size,
+      num_images=len(images),
+    )
+    if update >= training.length:
+      raise ConfigError(
+        f"config.prune.rewind: found {self.config.prune.rewind!r}, which is "
+        f"update {update} of {task}, expected one before the end of training, "
+        f"update {training.length}"
+      )
+    return update
 
-  def run(self) -> list[dict[str, Any]]:
-    """Runs the stages that are not done; returns all results."""
-    planned = plan(self.config)
-    progress = Progress(sum(self._images(stage) for stage in planned))
-    self._list_labelled()
+  def stages(self, seeds: Sequence[int]) -> list[Stage | Transfer]:
+    """Lists the stages of some seeds in the order in which they run."""
+    return [stage for stage in plan(self.config) if stage.seed in seeds]
+
+  def num_images(self, seeds: Sequence[int]) -> int:
+    """Counts the images that the stages of some seeds train on."""
+    return sum(self._images(stage) for stage in self.stages(seeds))
+
+  def run(
+    self, seeds: Sequence[int], progress: Progress
+  ) -> list[dict[str, Any]]:
+    """Runs the stages of some seeds that are not done.
+
+    Args:
+      seeds: all of them, or those of this process; results.jsonl is written
+        where it is all.
+      progress: of this process.
+
+    Returns:
+      The lines of results of these seeds.
+    """
+    self._list_labelled(seeds)
     results = []
-    try:
-      for stage in planned:
-        results += self._run_once(stage, progress)
+    for stage in self.stages(seeds):
+      results += self._run_once(stage, progress)
+      if set(seeds) == set(self.config.seeds):
         files.write_json_lines(self.workdir / "results.jsonl", results)
-    finally:
-      progress.close()
     return results
 
-  def _list_labelled(self) -> None:
+  def _list_labelled(self, seeds: Sequence[int]) -> None:
     """Writes down whose labels are seen, where it is not everyone's."""
     purposes = self.config.tasks
     if self.retraining:
       purposes += (RETRAINING,)
-    for seed, purpose in itertools.product(self.config.seeds, purposes):
+    for seed, purpose in itertools.product(seeds, purposes):
       chosen = self.data.labelled(purpose, seed)
       if chosen is not None:
         path = self.workdir / f"seed_{seed}/labelled_{purpose}.json"
@@ -148,8 +159,8 @@ class Study:
     else:
       # What is pruned during transfer starts dense.
       index = 0 if stage.protocol == "prune" else stage.round
-      trained = self.workdir / Stage(stage.seed, stage.task, index).path
-      ticket = tickets.load(trained / "trained.npz")
+      trained = Stage(stage.seed, stage.task, index)
+      ticket = self._ticket(trained, "trained.npz")
     return self.transfers.run(stage, ticket, self.workdir, progress)
 
   def _prune_and_train(self, stage, directory, progress):
@@ -162,7 +173,7 @@ class Study:
     carried = training.task_state(images.train, stage.seed)
 
     def w_k():
-      return early.rewind(training.rewind_update, fresh, carried)
+      return early.rewind(self._rewind[stage.task], fresh, carried)
 
     variables, masks = fresh, masks_lib.dense(fresh["params"])
     if stage.round > 0:
@@ -179,7 +190,8 @@ class Study:
       progress=progress,
       start=self._start(stage),
       task_state=carried,
-      save_early=early.save_durably if stage.round == 0 else None,
+      early=self._rewind[stage.task] if stage.round == 0 else None,
+      save_early=early.save_durably,
     )
     if stage.round == 0:
       variables, _ = w_k()
@@ -192,12 +204,14 @@ class Study:
       if not layer["kept"]:  # Said, never mended silently.
         logging.warning("%s: nothing of %s remains", stage.path, layer["path"])
     files.write_json(directory / "sparsity.json", report)
+    found = magnitudes.report(state.params, masks)
+    files.write_json(directory / "magnitudes.json", found)
     return self._results(stage, training, state, images)
 
   def _prune(self, stage: Stage) -> masks_lib.Masks:
     """Prunes what the round before ended with."""
     before = dataclasses.replace(stage, round=stage.round - 1)
-    trained = tickets.load(self.workdir / before.path / "trained.npz")
+    trained = self._ticket(before, "trained.npz")
     purpose = f"ties {stage.round}"
     return rounds.prune(
       trained, self.config.prune, self.layers, stage.seed, purpose
@@ -206,16 +220,21 @@ class Study:
   def _retrain(self, stage, directory, progress):
     """Trains the mask of a round on labels, from one of the starting points."""
     training, seed = self.retraining, stage.seed
-    found = dataclasses.replace(stage, init=None)
-    ticket = tickets.load(self.workdir / found.path / "ticket.npz")
+    ticket = self._ticket(stage, "ticket.npz")
     masks, variables = ticket.masks, ticket.variables
     if stage.init != "rewind":
       variables = training.draw(self.image_shape, seed, "reinit")
-    if stage.init == "random":  # The same weights as reinit, another mask.
-      purpose = f"random {stage.task} {stage.round}"
-      masks = controls.permuted(
-        masks, state_lib.stream_generator(seed, purpose)
+    # The controls take the same weights as reinit, and another mask.
+    purpose = f"{stage.init} {stage.task} {stage.round}"
+    rng = state_lib.stream_generator(seed, purpose)
+    if stage.init == "random":
+      masks = controls.permuted(masks, rng, self._ranked)
+    elif stage.init == "adjusted":
+      dense = self._ticket(dataclasses.replace(stage, round=0), "trained.npz")
+      alive = magnitudes.above(
+        dense.params, dense.masks, magnitudes.MACHINE_PRECISION
       )
+      masks = controls.adjusted(masks, alive, rng, self._ranked)
     variables, masks = training.with_new_head(
       variables, masks, self.image_shape, seed
     )
@@ -230,12 +249,18 @@ class Study:
     )
     return self._results(stage, training, state, images)
 
+  def _ticket(self, stage: Stage, name: str) -> tickets.Ticket:
+    found = dataclasses.replace(stage, init=None)
+    return tickets.load(self.workdir / found.path / name)
+
   def _results(self, stage, training, state, images):
     """Evaluates the last weights; a line of results for each metric."""
     masks_lib.check_pruned(state.masks, state.params)
     scores = training.evaluate(state, images)
     scored = images.scored_by(training.task)
     kept, prunable = masks_lib.count(state.masks)
+    ranked = masks_lib.prunable(state.masks)
+    ranked = [ranked[name] for name in self._ranked]
     parameters = sum(leaf.size for leaf in jax.tree.leaves(state.params))
     line = {
       "seed": stage.seed,
@@ -245,15 +270,17 @@ class Study:
       "init": stage.init,
       "density": kept / prunable,
       "density_of_all": (parameters - prunable + kept) / parameters,
+      "density_of_ranked": sum(np.count_nonzero(m) for m in ranked)
+      / sum(m.size for m in ranked),
       "kept": kept,
       "prunable": prunable,
-      "model": self.config.model.name,
+      "model": config_lib.network_name(self.config.model),
       "dataset": self.config.dataset.name,
       "split": self.config.dataset[training.task.scored_on],
       "n": len(scored),
       "updates": training.length - self._start(stage),
       "training_images": len(images.train),
-      "rewind_update": self.pretext[stage.task].rewind_update,
+      "rewind_update": self._rewind[stage.task],
     }
     return [
       {**line, "metric": metric, "value": value}
@@ -264,7 +291,7 @@ class Study:
     """Returns the update of the schedule that a stage starts from."""
     rewound = stage.round > 0 and stage.init is None
     continues = self.config.prune.schedule == "continue"
-    updates = self.pretext[stage.task].rewind_update
+    updates = self._rewind[stage.task]
     return updates if rewound and continues else 0
 
   def _images(self, stage: Stage | Transfer) -> int:
@@ -287,7 +314,7 @@ class Study:
           "seed": stage.seed,
           "round": stage.round,
           "density": masks_lib.density(masks),
-          "rewind_update": self.pretext[stage.task].rewind_update,
+          "rewind_update": self._rewind[stage.task],
           "labelled": None if chosen is None else listed(chosen)["sha256"],
           "image_shape": list(self.image_shape),
           "config": config_lib.resolved(self.config),

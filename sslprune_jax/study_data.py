@@ -106,16 +106,33 @@ def load(dataset: ConfigDict, split: str, whole: bool = False) -> data.Source:
   Raises:
     DataError: what was found, and what was expected.
   """
-  source = data.load(
+  return _load(
     dataset.name,
     split,
-    data_dir=dataset.data_dir or None,
-    image_size=dataset.image_size,
-    channels=dataset.channels,
-    workers=dataset.workers,
+    dataset.data_dir or None,
+    dataset.image_size,
+    dataset.channels,
+    dataset.workers,
+    whole,
+    dataset.resident,
+  )
+
+
+# Studies of one process, and the targets of their networks, share images.
+@functools.lru_cache(maxsize=8)
+def _load(
+  name, split, data_dir, image_size, channels, workers, whole, resident
+):
+  source = data.load(
+    name,
+    split,
+    data_dir=data_dir,
+    image_size=image_size,
+    channels=channels,
+    workers=workers,
     whole=whole,
   )
-  return data.in_memory(source, _RESIDENT_LIMIT) if dataset.resident else source
+  return data.in_memory(source, _RESIDENT_LIMIT) if resident else source
 
 
 def listed(chosen: np.ndarray) -> dict[str, Any]:

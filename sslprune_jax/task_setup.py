@@ -1,4 +1,4 @@
-"""Makes the tasks of a study from its configuration."""
+"""Makes the tasks and networks of a study from its configuration."""
 
 import functools
 from collections.abc import Callable
@@ -6,7 +6,7 @@ from collections.abc import Callable
 import jax
 from ml_collections import ConfigDict
 
-from sslprune_jax import data
+from sslprune_jax import data, models, parallel
 from sslprune_jax.config import ConfigError
 from sslprune_jax.tasks import (
   NPID,
@@ -67,6 +67,27 @@ def make_task(config: ConfigDict, name: str, source: data.Source) -> Task:
   if name == "s4l":
     return S4L(num_outputs=NUM_ROTATIONS + outputs, **settings, **views)
   return Labels(num_outputs=outputs, **views)
+
+
+def make_network(
+  model: ConfigDict, num_outputs: int, probed: str = ""
+) -> models.Network:
+  """Makes the network that the section `model` describes.
+
+  Args:
+    model: validated.
+    num_outputs: width of the head.
+    probed: see `models.Network`.
+  """
+  return models.build(
+    model.name,
+    num_outputs,
+    dtype=model.dtype,
+    batch_norm_axis=parallel.AXIS if model.batch_norm == "global" else None,
+    sobel=model.sobel,
+    probed=probed,
+    width=model.width,
+  )
 
 
 def make_normalise(dataset: ConfigDict) -> Callable[[jax.Array], jax.Array]:

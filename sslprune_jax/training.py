@@ -16,6 +16,7 @@ from sslprune_jax import (
   extraction,
   models,
   parallel,
+  task_setup,
   train,
 )
 from sslprune_jax import config as config_lib
@@ -76,20 +77,12 @@ class Training:
         config, field, batch_size=batch_size, num_images=num_images
       )
 
-    self.rewind_update = updates("prune.rewind")
     self._log_every = max(1, updates("log.every"))
     self._checkpoint_every = max(1, updates("log.checkpoint"))
     self._evaluate_every = updates("log.evaluate")
     self._updates_per_epoch = num_images // self.batch_size
-    self.network = models.build(
-      config.model.name,
-      task.num_outputs,
-      dtype=config.model.dtype,
-      batch_norm_axis=(
-        parallel.AXIS if config.model.batch_norm == "global" else None
-      ),
-      sobel=config.model.sobel,
-      probed=probed,
+    self.network = task_setup.make_network(
+      config.model, task.num_outputs, probed
     )
     try:
       task.check(source, models.num_features(self.network, source.image_shape))
@@ -120,6 +113,7 @@ class Training:
     progress: Progress,
     start: int = 0,
     task_state: TaskState | None = None,
+    early: int | None = None,
     save_early: Callable[[int, TrainState], None] | None = None,
   ) -> TrainState:
     """Trains under masks, going on from the newest checkpoint if there is one.
@@ -134,7 +128,8 @@ class Training:
       progress: the study's.
       start: update of the schedule to start from.
       task_state: to start from; by default that of update 0.
-      save_early: called with the state at the rewind point.
+      early: the update that `save_early` saves; None for none.
+      save_early: called with that update and its state.
 
     Returns:
       The state after the last update.
@@ -174,7 +169,7 @@ class Training:
       progress.advance(self.batch_size * self.task.rows, metrics)
 
     def is_early(update):
-      return save_early is not None and update == self.rewind_update
+      return update == early
 
     def is_due(update):
       return update < self.length and update % self._checkpoint_every == 0

@@ -30,6 +30,7 @@ def validate(config: ConfigDict) -> None:
     ConfigError: names the field, what was found and what was expected.
   """
   _one_of(config, "model.name", models.NAMES)
+  _check(config, "model.width", "a number above 0", lambda w: w > 0)
   _one_of(config, "model.dtype", DTYPES)
   _one_of(config, "model.batch_norm", BATCH_NORMS)
   _one_of(config, "prune.scope", pruning.SCOPES)
@@ -182,6 +183,10 @@ def _validate_transfer(config: ConfigDict) -> None:
     lambda costs: len(costs) >= 1 and all(cost > 0 for cost in costs),
   )
   _one_of(config, "transfer.finetune.epochs", ("round", "total"))
+  for name in targets:
+    _check(
+      config, f"transfer.targets.{name}.linear", "above 0", lambda x: x > 0
+    )
   for field in ("transfer.batch_size", "transfer.knn.neighbours"):
     _check(config, field, "a whole number, at least 1", lambda n: n >= 1)
   _check(

@@ -14,12 +14,13 @@ LAYERS = (
   ("clustering", "controls", "magnitudes", "neighbours", "pruning", "state"),
   ("tasks",),
   ("config", "checkpoints", "tickets", "progress", "plan"),
-  ("extraction", "recipes", "provenance", "recipe_setup", "rounds"),
+  ("extraction", "recipes", "provenance", "recipe_setup", "rounds", "variants"),
   ("stages", "study_data", "task_setup", "train", "validation"),
   ("training", "report", "platform_setup"),
-  ("command_line",),
+  ("command_line", "overlaps", "trainings"),
   ("transfer",),
   ("study",),
+  ("studies",),
   ("main",),
 )
 

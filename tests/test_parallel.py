@@ -13,7 +13,7 @@ from sslprune_jax import tickets
 _SCRIPT = """
 import sys
 import jax
-from sslprune_jax import recipes, study
+from sslprune_jax import recipes, studies
 
 assert jax.device_count() == int(sys.argv[1])
 config = recipes.study("rotnet", "digits")
@@ -27,7 +27,7 @@ config.train.update(duration="6it", batch_size=64, optimizer="sgd",
                     learning_rate=0.01)
 config.retrain.rounds = ()
 config.log.every = "1it"
-study.run(config, sys.argv[2])
+studies.run(config, sys.argv[2])
 
 # The same weights are pruned to the same masks, however many devices hold them.
 import numpy as np

@@ -14,7 +14,7 @@ import pytest
 from etils import epath
 from studies import bits, die_after, short
 
-from sslprune_jax import checkpoints, study, tickets, train
+from sslprune_jax import checkpoints, studies, tickets, train
 from sslprune_jax.config import ConfigError
 
 ROOT = pathlib.Path(__file__).parent.parent
@@ -38,7 +38,7 @@ def _config(**fields):
 def whole(tmp_path_factory):
   """A study that was never killed."""
   workdir = tmp_path_factory.mktemp("whole")
-  study.run(_config(), workdir)
+  studies.run(_config(), workdir)
   return workdir
 
 
@@ -62,7 +62,7 @@ def test_densities_are_the_rates_and_tickets_are_w_k_under_the_mask(whole):
 
 def test_the_second_run_changes_nothing(whole):
   before = bits(whole)
-  study.run(_config(), whole)
+  studies.run(_config(), whole)
   assert bits(whole) == before
 
 
@@ -75,8 +75,8 @@ def test_killed_in_a_round_and_resumed_ends_in_the_samebits(
     with monkeypatch.context() as patch:
       die_after(updates, patch)
       with pytest.raises(KeyboardInterrupt):
-        study.run(_config(), tmp_path)
-  study.run(_config(), tmp_path)
+        studies.run(_config(), tmp_path)
+  studies.run(_config(), tmp_path)
   assert bits(tmp_path) == bits(whole)
 
 
@@ -94,7 +94,7 @@ def test_one_trace_of_each_step_for_all_rounds(tmp_path, monkeypatch):
     return counted
 
   monkeypatch.setattr(train, "make_step", make_step)
-  study.run(_config(), tmp_path)
+  studies.run(_config(), tmp_path)
   assert sorted(traces) == ["Labels", "RotNet"]
 
 
@@ -113,7 +113,7 @@ def _saved(tmp_path, count=2):
   checkpoints.Checkpoints.save = save
   try:
     with pytest.raises(KeyboardInterrupt):
-      study.run(_config(), tmp_path)
+      studies.run(_config(), tmp_path)
   finally:
     checkpoints.Checkpoints.save = real
   return tmp_path / "seed_0/rotnet/round_00/checkpoint"
@@ -153,7 +153,7 @@ def test_a_damaged_checkpoint_is_named_and_the_one_before_is_used(
   folder = _saved(tmp_path)
   assert sorted(int(p.name) for p in folder.iterdir()) == [5, 10]
   damage(folder / "10")
-  study.run(_config(), tmp_path)
+  studies.run(_config(), tmp_path)
   gc.collect()
   assert "checkpoint/10" in caplog.text
   assert "the one before it is used" in caplog.text
@@ -197,7 +197,7 @@ def test_another_configuration_stops_and_shows_the_difference(whole):
   with pytest.raises(
     ConfigError, match="config.prune.rate: 0.2 there, 0.5 now"
   ):
-    study.run(_config(prune__rate=0.5), whole)
+    studies.run(_config(prune__rate=0.5), whole)
 
 
 @pytest.mark.parametrize(
@@ -220,14 +220,14 @@ def test_another_configuration_stops_and_shows_the_difference(whole):
 )
 def test_impossible_values_are_refused_by_name(field, value, words, tmp_path):
   with pytest.raises(ConfigError, match=words):
-    study.run(_config(**{field: value}), tmp_path / "none")
+    studies.run(_config(**{field: value}), tmp_path / "none")
   assert not (tmp_path / "none").exists(), "something was written"
 
 
 def test_divergence_names_the_last_good_checkpoint(tmp_path):
   config = _config(train__optimizer="sgd", train__learning_rate=1e30)
   with pytest.raises(train.DivergedError, match="last good checkpoint: none"):
-    study.run(config, tmp_path)
+    studies.run(config, tmp_path)
   # What was logged before is labelled with the update that it was.
   path = tmp_path / "seed_0/rotnet/round_00/metrics.jsonl"
   updates = [json.loads(x)["update"] for x in path.read_text().splitlines()]

@@ -15,6 +15,7 @@ from sslprune_jax.models.layers import (
   DenseNorm,
   check_size,
   max_pool,
+  scaled,
 )
 
 # Width, kernel, stride, padding; pooled after the first, second and fifth.
@@ -23,8 +24,12 @@ _CONVS += ((256, 3, 1, 1),)
 
 
 class AlexNet(nn.Module):
-  """Five convolutions and two fully connected layers; no dropout."""
+  """Five convolutions and two fully connected layers; no dropout.
 
+  `width` is a factor of all channels.
+  """
+
+  width: float = 1.0
   dtype: Any = jnp.float32
   axis_name: str | None = None
 
@@ -34,12 +39,13 @@ class AlexNet(nn.Module):
     check_size("alexnet", x, 63)
     shared = {"dtype": self.dtype, "axis_name": self.axis_name}
     endpoints = {}
-    for i, conv in enumerate(_CONVS, start=1):
-      x = ConvNorm(*conv, **shared, name=f"stage{i}")(x, train)
+    for i, (channels, *window) in enumerate(_CONVS, start=1):
+      channels = scaled(channels, self.width)
+      x = ConvNorm(channels, *window, **shared, name=f"stage{i}")(x, train)
       endpoints[f"stage{i}"] = x
       if i in (1, 2, 5):
         x = max_pool(x, padding=0)
     x = x.reshape(x.shape[0], -1)
     for i in (6, 7):
-      x = DenseNorm(4096, **shared, name=f"fc{i}")(x, train)
+      x = DenseNorm(scaled(4096, self.width), **shared, name=f"fc{i}")(x, train)
     return {**endpoints, "features": x.astype(jnp.float32)}

@@ -6,7 +6,13 @@ import flax.linen as nn
 import jax
 import jax.numpy as jnp
 
-from sslprune_jax.models.layers import ConvNorm, average, check_size, halve
+from sslprune_jax.models.layers import (
+  ConvNorm,
+  average,
+  check_size,
+  halve,
+  scaled,
+)
 
 
 class ConvNet(nn.Module):
@@ -14,9 +20,10 @@ class ConvNet(nn.Module):
 
   Pooled after the second and third, averaged over space at the end: 8 x 8
   digits are seen whole by the last layer, and Fashion-MNIST is cheap enough for
-  two CPU cores.
+  two CPU cores. `width` is a factor of all channels.
   """
 
+  width: float = 1.0
   dtype: Any = jnp.float32
   axis_name: str | None = None
 
@@ -25,9 +32,12 @@ class ConvNet(nn.Module):
     """Maps `f32[B,H,W,C]` to the named endpoints."""
     check_size("convnet", x, 4)
     endpoints = {}
-    for i, width in enumerate((16, 32, 64, 64), start=1):
+    for i, channels in enumerate((16, 32, 64, 64), start=1):
       x = ConvNorm(
-        width, dtype=self.dtype, axis_name=self.axis_name, name=f"stage{i}"
+        scaled(channels, self.width),
+        dtype=self.dtype,
+        axis_name=self.axis_name,
+        name=f"stage{i}",
       )(x, train)
       endpoints[f"stage{i}"] = x
       if i in (2, 3):

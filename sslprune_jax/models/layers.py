@@ -80,6 +80,11 @@ def norm(dtype: Any, axis_name: str | None, train: bool) -> nn.BatchNorm:
   )
 
 
+def scaled(channels: int, width: float) -> int:
+  """Returns a layer's channels in a network of another width, at least 1."""
+  return max(1, round(channels * width))
+
+
 def halve(x: jax.Array) -> jax.Array:
   """Max-pools 2 x 2 without overlap, dropping an odd last row or column.
 

@@ -83,6 +83,7 @@ def build(
   batch_norm_axis: str | None = None,
   sobel: bool = False,
   probed: str = "",
+  width: float = 1.0,
 ) -> Network:
   """Builds a network by name.
 
@@ -94,6 +95,7 @@ def build(
       statistics over; None for statistics of each device's own.
     sobel: whether fixed filters stand in front: see `layers.sobel`.
     probed: see `Network`.
+    width: factor of the trunk's channels, above 0.
 
   Returns:
     The module.
@@ -104,7 +106,7 @@ def build(
   if name not in _TRUNKS:
     raise ValueError(f"model.name: found {name!r}, expected one of {NAMES}")
   dtype = jnp.dtype(dtype)
-  trunk = _TRUNKS[name](dtype=dtype, axis_name=batch_norm_axis)
+  trunk = _TRUNKS[name](width=width, dtype=dtype, axis_name=batch_norm_axis)
   return Network(trunk.clone(name="trunk"), num_outputs, dtype, sobel, probed)
 
 

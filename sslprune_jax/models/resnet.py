@@ -11,7 +11,13 @@ import flax.linen as nn
 import jax
 import jax.numpy as jnp
 
-from sslprune_jax.models.layers import ConvNorm, average, check_size, max_pool
+from sslprune_jax.models.layers import (
+  ConvNorm,
+  average,
+  check_size,
+  max_pool,
+  scaled,
+)
 
 
 class Block(nn.Module):
@@ -70,6 +76,7 @@ class ResNet(nn.Module):
     blocks: of each stage.
     bottleneck: the kind of the blocks.
     small_images: a 3 x 3 stem without pooling, as for CIFAR.
+    width: factor of all channels.
     dtype: of the compute.
     axis_name: over which batch norm averages.
   """
@@ -78,6 +85,7 @@ class ResNet(nn.Module):
   blocks: Sequence[int]
   bottleneck: bool
   small_images: bool
+  width: float = 1.0
   dtype: Any = jnp.float32
   axis_name: str | None = None
 
@@ -87,7 +95,7 @@ class ResNet(nn.Module):
     check_size(self.name_, x, 8 if self.small_images else 32)
     kernel, stride = (3, 1) if self.small_images else (7, 2)
     x = ConvNorm(
-      64,
+      scaled(64, self.width),
       kernel,
       stride,
       padding=kernel // 2,
@@ -101,7 +109,7 @@ class ResNet(nn.Module):
     for i, blocks in enumerate(self.blocks, start=1):
       x = Stage(
         blocks,
-        64 * 2 ** (i - 1),
+        scaled(64 * 2 ** (i - 1), self.width),
         1 if i == 1 else 2,
         self.bottleneck,
         self.dtype,

@@ -17,6 +17,7 @@ from sslprune_jax.models.layers import (
   average,
   check_size,
   halve,
+  scaled,
 )
 
 
@@ -32,6 +33,7 @@ class VGG(nn.Module):
     dense: widths of the fully connected layers before the head. Without any,
       the last stage is averaged over space: on 32 x 32 images that is one
       pixel, and 28 x 28 images keep theirs by leaving out the last pool.
+    width: factor of all channels.
     dtype: of the compute.
     axis_name: over which batch norm averages.
   """
@@ -39,6 +41,7 @@ class VGG(nn.Module):
   name_: str
   convs: Sequence[int]
   dense: Sequence[int] = ()
+  width: float = 1.0
   dtype: Any = jnp.float32
   axis_name: str | None = None
 
@@ -48,9 +51,10 @@ class VGG(nn.Module):
     check_size(self.name_, x, 32 if self.dense else 16)
     endpoints = {}
     for i, convs in enumerate(self.convs, start=1):
+      channels = scaled(min(64 * 2 ** (i - 1), 512), self.width)
       for j in range(1, convs + 1):
         x = ConvNorm(
-          min(64 * 2 ** (i - 1), 512),
+          channels,
           use_bias=True,
           dtype=self.dtype,
           axis_name=self.axis_name,
@@ -62,9 +66,12 @@ class VGG(nn.Module):
     if not self.dense:
       return {**endpoints, "features": average(x)}
     x = x.reshape(x.shape[0], -1)
-    for i, width in enumerate(self.dense, start=len(self.convs) + 1):
+    for i, outputs in enumerate(self.dense, start=len(self.convs) + 1):
       x = nn.Dense(
-        width, kernel_init=DENSE_INIT, dtype=self.dtype, name=f"fc{i}"
+        scaled(outputs, self.width),
+        kernel_init=DENSE_INIT,
+        dtype=self.dtype,
+        name=f"fc{i}",
       )(x)
       x = nn.relu(x)
     return {**endpoints, "features": x.astype(jnp.float32)}

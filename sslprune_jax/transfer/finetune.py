@@ -12,7 +12,6 @@ from sslprune_jax import config as config_lib
 from sslprune_jax import (
   extraction,
   models,
-  optim,
   rounds,
   task_setup,
   tickets,
@@ -37,7 +36,6 @@ class FineTuning:
     target: the images.
     fraction: of the training images of each class.
     section: of the recipe.
-    factor: how many times as long as the recipe says.
     probed: see `models.Network`; "" trains all weights.
 
   Raises:
@@ -51,7 +49,6 @@ class FineTuning:
     fraction: float,
     *,
     section: str = FINETUNE,
-    factor: int = 1,
     probed: str = "",
   ):
     self.target, self.fraction = target, fraction
@@ -60,7 +57,6 @@ class FineTuning:
     config.dataset.update(target.dataset)
     config.model.outputs = 0
     self._recipe = config_lib.lookup(config, section)
-    self._recipe.update(_stretched(self._recipe, factor))
     source = target.images(fraction, config.seeds[0]).train
     if source.multi_label:
       target.check_tested()
@@ -148,18 +144,9 @@ def pruned(
     return dense
   before = dataclasses.replace(stage, round=stage.round - 1)
   trained = tickets.load(workdir / before.path / "trained.npz")
-  network = models.build(config.model.name, 1, sobel=config.model.sobel)
+  network = task_setup.make_network(config.model, 1)
   layers = models.layer_order(network, tuple(dense.meta["image_shape"]))
   masks = rounds.prune(
     trained, config.prune, layers, stage.seed, f"ties {stage.path}"
   )
   return dataclasses.replace(dense, masks=masks)
-
-
-def _stretched(recipe: ConfigDict, factor: int) -> dict:
-  return {
-    "duration": optim.stretched(recipe.duration, factor),
-    "milestones": tuple(
-      optim.stretched(milestone, factor) for milestone in recipe.milestones
-    ),
-  }

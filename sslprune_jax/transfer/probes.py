@@ -42,8 +42,7 @@ class Probe(abc.ABC):
   ):
     self.config, self.target = config, target
     self.fraction, self.layer = fraction, layer
-    model = config.model
-    network = models.build(model.name, 1, dtype=model.dtype, sobel=model.sobel)
+    network = task_setup.make_network(config.model, 1)
 
     def traced():
       images = jnp.zeros((1, *target.train.image_shape))

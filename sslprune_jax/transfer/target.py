@@ -44,7 +44,9 @@ class Target:
     """
     self.name = name
     self.dataset = config.dataset.copy_and_resolve_references()
-    self.dataset.update(config.transfer.targets[name])
+    own = config.transfer.targets[name].to_dict()
+    del own["linear"]  # of the protocol, not of the data
+    self.dataset.update(own)
     # What a pretext task asks of its views is not for the target.
     self.dataset.update(_PLAIN)
     self.crop = "whole" if whole else "centre"

@@ -7,16 +7,17 @@ import jax
 from etils import epath
 from ml_collections import ConfigDict
 
-from sslprune_jax import files, models, tickets
+from sslprune_jax import files, task_setup, tickets
 from sslprune_jax import masks as masks_lib
 from sslprune_jax import state as state_lib
+from sslprune_jax.config import network_name
 from sslprune_jax.plan import Transfer, plan
 from sslprune_jax.progress import Progress
+from sslprune_jax.recipe_setup import stretched
 from sslprune_jax.study_data import listed
 from sslprune_jax.tickets import Ticket
-from sslprune_jax.transfer.finetune import FineTuning, pruned
-from sslprune_jax.transfer.probes import LINEAR as LINEAR_RECIPE
-from sslprune_jax.transfer.probes import SVM, Linear, Neighbours, Probe
+from sslprune_jax.transfer.finetune import FINETUNE, FineTuning, pruned
+from sslprune_jax.transfer.probes import LINEAR, SVM, Linear, Neighbours, Probe
 from sslprune_jax.transfer.target import Target
 
 _PROBES = {"linear": Linear, "svm": SVM, "knn": Neighbours}
@@ -37,10 +38,7 @@ class Transfers:
   def __init__(self, config: ConfigDict, image_shape: tuple[int, int, int]):
     self._config, self._image_shape = config, image_shape
     self._targets, self._judges = {}, {}
-    model = config.model
-    self._network = models.build(
-      model.name, 1, dtype=model.dtype, sobel=model.sobel
-    )
+    self._network = task_setup.make_network(config.model, 1)
     for stage in plan(config):
       if isinstance(stage, Transfer):
         self._judge(stage)
@@ -96,7 +94,7 @@ class Transfers:
       "density_of_all": (parameters - prunable + kept) / parameters,
       "kept": kept,
       "prunable": prunable,
-      "model": self._config.model.name,
+      "model": network_name(self._config.model),
       "dataset": target.dataset.name,
       "split": target.dataset.test,
       "n": len(images.test),
@@ -142,18 +140,20 @@ class Transfers:
     settings = self._config.transfer
     # Pruned in pre-training and in transfer share what they compile.
     kind = "finetune" if stage.protocol == "prune" else stage.protocol
-    in_total = settings.finetune.epochs == "total"
-    factor = 1
-    if stage.protocol == "finetune" and in_total:
+    section, factor = FINETUNE, 1
+    if kind == "linear":
+      section, factor = LINEAR, settings.targets[stage.target].linear
+    elif stage.protocol == "finetune" and settings.finetune.epochs == "total":
       factor = stage.round + 1
     key = kind, stage.target, stage.fraction, stage.layer, factor
     if key not in self._judges:
       target = self._target(stage.target, whole=kind == "svm")
-      common = self._config, target, stage.fraction
+      config = stretched(self._config, section, factor)
+      common = config, target, stage.fraction
       if kind == "finetune":
-        judge = FineTuning(*common, factor=factor)
+        judge = FineTuning(*common)
       elif kind == "linear" and settings.linear.augment:
-        judge = FineTuning(*common, section=LINEAR_RECIPE, probed=stage.layer)
+        judge = FineTuning(*common, section=section, probed=stage.layer)
       else:
         judge = _PROBES[kind](*common, stage.layer)
       self._judges[key] = judge
