@@ -20,18 +20,22 @@ def parse(argv: list[str]) -> list[str]:
   return argv
 
 
-def run(work: Callable[[], str], advice: str = "") -> None:
+def run(
+  work: Callable[[], str], advice: str = "", *, reports: bool = True
+) -> None:
   """Does the work of a command, and prints where its report lies.
 
   Args:
     work: writes the results, and returns their folder.
     advice: what to do about a damaged file that an earlier run left.
+    reports: whether the results are whole, so that a page is written of them.
   """
   # Imported here, so that --help and a mistyped flag answer at once.
   from sslprune_jax import files, platform_setup, report
   from sslprune_jax.checkpoints import CheckpointError
   from sslprune_jax.config import ConfigError
   from sslprune_jax.data import DataError
+  from sslprune_jax.side_by_side import ShareError
   from sslprune_jax.tickets import TicketError
   from sslprune_jax.train import DivergedError
 
@@ -40,12 +44,17 @@ def run(work: Callable[[], str], advice: str = "") -> None:
   started = time.monotonic()
   try:
     workdir = work()
-    page, *_ = report.write([workdir], f"{workdir}/report.html")
-  except (ConfigError, DataError, DivergedError, report.ResultsError) as error:
+    page = None
+    if reports:
+      page, *_ = report.write([workdir], f"{workdir}/report.html")
+  except (
+    ConfigError, DataError, DivergedError, ShareError, report.ResultsError
+  ) as error:  # fmt: skip
     sys.exit(f"error: {error}")
   except (CheckpointError, TicketError) as error:
     sys.exit(f"error: {error}{advice}")
   except KeyboardInterrupt:
     sys.exit("\nstopped; the same command goes on from here")
   print(platform_setup.usage(time.monotonic() - started))
-  print(f"report: {files.absolute(page)}")
+  if page:
+    print(f"report: {files.absolute(page)}")

@@ -1,6 +1,7 @@
 """Files that are there whole or not at all, whenever the program is killed."""
 
 import json
+import os
 from collections.abc import Iterable
 from typing import Any
 
@@ -17,7 +18,8 @@ def write(path: epath.PathLike, content: bytes) -> None:
   """Writes a file atomically, making its folder."""
   path = epath.Path(path)
   path.parent.mkdir(parents=True, exist_ok=True)
-  partial = path.parent / f".{path.name}.partial"
+  # Processes that divide the seeds write some of the same files.
+  partial = path.parent / f".{path.name}.{os.getpid()}.partial"
   partial.write_bytes(content)
   partial.replace(path)
 

@@ -4,6 +4,9 @@ The same command again goes on where a killed run was, and does nothing but
 write the report once the study is done.
 """
 
+import re
+import sys
+
 from absl import app, flags
 from ml_collections import config_flags
 
@@ -15,24 +18,54 @@ _CONFIG = config_flags.DEFINE_config_file(
 _WORKDIR = flags.DEFINE_string(
   "workdir", None, "Where everything is written; runs/<config.name> by default."
 )
+_PROCESSES = flags.DEFINE_integer(
+  "processes",
+  1,
+  "Seeds run side by side in this many processes, each on a device of its own; "
+  "on CPU they share the cores.",
+  lower_bound=1,
+)
+_SHARE = flags.DEFINE_string(
+  "share",
+  None,
+  "Which of the shares to run, 0/2 or 1/2; --processes gives each process its.",
+)
 
 
 def main(argv: list[str]) -> None:
   """Runs the study that the flags name."""
   del argv
+  share = _share()
 
   def work():
-    from sslprune_jax import studies
+    from sslprune_jax import side_by_side, studies
 
     workdir = _WORKDIR.value or f"runs/{_CONFIG.value.name}"
-    studies.run(_CONFIG.value, workdir)
+    if _SHARE.value:
+      side_by_side.die_with_parent()
+    elif _PROCESSES.value > 1:
+      studies.validate(_CONFIG.value)
+      side_by_side.run(sys.argv[1:], _PROCESSES.value)
+    studies.run(_CONFIG.value, workdir, share)
     return workdir
 
   command_line.run(
     work,
     "; remove the folder round_.. that it lies in and run the same command: it "
     "is made again, bit for bit",
+    reports=not _SHARE.value,
   )
+
+
+def _share() -> tuple[int, int]:
+  if _SHARE.value is None:
+    return 0, 1
+  match = re.fullmatch(r"(\d+)/(\d+)", _SHARE.value)
+  if not match or int(match[1]) >= int(match[2]):
+    sys.exit(
+      f"error: --share: found {_SHARE.value!r}, expected such as 0/2 or 1/2"
+    )
+  return int(match[1]), int(match[2])
 
 
 if __name__ == "__main__":

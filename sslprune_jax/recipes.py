@@ -4,9 +4,12 @@
 what a file of `configs/` adds is its name and its documentation.
 """
 
+from fractions import Fraction
+
 from ml_collections import ConfigDict
 
 from sslprune_jax import config as config_lib
+from sslprune_jax import optim
 
 # The paper reports 14 remaining rates between 80 % and 0.1 % without listing
 # them; these rounds span that range. 0 is the dense network.
@@ -104,6 +107,26 @@ RECIPES = {
   ("deepcluster", "fashion_mnist"): _FASHION | {"schedule": "constant"},
   ("deepcluster", "digits"): _DIGITS
   | {"schedule": "constant", "batch_size": 32, "learning_rate": 2e-3},
+}
+# Supplement 6.4 has recipes of their own for AlexNet.
+_ALEXNET = {
+  "labels": _IMAGENET
+  | {"batch_size": 4096, "learning_rate": 0.4, "milestones": ("30ep", "60ep")},
+  "rotnet": _IMAGENET
+  | {
+    "batch_size": 8192,
+    "learning_rate": 0.5,
+    "weight_decay": 1e-5,
+    "warmup": "2ep",
+    "milestones": ("30ep", "60ep"),
+  },
+  "exemplar": _IMAGENET
+  | {
+    "duration": "30ep",
+    "batch_size": 4096,
+    "learning_rate": 0.1,
+    "milestones": ("20ep",),
+  },
 }
 for _task in ("labels", "rotnet", "exemplar", "s4l"):
   RECIPES[_task, "fashion_mnist"] = _FASHION
@@ -205,3 +228,54 @@ def study(task: str, dataset: str, few: str | None = None) -> ConfigDict:
     config.log.evaluate = "1ep"  # The bank's neighbours: its only test.
   config.update(_SETTINGS.get((task, dataset), {}))
   return config
+
+
+def alexnet(task: str) -> ConfigDict:
+  """Returns the configuration of a task's study of AlexNet on ImageNet.
+
+  Args:
+    task: "labels", "rotnet" or "exemplar".
+  """
+  config = study(task, "imagenet2012")
+  config.name += "_alexnet"
+  config.model.name = "alexnet"
+  config.train.update(config_lib.recipe(**_ALEXNET[task]))
+  config.retrain.train.update(config_lib.recipe(**_ALEXNET["labels"]))
+  return config
+
+
+def rewinds(
+  config: ConfigDict, reference: ConfigDict, num_images: int
+) -> dict[str, str]:
+  """Returns the rewind point of a study by each criterion (paper, table 1).
+
+  Two studies of different length and batch can rewind to the same number of
+  epochs, of samples or of updates, or to the same share of their training.
+
+  Args:
+    config: of the study.
+    reference: whose rewind point, in epochs or samples, is held.
+    num_images: that the reference is trained on.
+
+  Returns:
+    Durations for `config.prune.rewind`: `epochs`, `samples`, `updates`,
+    `share`.
+  """
+  recipe = reference.train
+
+  def updates(duration: str) -> int:
+    return optim.updates(
+      duration, batch_size=recipe.batch_size, num_images=num_images
+    )
+
+  rewind = updates(reference.prune.rewind)
+  samples = rewind * recipe.batch_size
+  # Of an epoch that is not cut to whole batches, as the paper counts.
+  epochs = Fraction(samples, num_images)
+  share = Fraction(rewind, updates(recipe.duration))
+  return {
+    "epochs": f"{float(round(epochs, 2)):g}ep",
+    "samples": f"{samples}samples",
+    "updates": f"{rewind}it",
+    "share": optim.stretched(config.train.duration, share),
+  }

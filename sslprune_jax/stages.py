@@ -15,6 +15,7 @@ def run_once(
   images: int,
   run: Callable[[], list[dict[str, Any]]],
   progress: Progress,
+  called: str = "",
 ) -> list[dict[str, Any]]:
   """Runs a stage, or reads the result that says that it is done.
 
@@ -24,6 +25,7 @@ def run_once(
     images: that the stage counts.
     run: does it; returns its lines of results.
     progress: the study's.
+    called: what progress calls the stage; its path by default.
 
   Returns:
     The lines of results, as they were written.
@@ -33,12 +35,13 @@ def run_once(
   if done.exists():
     progress.skip(images)
   else:
-    progress.title(path)
+    called = called or path
+    progress.title(called)
     results = run()
     files.write_json(done, results)  # Last: now the stage is done.
     scores = (f"{r['metric']} {r['value']:.4f}" for r in results)
     progress.say(
-      f"{path}: {results[0]['density']:.1%} of the weights, "
+      f"{called}: {results[0]['density']:.1%} of the weights, "
       + ", ".join(scores)
     )
   checkpoints.Checkpoints(directory / "checkpoint").delete()

@@ -15,6 +15,21 @@ from sslprune_jax.study import Study
 from sslprune_jax.trainings import Trainings
 
 
+def validate(config: ConfigDict) -> dict[str, ConfigDict]:
+  """Refuses impossible values, before any data is read or device touched.
+
+  Returns:
+    The configurations of its studies by the name of their variant.
+
+  Raises:
+    ConfigError: names the field, what was found and what was expected.
+  """
+  configs = variants.of(config)
+  for study_config in configs.values():
+    validation.validate(study_config)
+  return configs
+
+
 def run(
   config: ConfigDict,
   workdir: epath.PathLike,
@@ -35,12 +50,10 @@ def run(
     ConfigError: an impossible configuration, before any device work.
   """
   workdir = epath.Path(workdir)
-  configs = variants.of(config)
-  for study_config in configs.values():
-    validation.validate(study_config)
+  configs = validate(config)
   trainings = Trainings()
   studies = {
-    name: Study(study_config, workdir / name, trainings)
+    name: Study(study_config, workdir / name, trainings, name)
     for name, study_config in configs.items()
   }
   provenance.record(config, workdir)

@@ -46,15 +46,20 @@ class Study:
     config: validated, without variants.
     workdir: where everything is written.
     trainings: that other studies of this process share.
+    name: of the variant that it is, for progress.
 
   Raises:
     ConfigError: the configuration does not fit the data or the devices.
   """
 
   def __init__(
-    self, config: ConfigDict, workdir: epath.Path, trainings: Trainings
+    self,
+    config: ConfigDict,
+    workdir: epath.Path,
+    trainings: Trainings,
+    name: str = "",
   ):
-    self.config, self.workdir = config, workdir
+    self.config, self.workdir, self._name = config, workdir, name
     self.data = StudyData(config)
     self.image_shape = self.data.train.image_shape
     self.pretext, self._rewind = {}, {}
@@ -149,7 +154,12 @@ class Study:
       return run(stage, self.workdir / stage.path, progress)
 
     return stages.run_once(
-      self.workdir, stage.path, self._images(stage), run, progress
+      self.workdir,
+      stage.path,
+      self._images(stage),
+      run,
+      progress,
+      called=str(epath.Path(self._name) / stage.path),
     )
 
   def _transfer(self, stage, progress):
@@ -220,6 +230,10 @@ class Study:
   def _retrain(self, stage, directory, progress):
     """Trains the mask of a round on labels, from one of the starting points."""
     training, seed = self.retraining, stage.seed
+    if self._is_reinit(stage):
+      reinit = dataclasses.replace(stage, init="reinit")
+      lines = files.read_json(self.workdir / reinit.path / "result.json")
+      return [{**line, "init": stage.init} for line in lines]
     ticket = self._ticket(stage, "ticket.npz")
     masks, variables = ticket.masks, ticket.variables
     if stage.init != "rewind":
@@ -248,6 +262,15 @@ class Study:
       progress=progress,
     )
     return self._results(stage, training, state, images)
+
+  def _is_reinit(self, stage: Stage) -> bool:
+    """Returns whether a control is re-init bit for bit: it has no mask yet."""
+    inits = self.config.retrain.inits
+    return (
+      stage.round == 0
+      and stage.init in ("random", "adjusted")
+      and "reinit" in inits[: inits.index(stage.init)]
+    )
 
   def _ticket(self, stage: Stage, name: str) -> tickets.Ticket:
     found = dataclasses.replace(stage, init=None)
@@ -297,6 +320,8 @@ class Study:
   def _images(self, stage: Stage | Transfer) -> int:
     if isinstance(stage, Transfer):
       return self.transfers.num_images(stage)
+    if self._is_reinit(stage):
+      return 0
     training = self.retraining if stage.init else self.pretext[stage.task]
     return training.images(self._start(stage))
 

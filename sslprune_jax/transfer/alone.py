@@ -76,6 +76,11 @@ def run(
           "its rounds are those of the study"
         )
       planned[stage] = ticket
+  if config.variants:
+    raise ConfigError(
+      f"config.variants: found {tuple(config.variants)}, expected none: the "
+      "networks are the tickets'"
+    )
   judge = Transfers(config, tuple(loaded[0].meta["image_shape"]))
   progress = Progress(sum(judge.num_images(stage) for stage in planned))
   provenance.record(config, workdir)

@@ -1,0 +1,28 @@
+"""Figure 10 (F10): figure 6 with the paper's other networks.
+
+VGG-19 on CIFAR-10, which the paper finds 84.5 % sparse, and AlexNet on
+ImageNet; on the small sets VGG-19 of an eighth of the width (digits at 16 x 16),
+on Labels.
+@FIG@
+"""
+
+from sslprune_jax import paper, recipes, variants
+
+
+def get_config(dataset="cifar10"):
+  """Returns the configuration of a data set."""
+  config = paper.figure("fig10_natural_sparsity", dataset)
+  for task in ("labels", "rotnet")[: 2 if dataset in paper.PAPER else 1]:
+    if dataset == "imagenet2012":
+      study = recipes.alexnet(task)
+    else:
+      study = paper.study(task, dataset)
+      study.model.name = "vgg19"
+    paper.narrow(study, "vgg19", width=0.125, size=16)
+    if dataset == "digits":  # Weight decay needs time.
+      study.train.duration = "20ep"
+    study.retrain.inits = ("rewind", "reinit")
+    if task == "labels":
+      study.retrain.inits += ("random", "adjusted")
+    variants.add(config, task, study)
+  return config

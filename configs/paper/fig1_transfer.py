@@ -1,0 +1,59 @@
+"""Figure 1 (F1): do the features of pruned networks transfer?
+
+The final features of networks that are pruned on Labels, RotNet, Exemplar and
+NPID, frozen, are judged by the VOC07 SVM, and by linear classifiers on
+Places205 and ImageNet (Goyal et al. 2019). On the other sets, ours: linear
+classifiers on few labels, of the last convolution too.
+@FIG@
+"""
+
+from sslprune_jax import paper, variants
+
+_TASKS = {
+  "imagenet2012": ("labels", "rotnet", "exemplar", "npid"),
+  "cifar10": ("labels", "rotnet", "exemplar"),
+  "fashion_mnist": ("labels", "rotnet"),
+  "digits": ("labels", "rotnet", "exemplar", "npid"),
+}
+
+
+def get_config(dataset="imagenet2012"):
+  """Returns the configuration of a data set."""
+  config = paper.figure("fig1_transfer", dataset)
+  for task in _TASKS[dataset]:
+    study = paper.study(task, dataset)
+    if task == "npid":  # The paper prunes NPID no further than about 10 %.
+      study.prune.rounds = min(study.prune.rounds, 10)
+    study.transfer.rounds = tuple(
+      r for r in study.retrain.rounds if r <= study.prune.rounds
+    )
+    study.retrain.rounds = ()
+    study.transfer.random = task == "labels"  # The same for all.
+    _judge(study, dataset)
+    variants.add(config, task, study)
+  return config
+
+
+def _judge(study, dataset):
+  transfer = study.transfer
+  if dataset == "imagenet2012":
+    transfer.protocols = (
+      "svm:voc2007",
+      "linear:places205",
+      "linear:imagenet2012",
+    )
+    transfer.linear.augment = True
+    return
+  transfer.layers = ("features", "stage4")
+  transfer.protocols = {
+    "cifar10": ("linear:cifar10",),
+    "fashion_mnist": ("linear:fashion_mnist:0.06", "linear:digits:0.1"),
+    "digits": ("linear:digits:0.1", "svm:digits:0.1"),
+  }[dataset]
+  if dataset != "cifar10":  # For 600 and 145 images.
+    transfer.linear.train.update(
+      duration="100ep",
+      batch_size=64,
+      learning_rate=0.1,
+      milestones=("30ep", "60ep", "90ep"),
+    )

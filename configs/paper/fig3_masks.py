@@ -1,0 +1,29 @@
+"""Figure 3 (F3): are masks found without labels as good as label masks?
+
+Masks of Labels, RotNet and Exemplar (NPID too on ImageNet, down to 10 %) are
+retrained on labels as winning tickets and with random re-init, against random
+masks; on CIFAR-10 and the small sets against adjusted random masks too.
+@FIG@
+"""
+
+from sslprune_jax import paper, variants
+
+
+def get_config(dataset="imagenet2012"):
+  """Returns the configuration of a data set."""
+  config = paper.figure("fig3_masks", dataset)
+  for task in ("labels", "rotnet", "exemplar"):
+    study = paper.study(task, dataset)
+    study.retrain.inits = ("rewind", "reinit")
+    if task == "labels":
+      study.retrain.inits += ("random",)
+      if dataset != "imagenet2012":
+        study.retrain.inits += ("adjusted",)
+    variants.add(config, task, study)
+  if dataset == "imagenet2012":
+    study = paper.study("npid", dataset)
+    study.retrain.inits = ("rewind", "reinit")
+    study.prune.rounds = 10  # 10.7 %; the paper prunes NPID no further.
+    study.retrain.rounds = tuple(r for r in study.retrain.rounds if r <= 10)
+    variants.add(config, "npid", study)
+  return config

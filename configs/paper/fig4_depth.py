@@ -1,0 +1,36 @@
+"""Figure 4 (F4): from which depth on do tickets of RotNet fall behind?
+
+Only the first n convolutions are pruned, and retrained on labels as winning
+tickets and with random re-init: of ResNet-50 by stage (ImageNet), of ResNet-18
+by stage (CIFAR-10, ours), of the convnet one by one. Remaining weights are
+those of the pruned layers.
+@FIG@
+"""
+
+from sslprune_jax import paper, variants
+
+# Convolutions up to the end of the stem and of each stage; 0: all.
+_DEPTHS = {
+  "imagenet2012": {
+    "stem": 1,
+    "stage1": 10,
+    "stage2": 22,
+    "stage3": 40,
+    "all": 0,
+  },
+  "cifar10": {"stem": 1, "stage1": 5, "stage2": 9, "stage3": 13, "all": 0},
+  "fashion_mnist": {"conv1": 1, "conv2": 2, "conv3": 3, "all": 0},
+  "digits": {"conv1": 1, "conv2": 2, "conv3": 3, "all": 0},
+}
+
+
+def get_config(dataset="imagenet2012"):
+  """Returns the configuration of a data set."""
+  config = paper.figure("fig4_depth", dataset)
+  for depth, first_layers in _DEPTHS[dataset].items():
+    for task in ("labels", "rotnet"):
+      study = paper.study(task, dataset)
+      study.prune.first_layers = first_layers
+      study.retrain.inits = ("rewind", "reinit")
+      variants.add(config, f"{task}_{depth}", study)
+  return config

@@ -1,0 +1,26 @@
+"""Figure 6 (F6): how sparse is a network before any pruning?
+
+The weights that training itself drove to zero, by three thresholds (exactly 0,
+machine precision, 1e-5), their histogram, and what that does to pruning: label
+masks and random masks, plain and adjusted. ResNet-18 on CIFAR-10, which the
+paper finds 80.3 % sparse, and ResNet-50 on ImageNet, which is not; on the small
+sets ResNet-18 of a quarter of the width, on Labels.
+@FIG@
+"""
+
+from sslprune_jax import paper, variants
+
+
+def get_config(dataset="cifar10"):
+  """Returns the configuration of a data set."""
+  config = paper.figure("fig6_natural_sparsity", dataset)
+  for task in ("labels", "rotnet")[: 2 if dataset in paper.PAPER else 1]:
+    study = paper.study(task, dataset)
+    paper.narrow(study, "resnet18", width=0.25, size=8)
+    if dataset == "digits":  # Weight decay needs time.
+      study.train.duration = "20ep"
+    study.retrain.inits = ("rewind", "reinit")
+    if task == "labels":
+      study.retrain.inits += ("random", "adjusted")
+    variants.add(config, task, study)
+  return config

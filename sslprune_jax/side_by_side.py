@@ -1,0 +1,93 @@
+"""Seeds side by side: processes that divide the seeds of a configuration.
+
+A small network leaves most of a device idle. Each process runs its share of the
+seeds (`studies.run`) on a device of its own, into the same workdir.
+"""
+
+import os
+import subprocess
+import sys
+import threading
+from collections.abc import Sequence
+
+
+class ShareError(RuntimeError):
+  """A process ended before its share was done."""
+
+
+def run(arguments: Sequence[str], count: int) -> None:
+  """Runs the command once for each share of the seeds, all at a time.
+
+  On CPU every process takes all cores, so that the bits are those of one
+  process: how XLA sums depends on the number of threads. When this process
+  ends, however it does, so do the others.
+
+  Args:
+    arguments: of this command.
+    count: processes.
+
+  Raises:
+    ShareError: one has failed; the others are stopped.
+  """
+  processes, failed = [], threading.Event()
+  try:
+    for index in range(count):
+      process = subprocess.Popen(
+        [sys.executable, "-m", "sslprune_jax.main", *arguments]
+        + [f"--share={index}/{count}"],
+        env={**os.environ, **device(index)},
+        stdin=subprocess.PIPE,  # Closed when this process ends: `die_with`.
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        text=True,
+      )
+      processes.append(process)
+    threads = [
+      threading.Thread(target=_follow, args=(process, failed), daemon=True)
+      for process in processes
+    ]
+    for thread in threads:
+      thread.start()
+    while any(thread.is_alive() for thread in threads):
+      if failed.wait(timeout=0.2):
+        raise ShareError("one of the processes has failed: see above")
+    if failed.is_set():
+      raise ShareError("one of the processes has failed: see above")
+    os.environ.update(device(0))  # What joins the results sees one, too.
+  finally:
+    for process in processes:
+      process.terminate()
+    for process in processes:
+      process.wait()
+
+
+def device(index: int) -> dict[str, str]:
+  """Returns the environment in which a process sees one device.
+
+  Args:
+    index: of the process, and of the device on this host.
+  """
+  return {
+    "CUDA_VISIBLE_DEVICES": str(index),
+    "TPU_VISIBLE_CHIPS": str(index),
+    "TPU_CHIPS_PER_PROCESS_BOUNDS": "1,1,1",
+    "TPU_PROCESS_BOUNDS": "1,1,1",
+  }
+
+
+def die_with_parent() -> None:
+  """Makes this process end when the one that started it has ended."""
+
+  def watch():
+    os.read(sys.stdin.fileno(), 1)  # Until the other end is closed.
+    os._exit(1)
+
+  threading.Thread(target=watch, daemon=True).start()
+
+
+def _follow(process: subprocess.Popen, failed: threading.Event) -> None:
+  """Prints what a process prints."""
+  for line in process.stdout:
+    print(line, end="", flush=True)
+  if process.wait():
+    failed.set()
