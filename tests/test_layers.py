@@ -15,7 +15,7 @@ LAYERS = (
   ("tasks",),
   ("config", "checkpoints", "tickets", "progress", "plan"),
   ("extraction", "recipes", "provenance", "recipe_setup", "rounds", "variants"),
-  ("stages", "study_data", "task_setup", "train", "validation"),
+  ("paper", "stages", "study_data", "task_setup", "train", "validation"),
   ("training", "report", "platform_setup"),
   ("command_line", "overlaps", "trainings"),
   ("transfer",),

@@ -1,8 +1,8 @@
 """Figure 10 (F10): figure 6 with the paper's other networks.
 
 VGG-19 on CIFAR-10, which the paper finds 84.5 % sparse, and AlexNet on
-ImageNet; on the small sets VGG-19 of an eighth of the width (digits at 16 x 16),
-on Labels.
+ImageNet; on the small sets VGG-19 of an eighth of the width, on Labels (digits
+at 16 x 16).
 @FIG@
 """
 

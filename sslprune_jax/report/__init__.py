@@ -7,7 +7,13 @@ from collections.abc import Sequence
 
 from etils import epath
 
-from sslprune_jax.report import page, results, tables
+from sslprune_jax.report import (
+  figure_runs,
+  page,
+  paper_page,
+  results,
+  tables,
+)
 
 ResultsError = results.ResultsError
 
@@ -18,8 +24,9 @@ def write(
   """Joins runs into one page, its figures and its numbers.
 
   Args:
-    runs: workdirs of studies, finished or not.
-    out: where the HTML page goes; `figures/` and `results.csv` come beside it.
+    runs: workdirs of studies, or of the paper's figures; finished or not.
+    out: where the page goes, `.html` or, of figures, `.md` too; what it shows
+      lies beside it: `figures/` and, of studies, `results.csv`.
 
   Returns:
     The files written, the page first.
@@ -30,6 +37,22 @@ def write(
   out = epath.Path(out)
   if out.is_dir():
     raise ResultsError(f"{out} is a folder: name the page, {out}/report.html")
+  of_figures = [path for path in runs if figure_runs.variants_of(path)]
+  if of_figures and len(of_figures) < len(runs):
+    plain = next(path for path in runs if path not in of_figures)
+    raise ResultsError(
+      f"{plain} is a plain study and {of_figures[0]} has variants: give each "
+      "kind a page of its own"
+    )
+  files = _paper(runs, out) if of_figures else _study(runs, out)
+  for file, content in files.items():
+    file.parent.mkdir(parents=True, exist_ok=True)
+    file.write_bytes(content)
+  return list(files)
+
+
+def _study(runs, out) -> dict[epath.Path, bytes]:
+  """Returns the page of studies, and the files beside it."""
   joined = results.read(runs)
   parts = page.sections(joined)
   moved = page.judged(joined)
@@ -42,7 +65,22 @@ def write(
     files[out.parent / "figures" / f"{name}.png"] = png
   rows = [row for run in joined for row in run.rows]
   files[out.parent / "results.csv"] = tables.to_csv(rows).encode()
-  for file, content in files.items():
-    file.parent.mkdir(parents=True, exist_ok=True)
-    file.write_bytes(content)
-  return list(files)
+  return files
+
+
+def _paper(runs, out) -> dict[epath.Path, bytes]:
+  """Returns the page of figures, the files beside it, the variants' pages."""
+  kind = out.suffix.removeprefix(".")
+  if kind not in ("html", "md"):
+    raise ResultsError(f"{out}: expected a name that ends in .html or .md")
+  joined = figure_runs.read(runs)
+  parts = [paper_page.part(run) for run in joined]
+  below = len(runs) == 1 and out.parent == epath.Path(runs[0])
+  files = {out: paper_page.render(parts, kind, linked=below).encode()}
+  for part in parts:
+    for ending, content in part.files.items():
+      files[out.parent / "figures" / f"{part.name}.{ending}"] = content
+  if below:  # A variant is a study, with the page of one.
+    for name, of in joined[0].variants.items():
+      files |= _study([of[0].path], out.parent / name / "report.html")
+  return files

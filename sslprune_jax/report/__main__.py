@@ -22,7 +22,8 @@ def main(argv: Sequence[str] | None = None) -> int:
     prog="python -m sslprune_jax.report",
     description="Joins the results of one or more runs into one HTML page, "
     "with figures/*.png and results.csv beside it. A run may be unfinished. "
-    "Seeds of the same study given as several runs are averaged.",
+    "Seeds of the same study given as several runs are averaged. Runs of "
+    "configs/paper/ give the paper's figures, and verdicts on what it found.",
   )
   parser.add_argument(
     "runs",
@@ -33,7 +34,8 @@ def main(argv: Sequence[str] | None = None) -> int:
   parser.add_argument(
     "--out",
     metavar="PAGE",
-    help="the page to write (default, with one RUN: RUN/report.html)",
+    help="the page to write (default, with one RUN: RUN/report.html); of the "
+    "paper's figures Markdown too, by a name that ends in .md",
   )
   flags = parser.parse_args(argv)
   try:

@@ -26,13 +26,25 @@ _STYLES = dict(
     strict=True,
   )
 )
+_OF_SERIES = {
+  "few_images": "exemplar",
+  "s4l_few_images": "s4l",
+  "few_classes": "exemplar",
+  "s4l_few_classes": "s4l",
+  "epochs": "labels",
+  "samples": "rotnet",
+  "updates": "exemplar",
+  "share": "npid",
+}
+_STYLES |= {series: _STYLES[task] for series, task in _OF_SERIES.items()}
 _OTHER = ("black", "*")
-_STARTS = {
+STARTS = {
   "rewind": {"linestyle": "-"},
   "reinit": {"linestyle": "--", "markerfacecolor": "white"},
   "random": {"linestyle": "-", "color": "0.55", "marker": "X"},
+  "adjusted": {"linestyle": ":", "color": "0.55", "marker": "P"},
 }
-_PRUNED = {
+WHEN_PRUNED = {
   "finetune": {"linestyle": "-"},
   "prune": {"linestyle": "--", "markerfacecolor": "white"},
 }
@@ -52,18 +64,18 @@ def retrained(curves: Sequence[Curve]) -> Figure:
   figure, axes = _figure(curves, "Accuracy after retraining (%)")
   curves = [curve for curve in curves if curve.init in INITS]
   for curve in curves:
-    _draw(axes, curve, **_STARTS[curve.init])
-  handles = [_key(task_name(t), t, linestyle="") for t in _tasks(curves)]
+    draw(axes, curve, **STARTS[curve.init])
+  handles = [key(task_name(t), t, linestyle="") for t in _tasks(curves)]
   for init, name in INITS.items():
     if any(curve.init == init for curve in curves):
-      handles.append(_key(name, None, **_STARTS[init]))
+      handles.append(key(name, None, **STARTS[init]))
   tickets = [curve for curve in curves if curve.init == "rewind"]
   dense = next(filter(None, (curve.at(0) for curve in tickets)), None)
   if dense:
     style = {"color": "0.3", "linewidth": 0.8, "zorder": 1}
     axes.axhline(100 * dense.estimate.mean, **style)
     handles.append(lines.Line2D([], [], label="dense network", **style))
-  _legend(figure, handles)
+  legend(figure, handles)
   return figure
 
 
@@ -77,15 +89,15 @@ def pretext(curves: Sequence[Curve]) -> Figure:
     The figure, with the chance level of rotations where they come near it.
   """
   figure, axes = _figure(curves, "Accuracy on the task itself (%)")
-  handles = [_key(task_name(task), task) for task in _tasks(curves)]
+  handles = [key(task_name(task), task) for task in _tasks(curves)]
   for curve in curves:
-    _draw(axes, curve)
+    draw(axes, curve)
     lowest = min(point.estimate.mean for point in curve.points)
     if curve.task == "rotnet" and lowest < 2 * _ROTATIONS_CHANCE:
       style = {"color": "0.5", "linewidth": 0.8, "linestyle": ":"}
       axes.axhline(100 * _ROTATIONS_CHANCE, **style)
       handles.append(lines.Line2D([], [], label="chance, 4 angles", **style))
-  _legend(figure, handles)
+  legend(figure, handles)
   return figure
 
 
@@ -101,16 +113,16 @@ def transferred(transfer: Transfer) -> Figure:
   curves = transfer.curves
   figure, axes = _figure(curves, f"{METRICS[transfer.metric]} (%)")
   for curve in curves:
-    _draw(axes, curve, **_PRUNED.get(curve.init, {}))
-  handles = [_key(task_name(t), t, linestyle="") for t in _tasks(curves)]
+    draw(axes, curve, **WHEN_PRUNED.get(curve.init, {}))
+  handles = [key(task_name(t), t, linestyle="") for t in _tasks(curves)]
   for init, name in PRUNED.items():
     if any(curve.init == init for curve in curves):
-      handles.append(_key(name, None, **_PRUNED[init]))
+      handles.append(key(name, None, **WHEN_PRUNED[init]))
   if transfer.random:
     style = {"color": "0.3", "linewidth": 1.0, "linestyle": ":", "zorder": 1}
     axes.axhline(100 * transfer.random.mean, **style)
     handles.append(lines.Line2D([], [], label="untrained network", **style))
-  _legend(figure, handles)
+  legend(figure, handles)
   return figure
 
 
@@ -145,7 +157,7 @@ def layers(
     panel.plot(overall, overall, color="black", linewidth=1.2, linestyle=":")
     panel.set_title(task_name(task), fontsize=10)
     panel.set_yscale("log")
-    _weights_axis(panel, [density for density, _ in rounds], most=6)
+    weights_axis(panel, [density for density, _ in rounds], most=6)
     panel.yaxis.set_major_locator(ticker.LogLocator(subs=(1, 2, 5)))
     panel.yaxis.set_major_formatter(ticker.StrMethodFormatter("{x:g}"))
     panel.minorticks_off()
@@ -160,8 +172,17 @@ def layers(
 
 def png(figure: Figure) -> bytes:
   """Renders a figure at 200 dots per inch."""
+  return _rendered(figure, format="png", dpi=200)
+
+
+def pdf(figure: Figure) -> bytes:
+  """Renders a figure for print; the same figure gives the same bytes."""
+  return _rendered(figure, format="pdf", metadata={"CreationDate": None})
+
+
+def _rendered(figure: Figure, **how) -> bytes:
   buffer = io.BytesIO()
-  figure.savefig(buffer, format="png", dpi=200)
+  figure.savefig(buffer, **how)
   return buffer.getvalue()
 
 
@@ -174,12 +195,13 @@ def _figure(curves: Sequence[Curve], ylabel: str) -> tuple[Figure, Axes]:
   # 10 point text at 5 inches is 6.6 points in a column of 3.3 inches.
   figure = Figure((5, 3.6), layout="constrained")
   axes = figure.subplots()
-  _weights_axis(axes, [p.density for c in curves for p in c.points], most=9)
+  weights_axis(axes, [p.density for c in curves for p in c.points], most=9)
   axes.set_ylabel(ylabel)
   return figure, axes
 
 
-def _weights_axis(axes: Axes, densities: Iterable[float], most: int) -> None:
+def weights_axis(axes: Axes, densities: Iterable[float], most: int) -> None:
+  """Makes a logarithmic axis of remaining weights, with some ticks."""
   densities = sorted(set(densities))
   ticks = [densities[0], densities[-1]]  # and those between that have room
   gap = math.log(ticks[1] / ticks[0]) / most
@@ -198,14 +220,20 @@ def _weights_axis(axes: Axes, densities: Iterable[float], most: int) -> None:
   axes.set_axisbelow(True)
 
 
-def _draw(axes: Axes, curve: Curve, **style) -> None:
+def style(series: str | None) -> tuple[str, str]:
+  """Returns the colour and the marker of a task, or of another series."""
+  return _STYLES.get(series, _OTHER)
+
+
+def draw(axes: Axes, curve: Curve, **own) -> None:
+  """Draws a curve with its standard errors."""
   estimates = [point.estimate for point in curve.points]
-  color, marker = _STYLES.get(curve.task, _OTHER)
+  color, marker = style(curve.task)
   axes.errorbar(
     [100 * point.density for point in curve.points],
     [100 * e.mean for e in estimates],
     [math.nan if e.error is None else 100 * e.error for e in estimates],
-    **{"color": color, "marker": marker, **style},
+    **{"color": color, "marker": marker, **own},
     markersize=4.5,
     linewidth=1.3,
     elinewidth=0.9,
@@ -213,11 +241,14 @@ def _draw(axes: Axes, curve: Curve, **style) -> None:
   )
 
 
-def _legend(figure: Figure, handles: Sequence[lines.Line2D]) -> None:
+def legend(
+  figure: Figure, handles: Sequence[lines.Line2D], columns: int = 3
+) -> None:
+  """Puts a legend above all axes."""
   figure.legend(
     handles=handles,
     loc="outside upper center",
-    ncols=min(3, len(handles)),
+    ncols=min(columns, len(handles)),
     frameon=False,
     fontsize=9,
   )
@@ -227,7 +258,8 @@ def _tasks(curves: Iterable[Curve]) -> list[str]:
   return list(dict.fromkeys(c.task for c in curves if c.task is not None))
 
 
-def _key(label: str, task: str | None, **style) -> lines.Line2D:
+def key(label: str, task: str | None, **style) -> lines.Line2D:
+  """Makes a legend's entry for a task, or for a line of a start (None)."""
   color, marker = _STYLES.get(task, ("0.15", "o") if task is None else _OTHER)
   style = {"color": color, "marker": marker, "markersize": 5, **style}
   return lines.Line2D([], [], label=label, linewidth=1.3, **style)

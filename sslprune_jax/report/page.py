@@ -2,8 +2,8 @@
 
 import base64
 import dataclasses
-import importlib.resources
 import json
+import pathlib
 from collections.abc import Sequence
 
 import jinja2
@@ -100,8 +100,20 @@ def render(
   Returns:
     The page.
   """
+  return template("page.html.jinja").render(
+    runs=runs,
+    parts=[_view(part) for part in parts],
+    transfers=[_transfer_view(part) for part in moved],
+    differing=differing(runs),
+    everything=tables.everything([row for run in runs for row in run.rows]),
+  )
+
+
+def template(name: str) -> jinja2.Template:
+  """Returns a template of this folder."""
   environment = jinja2.Environment(
-    autoescape=True,
+    loader=jinja2.FileSystemLoader(pathlib.Path(__file__).parent),
+    autoescape=name.endswith(".html.jinja"),
     trim_blocks=True,
     lstrip_blocks=True,
     undefined=jinja2.StrictUndefined,
@@ -112,14 +124,7 @@ def render(
   environment.filters["range"] = tables.write_range
   environment.filters["base64"] = lambda data: base64.b64encode(data).decode()
   environment.filters["pretty"] = lambda value: json.dumps(value, indent=2)
-  template = importlib.resources.files(__package__) / "page.html.jinja"
-  return environment.from_string(template.read_text("utf-8")).render(
-    runs=runs,
-    parts=[_view(part) for part in parts],
-    transfers=[_transfer_view(part) for part in moved],
-    differing=_differing(runs),
-    everything=tables.everything([row for run in runs for row in run.rows]),
-  )
+  return environment.get_template(name)
 
 
 def _view(part: Section) -> dict:
@@ -207,8 +212,8 @@ def _numbers(rows: Sequence[dict], field: str) -> dict[str, list[int]]:
   }
 
 
-def _differing(runs: Sequence[Run]) -> tables.Table | None:
-  """Lists the configuration fields in which the runs differ."""
+def differing(runs: Sequence[Run]) -> tables.Table | None:
+  """Lists the configuration fields in which runs differ, None if none do."""
   flat = [dict(_flatten(run.config)) for run in runs]
   fields = sorted(set().union(*flat))
   rows = [

@@ -16,6 +16,17 @@ TASKS = {
   "s4l": "S4L RotNet",
   "deepcluster": "DeepCluster",
 }
+# What the paper's figures compare besides tasks.
+SERIES = TASKS | {
+  "few_images": "Labels, a tenth of the images",
+  "few_classes": "Labels, a tenth of the classes",
+  "s4l_few_images": "S4L, a tenth of the images",
+  "s4l_few_classes": "S4L, a tenth of the classes",
+  "epochs": "equal epochs",
+  "samples": "equal samples",
+  "updates": "equal updates",
+  "share": "equal share",
+}
 PROBLEMS = {  # What the accuracy of a task itself is of.
   "labels": "the class",
   "rotnet": "the angle of four that an image was turned by",
@@ -28,6 +39,7 @@ INITS = {
   "rewind": "winning ticket",
   "reinit": "random re-init",
   "random": "random mask",
+  "adjusted": "adjusted random mask",
 }
 STAGES = ("pretext", "retrain")  # of a study itself
 TRANSFER = "transfer"  # of its networks, to other data
@@ -96,8 +108,8 @@ class Setting:
 
 
 def task_name(task: str) -> str:
-  """Returns how figures and tables write a task."""
-  return TASKS.get(task, task)
+  """Returns how figures and tables write a task, or another series."""
+  return SERIES.get(task, task)
 
 
 def rank(names: Iterable[str], name: str | None) -> tuple[int, str]:
@@ -164,7 +176,7 @@ def _read_run(path: epath.Path, name: str) -> Run:
       f"no results: {file} does not exist (is {path} the workdir of a study, "
       "and has a first stage of it finished?)"
     )
-  about = _json(path / "config.json")
+  about = read_json(path / "config.json")
   config = about.get("config", {})
   model = config.get("model", {}).get("name", "network")
   learnt = config.get("dataset", {}).get("name", "data")
@@ -182,7 +194,7 @@ def _read_run(path: epath.Path, name: str) -> Run:
       "seed": int(entry.parts[-4].removeprefix("seed_")),
       "task": entry.parts[-3],
       "round": int(entry.parts[-2].removeprefix("round_")),
-      **_json(entry),
+      **read_json(entry),
     }
     for entry in sorted(path.glob("seed_*/*/round_*/sparsity.json"))
   ]
@@ -190,7 +202,28 @@ def _read_run(path: epath.Path, name: str) -> Run:
   return Run(name, path, config, versions, commit, rows, sparsity)
 
 
-def _json(file: epath.Path) -> dict:
+def read_json_lines(file: epath.Path) -> list[dict]:
+  """Reads lines of JSON.
+
+  Raises:
+    ResultsError: a line is not JSON.
+  """
+  lines = []
+  for number, line in enumerate(file.read_text().splitlines(), start=1):
+    try:
+      lines.append(json.loads(line))
+    except ValueError as error:
+      where = f"{file}, line {number}"
+      raise ResultsError(f"{where}: not JSON ({error})") from None
+  return lines
+
+
+def read_json(file: epath.Path) -> dict:
+  """Reads a JSON file.
+
+  Raises:
+    ResultsError: it is missing, or not JSON.
+  """
   try:
     return json.loads(file.read_text())
   except FileNotFoundError:
