@@ -273,14 +273,16 @@ def lookup(config: ConfigDict, field: str) -> Any:
   return value
 
 
-def updates(
-  config: ConfigDict, field: str, *, batch_size: int, num_images: int
-) -> int:
-  """Converts the duration in a field to updates; errors name the field."""
+def updates(config: ConfigDict, field: str, **of_training: int) -> int:
+  """Converts the duration in a field to updates; errors name the field.
+
+  Args:
+    config: the configuration.
+    field: its name, with dots.
+    **of_training: `batch_size`, `num_images` and `reads` of `optim.updates`.
+  """
   try:
-    return optim.updates(
-      lookup(config, field), batch_size=batch_size, num_images=num_images
-    )
+    return optim.updates(lookup(config, field), **of_training)
   except (TypeError, ValueError) as error:
     raise ConfigError(f"config.{field}: {error}") from None
 

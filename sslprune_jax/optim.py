@@ -14,7 +14,9 @@ SCHEDULES = ("constant", "step", "cosine")
 _DURATION = re.compile(r"(\d+(?:\.\d+)?)(ep|it|samples)")
 
 
-def updates(duration: str, *, batch_size: int, num_images: int) -> int:
+def updates(
+  duration: str, *, batch_size: int, num_images: int, reads: int = 1
+) -> int:
   """Converts a duration to updates.
 
   Args:
@@ -22,6 +24,8 @@ def updates(duration: str, *, batch_size: int, num_images: int) -> int:
       "3840000samples" images seen.
     batch_size: images an update, over all devices.
     num_images: images in the training set; an epoch is the whole batches of it.
+    reads: samples that are seen for each image of a batch: 2 of S4L, whose
+      batch of 1024 stands beside as many labelled images.
 
   Returns:
     Updates, rounded half up.
@@ -39,7 +43,7 @@ def updates(duration: str, *, batch_size: int, num_images: int) -> int:
   scale = {
     "it": Fraction(1),
     "ep": Fraction(num_images // batch_size),
-    "samples": Fraction(1, batch_size),
+    "samples": Fraction(1, batch_size * reads),
   }[unit]
   return int(number * scale + Fraction(1, 2))
 

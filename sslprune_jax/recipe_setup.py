@@ -33,6 +33,7 @@ def make_recipe(
   section: str,
   num_images: int,
   *,
+  reads: int = 1,
   own_head: bool = False,
   frozen_trunk: bool = False,
 ) -> Recipe:
@@ -42,6 +43,7 @@ def make_recipe(
     config: validated.
     section: such as "train" or "retrain.train".
     num_images: in the training set.
+    reads: see `optim.updates`.
     own_head: see `optim.optimizer`.
     frozen_trunk: see `optim.optimizer`.
 
@@ -61,6 +63,7 @@ def make_recipe(
       f"{section}.{field}",
       batch_size=recipe.batch_size,
       num_images=num_images,
+      reads=reads,
     )
 
   length = updates("duration")

@@ -87,13 +87,7 @@ class Study:
   def _rewind_update(self, task: str) -> int:
     """Returns k, the update of the dense training that is rewound to."""
     training = self.pretext[task]
-    images = self.data.images(task, self.config.seeds[0]).train
-    update = config_lib.updates(
-      self.config,
-      "prune.rewind",
-      batch_size=training.batch_size,
-      num_images=len(images),
-    )
+    update = training.updates(self.config, "prune.rewind")
     if update >= training.length:
       raise ConfigError(
         f"config.prune.rewind: found {self.config.prune.rewind!r}, which is "
@@ -116,8 +110,7 @@ class Study:
     """Runs the stages of some seeds that are not done.
 
     Args:
-      seeds: all of them, or those of this process; results.jsonl is written
-        where it is all.
+      seeds: all of them, or those of this process.
       progress: of this process.
 
     Returns:
@@ -126,10 +119,20 @@ class Study:
     self._list_labelled(seeds)
     results = []
     for stage in self.stages(seeds):
+      news = not (self.workdir / stage.path / "result.json").exists()
       results += self._run_once(stage, progress)
-      if set(seeds) == set(self.config.seeds):
-        files.write_json_lines(self.workdir / "results.jsonl", results)
+      if news:
+        self._write_results()
+    self._write_results()
     return results
+
+  def _write_results(self) -> None:
+    """Writes the results of all seeds, those of other processes among them."""
+    found = (
+      self.workdir / stage.path / "result.json" for stage in plan(self.config)
+    )
+    lines = [line for f in found if f.exists() for line in files.read_json(f)]
+    files.write_json_lines(self.workdir / "results.jsonl", lines)
 
   def _list_labelled(self, seeds: Sequence[int]) -> None:
     """Writes down whose labels are seen, where it is not everyone's."""

@@ -66,17 +66,15 @@ class Training:
       config,
       section,
       num_images,
+      reads=task.reads,
       own_head=task.by_epoch,
       frozen_trunk=bool(probed),
     )
     self.batch_size, self.length = batch_size, recipe.length
     self.optimizer = recipe.optimizer
 
-    def updates(field: str) -> int:
-      return config_lib.updates(
-        config, field, batch_size=batch_size, num_images=num_images
-      )
-
+    self._num_images = num_images
+    updates = functools.partial(self.updates, config)
     self._log_every = max(1, updates("log.every"))
     self._checkpoint_every = max(1, updates("log.checkpoint"))
     self._evaluate_every = updates("log.evaluate")
@@ -93,6 +91,16 @@ class Training:
     )
     self._evaluation_step = train.make_evaluation_step(self.network, task)
     self._extraction_step = extraction.make_step(self.network, task.normalise)
+
+  def updates(self, config: ConfigDict, field: str) -> int:
+    """Converts a duration of a configuration to updates of this training."""
+    return config_lib.updates(
+      config,
+      field,
+      batch_size=self.batch_size,
+      num_images=self._num_images,
+      reads=self.task.reads,
+    )
 
   def images(self, start: int) -> int:
     """Counts the images that the network sees in a training from an update."""

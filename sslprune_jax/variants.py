@@ -57,7 +57,7 @@ def add(config: ConfigDict, name: str, study: ConfigDict) -> None:
     study: the whole configuration; what differs is kept.
   """
   changes = _difference(config, study)
-  for field in ("name", "variants"):
+  for field in ("name", "figure", "variants"):
     changes.pop(field, None)
   with config.unlocked():
     config.variants[name] = ConfigDict(changes)
