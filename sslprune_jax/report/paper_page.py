@@ -73,18 +73,18 @@ def _view(part: Part) -> dict:
   run, figure = part.run, part.figure
   first = [runs[0] for runs in run.variants.values()]
   rows = [row for of in run.variants.values() for r in of for row in r.rows]
-  retrained = [row for row in rows if row["stage"] != "pretext"]
+  judged = [row for row in rows if row["stage"] != "pretext"] or rows
   config = run.config
   return {
     "name": part.name,
-    "title": figure.title if figure else run.name or config["name"],
+    "title": figure.title if figure else run.name or run.paths[0].name,
     "figure": figure,
     "dataset": config["dataset"]["name"],
     "networks": sorted({row["model"] for row in rows}),
     "seeds": run.seeds,
     "n": sorted({len(run.seeds)}),
-    "tested": sorted({row["n"] for row in retrained or rows}),
-    "images": sorted({row["training_images"] for row in retrained}),
+    "tested": sorted({row["n"] for row in judged}),
+    "images": sorted({row["training_images"] for row in judged}),
     "tally": tally(part.verdicts),
     "verdicts": verdict_table(part.verdicts),
     "png": part.files.get("png"),

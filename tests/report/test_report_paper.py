@@ -1,0 +1,155 @@
+"""The paper's figures of made-up runs: layout, verdicts, files, refusals."""
+
+import json
+
+import pytest
+
+from sslprune_jax import report
+from sslprune_jax.report import figure_runs, panels, paper_figures, paper_page
+
+
+def _figure(make, path, name="fig3_masks", seeds=(0, 1, 2), **gaps):
+  """Writes a run of a figure whose tickets lie below labels' by a gap."""
+  variants = {task: {} for task in gaps}
+  config = {
+    "figure": name,
+    "name": name,
+    "dataset": {"name": "digits"},
+    "variants": variants,
+  }
+  path.mkdir(parents=True)
+  about = {"config": config, "versions": {"jax": "0", "python": "3"}}
+  (path / "config.json").write_text(json.dumps({**about, "commit": "abc"}))
+  for task, gap in gaps.items():
+    rows = []
+    for row in make.results((task,), seeds):
+      row["value"] -= (
+        gap * (row["round"] > 0) if row["stage"] != "pretext" else 0
+      )
+      rows.append({**row, "density_of_ranked": row["density"]})
+    own = {
+      "model": {"name": "convnet"},
+      "dataset": {"name": "digits"},
+      "prune": {"first_layers": 0},
+      "train": {"learning_rate": 1.0 if task == "labels" else 2.0},
+    }
+    make.run(path / task, rows, config=own)
+  layer = {"path": "trunk/a/kernel", "total": 100, "a": 50, "b": 40, "both": 30}
+  pair = {"a": ["labels"] * 2, "b": ["rotnet"] * 2, "layers": [layer]}
+  lines = [{"seed": s, "round": r, **pair} for s in seeds for r in (3, 7)]
+  (path / "overlaps.jsonl").write_text(
+    "".join(json.dumps(line) + "\n" for line in lines)
+  )
+  return path
+
+
+@pytest.fixture
+def run(make, tmp_path):
+  return _figure(make, tmp_path / "run", labels=0.0, rotnet=0.1)
+
+
+def test_a_gap_that_was_put_in_is_found_and_judged(run):
+  (found,) = figure_runs.read([run])
+  drawn, verdicts = paper_figures.FIGURES["fig3_masks"].draw(found)
+  by_claim = {v.claim: v for v in verdicts}
+  gap = by_claim["Label tickets are above RotNet tickets"]
+  assert gap.verdict == "holds" and gap.found.mean > 0.09 and gap.found.n == 3
+  match = by_claim["Re-initialised, masks of RotNet match label masks"]
+  assert match.verdict == "does not hold" and match.found.mean < -0.09
+  titles = [panel.title for panel in drawn]
+  assert titles == [
+    "Winning tickets",
+    "Random re-inits",
+    "Overlap with the label mask",
+  ]
+
+
+def test_the_overlap_stands_beside_that_of_chance(run):
+  (found,) = figure_runs.read([run])
+  *_, overlap = paper_figures.FIGURES["fig3_masks"].draw(found)[0]
+  curves = {curve.init: curve for curve in overlap.curves}
+  # 30 of 50 + 40 - 30 are shared; by chance 50 * 40 / 100 = 20 of 70.
+  assert curves["rewind"].points[0].estimate.mean == 30 / 60
+  assert curves["chance"].points[0].estimate.mean == 20 / 70
+  assert curves["rewind"].points[0].density == 0.5
+
+
+def test_what_is_drawn_is_what_the_rows_say(run):
+  (found,) = figure_runs.read([run])
+  figure = panels.draw(paper_figures.FIGURES["fig3_masks"].draw(found)[0])
+  tickets = figure.axes[0]
+  line = tickets.containers[0].lines[0]  # Labels come first.
+  curve = found.curve("labels", "rewind")
+  assert list(line.get_xdata()) == [100 * p.density for p in curve.points]
+  assert list(line.get_ydata()) == [100 * p.estimate.mean for p in curve.points]
+  assert tickets.get_xscale() == "log"
+  (text,) = [legend.get_texts() for legend in figure.legends]
+  said = {t.get_text() for t in text}
+  assert {"Labels", "RotNet", "winning ticket", "random re-init"} <= said
+  assert {"random mask", "dense network", "chance"} <= said
+
+
+def test_the_page_says_what_was_varied_held_and_what_the_bars_are(run):
+  files = report.write([run], run / "report.html")
+  text = files[0].read_text()
+  for words in (
+    "Varied: the task that found the mask",
+    "Held:",
+    "standard error over seeds (n = 3)",
+    "Student",
+    "train.learning_rate",
+    'href="rotnet/report.html"',
+  ):
+    assert words in text, words
+  stem = run / "figures/fig3_masks_digits"
+  assert {f.suffix for f in run.glob("figures/*")} == {".png", ".pdf", ".csv"}
+  header = stem.with_suffix(".csv").read_text().splitlines()[0]
+  assert header.startswith("panel,series,start,round,remaining,mean,")
+  assert (run / "labels/report.html").exists()
+  again = report.write([run], run / "report.html")
+  assert stem.with_suffix(".pdf") in [type(stem)(f) for f in again]
+
+
+def test_seeds_of_several_runs_are_joined_and_markdown_is_written(
+  make, tmp_path
+):
+  gaps = {"labels": 0.0, "rotnet": 0.1}
+  a = _figure(make, tmp_path / "a", seeds=(0, 1), **gaps)
+  b = _figure(make, tmp_path / "b", seeds=(2, 3), **gaps)
+  page, *_ = report.write([a, b], tmp_path / "docs/paper.md")
+  text = page.read_text()
+  assert "seeds 0, 1, 2, 3" in text and "| 4 |" in text
+  assert (
+    "![Figure 3" in text
+    and (tmp_path / "docs/figures/fig3_masks_digits.png").exists()
+  )
+  assert not (tmp_path / "docs/labels").exists()
+
+
+def test_an_unfinished_figure_is_undecided(make, tmp_path):
+  path = _figure(make, tmp_path / "run", labels=0.0)
+  (found,) = figure_runs.read([path])
+  part = paper_page.part(found)
+  assert part.files and all(
+    v.verdict == "undecided" for v in part.verdicts[:-1]
+  )
+
+
+def test_variants_that_are_no_figure_of_the_paper_get_their_own_pages(
+  make, tmp_path
+):
+  path = _figure(make, tmp_path / "run", name="", labels=0.0, rotnet=0.1)
+  page, *_ = report.write([path], path / "report.html")
+  assert 'href="labels/report.html"' in page.read_text()
+  assert not (path / "figures").exists()
+
+
+def test_what_cannot_be_joined_is_refused_in_a_line(make, run, tmp_path):
+  plain = make.run(tmp_path / "plain", make.results())
+  with pytest.raises(report.ResultsError, match="plain is a plain study"):
+    report.write([run, plain], tmp_path / "page.html")
+  with pytest.raises(report.ResultsError, match="ends in .html or .md"):
+    report.write([run], tmp_path / "page.txt")
+  (run / "overlaps.jsonl").write_text("{")
+  with pytest.raises(report.ResultsError, match="overlaps.jsonl, line 1"):
+    report.write([run], tmp_path / "page.html")
