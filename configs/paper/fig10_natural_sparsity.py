@@ -20,7 +20,9 @@ def get_config(dataset="cifar10"):
       study.model.name = "vgg19"
     paper.narrow(study, "vgg19", width=0.125, size=16)
     if dataset == "digits":  # Weight decay needs time.
-      study.train.duration = "20ep"
+      study.train.duration = "40ep"
+      study.prune.rounds = 6
+      study.retrain.rounds = (0, 2, 4, 6)
     study.retrain.inits = ("rewind", "reinit")
     if task == "labels":
       study.retrain.inits += ("random", "adjusted")

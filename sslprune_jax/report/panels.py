@@ -2,6 +2,7 @@
 
 import dataclasses
 import math
+import textwrap
 from collections.abc import Sequence
 
 from matplotlib import lines
@@ -15,9 +16,15 @@ from sslprune_jax.report.transfers import PRUNED
 
 _DENSE = {"color": "0.3", "linewidth": 0.8, "zorder": 1}
 _UNTRAINED = {"color": "0.3", "linewidth": 1.0, "linestyle": ":", "zorder": 1}
-_NATURAL = {"color": "0.5", "linewidth": 1.0, "linestyle": "-.", "zorder": 1}
+_NATURAL = {
+  "color": "#56B4E9",
+  "linewidth": 1.2,
+  "linestyle": (0, (6, 2)),
+  "zorder": 1,
+}
 _CHANCE = {"linestyle": ":", "marker": ""}
 _MOST_COLUMNS = 3
+_TITLE_WIDTH = 34  # letters that a panel has room for
 
 
 @dataclasses.dataclass(frozen=True)
@@ -53,12 +60,14 @@ class Histogram:
       that is smaller.
     exponents: of 10, between the bins.
     thresholds: name -> magnitude, upright lines.
+    ylabel: with its unit.
   """
 
   title: str
   shares: dict[str, list[float]]
   exponents: list[float]
   thresholds: dict[str, float]
+  ylabel: str = "Share of the weights (%)"
 
 
 def draw(panels: Sequence[Panel | Histogram]) -> Figure:
@@ -72,20 +81,22 @@ def draw(panels: Sequence[Panel | Histogram]) -> Figure:
   """
   columns = min(_MOST_COLUMNS, len(panels))
   count = math.ceil(len(panels) / columns)
+  columns = math.ceil(len(panels) / count)  # 4 are two by two
   size = (5, 3.6) if columns == 1 else (3.3 * columns, 2.9 * count + 0.5)
   figure = Figure(size, layout="constrained")
   grid = list(figure.subplots(count, columns, squeeze=False).flat)
   handles: dict[str, lines.Line2D] = {}
   first: dict[str, Axes] = {}
-  for axes, panel in zip(grid, panels, strict=False):
-    axes.set_title(panel.title, fontsize=10)
+  for place, (axes, panel) in enumerate(zip(grid, panels, strict=False)):
+    axes.set_title(textwrap.fill(panel.title, _TITLE_WIDTH), fontsize=10)
     if isinstance(panel, Histogram):
       handles |= _draw_histogram(axes, panel)
       continue
     handles |= _draw_panel(axes, panel)
     if panel.ylabel in first:
       axes.sharey(first[panel.ylabel])
-      axes.set_ylabel("")
+      if place % columns and panels[place - 1].ylabel == panel.ylabel:
+        axes.set_ylabel("")
     first.setdefault(panel.ylabel, axes)
   for axes in grid[len(panels) :]:
     axes.remove()
@@ -118,7 +129,7 @@ def _draw_panel(axes: Axes, panel: Panel) -> dict[str, lines.Line2D]:
       "untrained network",
       axes.axhline,
     ),
-    (panel.natural, _NATURAL, "not zero by itself", axes.axvline),
+    (panel.natural, _NATURAL, "natural sparsity", axes.axvline),
   ):
     if value:
       line(100 * value, **style)
@@ -153,6 +164,6 @@ def _draw_histogram(axes: Axes, of: Histogram) -> dict[str, lines.Line2D]:
   axes.set_yticks([0, 0.1, 1, 10, 100], ["0", "0.1", "1", "10", "100"])
   axes.minorticks_off()
   axes.set_xlabel("Magnitude of a weight (left end: smaller)")
-  axes.set_ylabel("Share of the weights (%)")
+  axes.set_ylabel(of.ylabel)
   axes.spines[["top", "right"]].set_visible(False)
   return found

@@ -12,6 +12,7 @@ from collections.abc import Callable
 from sslprune_jax.report import verdicts
 from sslprune_jax.report.curves import Curve, Estimate, Point
 from sslprune_jax.report.figure_runs import FigureRun
+from sslprune_jax.report.figures import percent
 from sslprune_jax.report.panels import Histogram, Panel
 from sslprune_jax.report.results import INITS, task_name
 from sslprune_jax.report.transfers import METRICS, RANDOM, Transfer
@@ -65,6 +66,11 @@ def _dense(curve: Curve) -> Estimate | None:
   return curve.at(0).estimate if curve.at(0) else None
 
 
+def _remaining(points) -> str:
+  """Writes the remaining weights of the first of some points."""
+  return f"{percent(points[0].density)} %" if points else "?"
+
+
 def _natural(run: FigureRun, variant: str) -> float | None:
   """Returns the share that training left alive, where it is not nearly all."""
   shares = run.natural_sparsity(variant, _PRECISION).values()
@@ -98,11 +104,14 @@ def _masks(run: FigureRun) -> Drawn:
   for task in tasks:
     name = task_name(task)
     gap = verdicts.difference(tickets["labels"], tickets[task])
-    ends = [p.round for p in tickets[task].points if p.round > 0]
-    ends = [ends[0], ends[-1]] if ends else [0, 0]
+    pruned = [p for p in tickets[task].points if p.round > 0]
     least, most = (
-      verdicts.difference(tickets["labels"], tickets[task], [index])
-      for index in ends
+      (
+        verdicts.difference(tickets["labels"], tickets[task], [p.round])
+        for p in (pruned[0], pruned[-1])
+      )
+      if pruned
+      else ({}, {})
     )
     found += [
       verdicts.equal(
@@ -111,7 +120,8 @@ def _masks(run: FigureRun) -> Drawn:
       ),
       verdicts.greater(f"Label tickets are above {name} tickets", gap),
       verdicts.greater(
-        f"That gap grows from round {ends[0]} to round {ends[1]}",
+        f"That gap grows from {_remaining(pruned[:1])} to "
+        f"{_remaining(pruned[-1:])} remaining",
         verdicts.minus(most, least),
       ),
       verdicts.greater(
@@ -318,12 +328,13 @@ def _natural_sparsity(run: FigureRun) -> Drawn:
     text = f"{claim}, more than half are zero at machine precision"
     found.append(verdicts.greater(text, natural, 0.5))
     alive = 1 - statistics.fmean(natural.values()) if natural else 1.0
-    free = [p.round for p in tickets.points if p.round and p.density >= alive]
+    points = [p for p in tickets.points if p.round and p.density >= alive]
+    free = [p.round for p in points]
     if free:
       found += [
         verdicts.no_less(
-          f"{name}: tickets lose nothing down to round {free[-1]}, where as "
-          "many weights are pruned as are zero, or fewer",
+          f"{name}: tickets lose nothing down to {_remaining(points[-1:])} "
+          "remaining, where no more is pruned than is zero by itself",
           verdicts.change(tickets, free[-1]),
         ),
         verdicts.greater(
@@ -380,15 +391,16 @@ def _transfer(run: FigureRun) -> Drawn:
 
 
 def _kept(curve: Curve, name: str) -> list[Verdict]:
-  rounds = [p.round for p in curve.points if p.round and p.density > _TENTH]
-  late = [p.round for p in curve.points if p.density < _TWENTIETH]
+  early = [p for p in curve.points if p.round and p.density > _TENTH]
+  late = [p for p in curve.points if p.density < _TWENTIETH]
   found = []
-  if rounds:
-    text = f"{name}: nothing is lost down to round {rounds[-1]}"
-    found.append(verdicts.no_less(text, verdicts.change(curve, rounds[-1])))
+  if early:
+    text = f"{name}: nothing is lost down to {_remaining(early[-1:])} remaining"
+    change = verdicts.change(curve, early[-1].round)
+    found.append(verdicts.no_less(text, change))
   if late:
-    drop = verdicts.change(curve, 0, since=late[-1])
-    text = f"{name}: at round {late[-1]}, under 5 %, it has dropped"
+    text = f"{name}: it has dropped at {_remaining(late[-1:])} remaining"
+    drop = verdicts.change(curve, 0, since=late[-1].round)
     found.append(verdicts.greater(text, drop))
   return found
 
