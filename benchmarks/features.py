@@ -32,7 +32,6 @@ from sslprune_jax import (
   tickets,
 )
 from sslprune_jax.data import batches
-from sslprune_jax.models import build
 
 _BATCH = 256
 _FEW, _DRAWS = 10, 5
@@ -54,9 +53,7 @@ def main():
   ]
   for name in config.tasks:
     task = task_setup.make_task(config, name, sources[0])
-    network = build(
-      config.model.name, task.num_outputs, sobel=config.model.sobel
-    )
+    network = task_setup.make_network(config.model, task.num_outputs)
     step = extraction.make_step(network, task.normalise)
     shape = sources[0].image_shape
     key = state.stream_key(arguments.seed, "init")

@@ -4,7 +4,17 @@ The final features of networks that are pruned on Labels, RotNet, Exemplar and
 NPID, frozen, are judged by the VOC07 SVM, and by linear classifiers on
 Places205 and ImageNet (Goyal et al. 2019). On the other sets, ours: linear
 classifiers on few labels, of the last convolution too.
-@FIG@
+
+  python -m sslprune_jax.main --processes=2 \
+    --config=configs/paper/fig1_transfer.py:digits
+
+After the colon: `imagenet2012` and `cifar10` with the paper's recipes (without
+a colon imagenet2012), `fashion_mnist` and `digits` with ours, for two CPU
+cores.
+
+Cost: 11,000 v5e chip-hours for imagenet2012 and 230 for cifar10 by the estimate
+of benchmarks/paper_cost.py, whose docstring says how; neither was run. Time and
+result for the small sets: docs/results.md.
 """
 
 from sslprune_jax import paper, variants

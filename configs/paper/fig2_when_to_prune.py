@@ -3,7 +3,17 @@
 Networks of Labels, RotNet and Exemplar are fine-tuned on VOC2007: those pruned
 in pre-training under their masks; the dense ones while they are pruned in the
 same rounds. On the other sets, ours: few labels of the same set.
-@FIG@
+
+  python -m sslprune_jax.main --processes=2 \
+    --config=configs/paper/fig2_when_to_prune.py:digits
+
+After the colon: `imagenet2012` and `cifar10` with the paper's recipes (without
+a colon imagenet2012), `fashion_mnist` and `digits` with ours, for two CPU
+cores.
+
+Cost: 9,500 v5e chip-hours for imagenet2012 and 230 for cifar10 by the estimate
+of benchmarks/paper_cost.py, whose docstring says how; neither was run. Time and
+result for the small sets: docs/results.md.
 """
 
 from sslprune_jax import paper, variants

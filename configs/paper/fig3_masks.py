@@ -3,7 +3,17 @@
 Masks of Labels, RotNet and Exemplar (NPID too on ImageNet, down to 10 %) are
 retrained on labels as winning tickets and with random re-init, against random
 masks; on CIFAR-10 and the small sets against adjusted random masks too.
-@FIG@
+
+  python -m sslprune_jax.main --processes=2 \
+    --config=configs/paper/fig3_masks.py:digits
+
+After the colon: `imagenet2012` and `cifar10` with the paper's recipes (without
+a colon imagenet2012), `fashion_mnist` and `digits` with ours, for two CPU
+cores.
+
+Cost: 17,000 v5e chip-hours for imagenet2012 and 350 for cifar10 by the estimate
+of benchmarks/paper_cost.py, whose docstring says how; neither was run. Time and
+result for the small sets: docs/results.md.
 """
 
 from sslprune_jax import paper, variants

@@ -4,7 +4,17 @@ Only the first n convolutions are pruned, and retrained on labels as winning
 tickets and with random re-init: of ResNet-50 by stage (ImageNet), of ResNet-18
 by stage (CIFAR-10, ours), of the convnet one by one. Remaining weights are
 those of the pruned layers.
-@FIG@
+
+  python -m sslprune_jax.main --processes=2 \
+    --config=configs/paper/fig4_depth.py:digits
+
+After the colon: `imagenet2012` and `cifar10` with the paper's recipes (without
+a colon imagenet2012), `fashion_mnist` and `digits` with ours, for two CPU
+cores.
+
+Cost: 56,000 v5e chip-hours for imagenet2012 and 1,100 for cifar10 by the
+estimate of benchmarks/paper_cost.py, whose docstring says how; neither was run.
+Time and result for the small sets: docs/results.md.
 """
 
 from sslprune_jax import paper, variants

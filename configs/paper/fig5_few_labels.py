@@ -5,7 +5,17 @@ with those of a tenth of the classes, alone (few) or with rotations of all
 images (S4L), against masks of Labels and of RotNet on everything, all retrained
 as winning tickets. The small sets have ten classes: there (b) is a third of the
 images of three of them, as many labels as (a).
-@FIG@
+
+  python -m sslprune_jax.main --processes=2 \
+    --config=configs/paper/fig5_few_labels.py:digits
+
+After the colon: `imagenet2012` and `cifar10` with the paper's recipes (without
+a colon imagenet2012), `fashion_mnist` and `digits` with ours, for two CPU
+cores.
+
+Cost: 73,000 v5e chip-hours for imagenet2012 and 760 for cifar10 by the estimate
+of benchmarks/paper_cost.py, whose docstring says how; neither was run. Time and
+result for the small sets: docs/results.md.
 """
 
 from sslprune_jax import paper, variants

@@ -5,7 +5,16 @@ machine precision, 1e-5), their histogram, and what that does to pruning: label
 masks and random masks, plain and adjusted. ResNet-18 on CIFAR-10, which the
 paper finds 80.3 % sparse, and ResNet-50 on ImageNet, which is not; on the small
 sets ResNet-18 of a quarter of the width, on Labels.
-@FIG@
+
+  python -m sslprune_jax.main --processes=2 \
+    --config=configs/paper/fig6_natural_sparsity.py:digits
+
+After the colon: `imagenet2012` and `cifar10` with the paper's recipes (without
+a colon cifar10), `fashion_mnist` and `digits` with ours, for two CPU cores.
+
+Cost: 13,000 v5e chip-hours for imagenet2012 and 240 for cifar10 by the estimate
+of benchmarks/paper_cost.py, whose docstring says how; neither was run. Time and
+result for the small sets: docs/results.md.
 """
 
 from sslprune_jax import paper, variants

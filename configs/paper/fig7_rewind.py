@@ -3,7 +3,17 @@
 Tickets of a tenth of the labels, rewound by four criteria: the same number of
 epochs, of samples, or of updates as Labels on everything rewinds to, or the
 same share of the whole training.
-@FIG@
+
+  python -m sslprune_jax.main --processes=2 \
+    --config=configs/paper/fig7_rewind.py:digits
+
+After the colon: `imagenet2012` and `cifar10` with the paper's recipes (without
+a colon imagenet2012), `fashion_mnist` and `digits` with ours, for two CPU
+cores.
+
+Cost: 7,800 v5e chip-hours for imagenet2012 and 130 for cifar10 by the estimate
+of benchmarks/paper_cost.py, whose docstring says how; neither was run. Time and
+result for the small sets: docs/results.md.
 """
 
 from sslprune_jax import paper, recipes, variants

@@ -3,7 +3,16 @@
 VGG-19 on CIFAR-10 and AlexNet on ImageNet; on the small sets VGG-19 of an
 eighth of the width, Labels and RotNet (digits are enlarged to 16 x 16, the
 least that it takes).
-@FIG@
+
+  python -m sslprune_jax.main --processes=2 \
+    --config=configs/paper/fig8_architectures.py:digits
+
+After the colon: `imagenet2012` and `cifar10` with the paper's recipes (without
+a colon cifar10), `fashion_mnist` and `digits` with ours, for two CPU cores.
+
+Cost: 3,900 v5e chip-hours for imagenet2012 and 240 for cifar10 by the estimate
+of benchmarks/paper_cost.py, whose docstring says how; neither was run. Time and
+result for the small sets: docs/results.md.
 """
 
 from sslprune_jax import paper, recipes, variants

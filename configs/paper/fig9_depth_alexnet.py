@@ -3,7 +3,17 @@
 On ImageNet with AlexNet's recipes; on CIFAR-10, whose images AlexNet does not
 take, VGG-19 by stage (ours); on the small sets AlexNet of an eighth of the
 width on images enlarged to 64 x 64.
-@FIG@
+
+  python -m sslprune_jax.main --processes=2 \
+    --config=configs/paper/fig9_depth_alexnet.py:digits
+
+After the colon: `imagenet2012` and `cifar10` with the paper's recipes (without
+a colon imagenet2012), `fashion_mnist` and `digits` with ours, for two CPU
+cores.
+
+Cost: 12,000 v5e chip-hours for imagenet2012 and 770 for cifar10 by the estimate
+of benchmarks/paper_cost.py, whose docstring says how; neither was run. Time and
+result for the small sets: docs/results.md.
 """
 
 from sslprune_jax import paper, recipes, variants

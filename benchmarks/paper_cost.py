@@ -1,0 +1,100 @@
+"""What would the paper's figures cost on TPU v5e?
+
+  python benchmarks/paper_cost.py
+
+Counts the images that every figure trains on by its plan, and divides by the
+images that a chip takes in a second: 1,790 for ResNet-50 at a batch of 128 a
+chip in bf16, which is what the TPU compiler's own estimate of the step's cycles
+at 1.5 GHz allows (no step was timed), and for other networks as many more as
+they have fewer multiply-adds. A forward pass counts as a third. Nothing here
+was run on a TPU.
+"""
+
+import importlib.util
+import json
+import pathlib
+
+from ml_collections import ConfigDict
+
+from sslprune_jax import config as config_lib
+from sslprune_jax import paper, variants
+from sslprune_jax.plan import Stage, Transfer, plan
+
+CONFIGS = pathlib.Path(__file__).parent.parent / "configs/paper"
+_IMAGES_A_SECOND = 1790  # of ResNet-50, a chip
+# Multiply-adds of a forward pass, 1e9: at 224 x 224; at 32 x 32 for CIFAR-10's.
+_MULTIPLY_ADDS = {
+  "resnet50": 4.1,
+  "alexnet": 1.1,
+  "resnet18": 0.56,
+  "vgg19": 0.40,
+}
+_IMAGES = {
+  "imagenet2012": 1_281_167,
+  "cifar10": 50_000,
+  "places205": 2_448_873,
+  "voc2007": 5_011,
+}
+
+
+def main():
+  """Prints a line of JSON for every figure and set of the paper."""
+  for path in sorted(CONFIGS.glob("*.py")):
+    spec = importlib.util.spec_from_file_location(path.stem, path)
+    module = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(module)
+    for dataset in paper.PAPER:
+      found = variants.of(module.get_config(dataset)).values()
+      hours = sum(_chip_hours(config) for config in found)
+      line = {"figure": path.stem, "dataset": dataset}
+      print(json.dumps({**line, "v5e_chip_hours": float(f"{hours:.2g}")}))
+
+
+def _chip_hours(config: ConfigDict) -> float:
+  images = sum(
+    _of_transfer(config, stage)
+    if isinstance(stage, Transfer)
+    else _of_stage(config, stage)
+    for stage in plan(config)
+  )
+  slower = _MULTIPLY_ADDS[config.model.name] / _MULTIPLY_ADDS["resnet50"]
+  return images * slower / _IMAGES_A_SECOND / 3600
+
+
+def _of_stage(config: ConfigDict, stage: Stage) -> float:
+  """Counts the images that the network sees in a training."""
+  if stage.round == 0 and stage.init in ("random", "adjusted"):
+    return 0  # Re-init's.
+  section = "retrain.train" if stage.init else "train"
+  task = "labels" if stage.init else stage.task
+  images = _IMAGES[config.dataset.name]
+  if task == "labels" and not stage.init:
+    images = int(images * config.labels.images * config.labels.classes)
+  of_training = {
+    "batch_size": config_lib.lookup(config, section).batch_size,
+    "num_images": images,
+    "reads": 2 if task == "s4l" else 1,
+  }
+  length = config_lib.updates(config, f"{section}.duration", **of_training)
+  if stage.round and not stage.init:
+    length -= config_lib.updates(config, "prune.rewind", **of_training)
+  rows = {
+    "rotnet": config.rotnet.copies,
+    "exemplar": config.exemplar.views,
+    "s4l": 8,
+  }
+  return length * of_training["batch_size"] * rows.get(task, 1)
+
+
+def _of_transfer(config: ConfigDict, stage: Transfer) -> float:
+  """Counts a transfer's images, those that are not trained on as a third."""
+  images = _IMAGES[stage.target] * stage.fraction
+  if stage.protocol in ("finetune", "prune"):
+    return 90 * images
+  if stage.protocol == "linear" and config.transfer.linear.augment:
+    images *= 28 * config.transfer.targets[stage.target].linear
+  return images / 3
+
+
+if __name__ == "__main__":
+  main()
