@@ -92,12 +92,12 @@ def draw(panels: Sequence[Panel | Histogram]) -> Figure:
     if isinstance(panel, Histogram):
       handles |= _draw_histogram(axes, panel)
       continue
-    handles |= _draw_panel(axes, panel)
-    if panel.ylabel in first:
+    if panel.ylabel in first:  # Before it is drawn: both then fit all.
       axes.sharey(first[panel.ylabel])
-      if place % columns and panels[place - 1].ylabel == panel.ylabel:
-        axes.set_ylabel("")
     first.setdefault(panel.ylabel, axes)
+    handles |= _draw_panel(axes, panel)
+    if place % columns and panels[place - 1].ylabel == panel.ylabel:
+      axes.set_ylabel("")
   for axes in grid[len(panels) :]:
     axes.remove()
   figures.legend(figure, list(handles.values()), columns + 1)

@@ -9,7 +9,7 @@ import dataclasses
 import statistics
 from collections.abc import Callable
 
-from sslprune_jax.report import verdicts
+from sslprune_jax.report import overlaps, verdicts
 from sslprune_jax.report.curves import Curve, Estimate, Point
 from sslprune_jax.report.figure_runs import FigureRun
 from sslprune_jax.report.figures import percent
@@ -143,49 +143,30 @@ def _masks(run: FigureRun) -> Drawn:
 
 
 def _overlap(run: FigureRun) -> list[Panel]:
-  """Draws what masks of two variants share, as intersection over union."""
-  found = collections.defaultdict(lambda: collections.defaultdict(list))
-  for line in run.overlaps:
-    others = [v for v, _ in (line["a"], line["b"]) if v != "labels"]
-    if len(others) == 1:
-      found[others[0]][line["round"]].append(line)
+  """Draws what masks share with the label mask, and would by chance."""
   curves = []
-  for other, rounds in found.items():
-    for init, kept in (("rewind", _shared), ("chance", _by_chance)):
+  for other, lines in overlaps.with_labels(run.overlaps).items():
+    rounds = collections.defaultdict(list)
+    for line in lines:
+      rounds[line["round"]].append(line)
+    for init, by_chance in (("rewind", False), ("chance", True)):
       points = [
         Point(
           index,
-          statistics.fmean(_density(line) for line in lines),
+          statistics.fmean(overlaps.density(line["layers"]) for line in of),
           0.0,
-          {line["seed"]: _over_union(line, kept) for line in lines},
+          {
+            line["seed"]: overlaps.over_union(line["layers"], by_chance)
+            for line in of
+          },
         )
-        for index, lines in sorted(rounds.items())
+        for index, of in sorted(rounds.items())
       ]
       curves.append(Curve(other, init, tuple(points)))
   if not curves:
     return []
   title, ylabel = "Overlap with the label mask", "Intersection over union (%)"
   return [Panel(title, ylabel, tuple(curves))]
-
-
-def _shared(layer: dict) -> float:
-  return layer["both"]
-
-
-def _by_chance(layer: dict) -> float:
-  """Expects of masks that keep as many weights of the layer at random."""
-  return layer["a"] * layer["b"] / layer["total"]
-
-
-def _over_union(line: dict, kept: Callable[[dict], float]) -> float:
-  both = sum(kept(layer) for layer in line["layers"])
-  either = sum(layer["a"] + layer["b"] for layer in line["layers"]) - both
-  return both / either if either else 0.0
-
-
-def _density(line: dict) -> float:
-  layers = line["layers"]
-  return sum(of["a"] for of in layers) / sum(of["total"] for of in layers)
 
 
 def _depth(run: FigureRun) -> Drawn:

@@ -5,7 +5,14 @@ import dataclasses
 import pathlib
 from collections.abc import Sequence
 
-from sslprune_jax.report import figures, page, panels, paper_figures, tables
+from sslprune_jax.report import (
+  figures,
+  overlaps,
+  page,
+  panels,
+  paper_figures,
+  tables,
+)
 from sslprune_jax.report.curves import estimate
 from sslprune_jax.report.figure_runs import FigureRun
 from sslprune_jax.report.results import task_name
@@ -90,6 +97,7 @@ def _view(part: Part) -> dict:
     "png": part.files.get("png"),
     "varied": _varied(first),
     "variants": {name: task_name(name) for name in run.variants},
+    "overlap": overlaps.by_layer(run.overlaps),
     "sparsity": _sparsity_table(run) if "natural" in run.name else None,
     "rewinds": _rewind_table(run) if "rewind" in run.name else None,
     "commits": sorted({str(r.commit) for r in first}),
@@ -112,7 +120,7 @@ def tally(verdicts: Sequence[Verdict]) -> str:
 
 
 def verdict_table(verdicts: Sequence[Verdict]) -> tables.Table:
-  """Tabulates claims: the number, its interval, the verdict, the test."""
+  """Tabulates claims: the verdict, the number, its interval, the test."""
   rows = []
   for v in verdicts:
     interval = ""
@@ -121,8 +129,8 @@ def verdict_table(verdicts: Sequence[Verdict]) -> tables.Table:
       interval = f"{low} to {high}"
     number = tables.write_estimate(v.found) if v.found else ""
     n = str(v.found.n) if v.found else ""
-    rows.append([v.claim, number, interval, n, v.verdict, v.test])
-  header = ["claim", "found (points, %)", "95 % interval", "n", "verdict"]
+    rows.append([v.claim, v.verdict, number, interval, n, v.test])
+  header = ["claim", "verdict", "found (points, %)", "95 % interval", "n"]
   return tables.Table([*header, "test"], rows)
 
 

@@ -5,7 +5,13 @@ import json
 import pytest
 
 from sslprune_jax import report
-from sslprune_jax.report import figure_runs, panels, paper_figures, paper_page
+from sslprune_jax.report import (
+  figure_runs,
+  overlaps,
+  panels,
+  paper_figures,
+  paper_page,
+)
 
 
 def _figure(make, path, name="fig3_masks", seeds=(0, 1, 2), **gaps):
@@ -153,3 +159,21 @@ def test_what_cannot_be_joined_is_refused_in_a_line(make, run, tmp_path):
   (run / "overlaps.jsonl").write_text("{")
   with pytest.raises(report.ResultsError, match="overlaps.jsonl, line 1"):
     report.write([run], tmp_path / "page.html")
+
+
+def test_overlaps_by_layer_are_means_over_seeds_at_the_last_round():
+  def line(seed, index, both, other="rotnet"):
+    layers = [
+      {"path": "trunk/a/kernel", "total": 100, "a": 50, "b": 40, "both": both},
+      {"path": "trunk/b/kernel", "total": 10, "a": 10, "b": 10, "both": 10},
+    ]
+    pair = {"a": ["labels", "labels"], "b": [other, other]}
+    return {"seed": seed, "round": index, "layers": layers, **pair}
+
+  lines = [line(0, 3, 40), line(0, 7, 30), line(1, 7, 10)]
+  table = overlaps.by_layer(lines)
+  # (30 / 60 + 10 / 80) / 2, by chance 20 / 70.
+  assert table.header == ["layer", "RotNet"]
+  assert table.rows == [["a", "31 (29)"], ["b", "100 (100)"]]
+  assert overlaps.by_layer([]) is None
+  assert overlaps.over_union(lines[1]["layers"], False) == 40 / 70
