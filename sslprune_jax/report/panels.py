@@ -25,6 +25,10 @@ _NATURAL = {
 _CHANCE = {"linestyle": ":", "marker": ""}
 _MOST_COLUMNS = 3
 _TITLE_WIDTH = 34  # letters that a panel has room for
+_LETTER, _KEY_LETTERS = (
+  0.07,
+  7,
+)  # inches of a legend's letter; its key's letters
 
 
 @dataclasses.dataclass(frozen=True)
@@ -100,7 +104,9 @@ def draw(panels: Sequence[Panel | Histogram]) -> Figure:
       axes.set_ylabel("")
   for axes in grid[len(panels) :]:
     axes.remove()
-  figures.legend(figure, list(handles.values()), columns + 1)
+  longest = _LETTER * (max(map(len, handles)) + _KEY_LETTERS)
+  fitting = max(1, int(size[0] / longest))
+  figures.legend(figure, list(handles.values()), min(columns + 1, fitting))
   return figure
 
 
