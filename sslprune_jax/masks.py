@@ -103,6 +103,27 @@ def density(masks: Masks) -> float:
   return kept / total
 
 
+def shares(masks: Masks, params: Tree) -> dict[str, float]:
+  """Returns what remains, as lines of results have it.
+
+  Args:
+    masks: the masks.
+    params: that all parameters are counted of.
+
+  Returns:
+    `density` of the prunable weights, `density_of_all` of the params, and how
+    many weights are `kept` of the `prunable` ones.
+  """
+  kept, total = count(masks)
+  parameters = sum(leaf.size for leaf in jax.tree.leaves(params))
+  return {
+    "density": kept / total,
+    "density_of_all": (parameters - total + kept) / parameters,
+    "kept": kept,
+    "prunable": total,
+  }
+
+
 def check(masks: Masks, params: Tree) -> None:
   """Refuses masks that do not fit the params.
 

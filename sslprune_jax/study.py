@@ -12,7 +12,6 @@ import itertools
 from collections.abc import Sequence
 from typing import Any
 
-import jax
 import numpy as np
 from absl import logging
 from etils import epath
@@ -284,22 +283,17 @@ class Study:
     masks_lib.check_pruned(state.masks, state.params)
     scores = training.evaluate(state, images)
     scored = images.scored_by(training.task)
-    kept, prunable = masks_lib.count(state.masks)
     ranked = masks_lib.prunable(state.masks)
     ranked = [ranked[name] for name in self._ranked]
-    parameters = sum(leaf.size for leaf in jax.tree.leaves(state.params))
     line = {
       "seed": stage.seed,
       "task": stage.task,
       "stage": "retrain" if stage.init else "pretext",
       "round": stage.round,
       "init": stage.init,
-      "density": kept / prunable,
-      "density_of_all": (parameters - prunable + kept) / parameters,
+      **masks_lib.shares(state.masks, state.params),
       "density_of_ranked": sum(np.count_nonzero(m) for m in ranked)
       / sum(m.size for m in ranked),
-      "kept": kept,
-      "prunable": prunable,
       "model": config_lib.network_name(self.config.model),
       "dataset": self.config.dataset.name,
       "split": self.config.dataset[training.task.scored_on],

@@ -10,9 +10,10 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
 from sslprune_jax.report import figures
-from sslprune_jax.report.curves import Curve, Estimate
+from sslprune_jax.report.curves import Curve, Estimate, Point
 from sslprune_jax.report.results import INITS, task_name
-from sslprune_jax.report.transfers import PRUNED
+from sslprune_jax.report.transfers import PRUNED, RANDOM
+from sslprune_jax.report.verdicts import Verdict
 
 _DENSE = {"color": "0.3", "linewidth": 0.8, "zorder": 1}
 _UNTRAINED = {"color": "0.3", "linewidth": 1.0, "linestyle": ":", "zorder": 1}
@@ -72,6 +73,10 @@ class Histogram:
   exponents: list[float]
   thresholds: dict[str, float]
   ylabel: str = "Share of the weights (%)"
+
+
+# What a figure of the paper is drawn and judged by.
+Drawn = tuple[list[Panel | Histogram], list[Verdict]]
 
 
 def draw(panels: Sequence[Panel | Histogram]) -> Figure:
@@ -173,3 +178,54 @@ def _draw_histogram(axes: Axes, of: Histogram) -> dict[str, lines.Line2D]:
   axes.set_ylabel(of.ylabel)
   axes.spines[["top", "right"]].set_visible(False)
   return found
+
+
+def rows(panels: Sequence[Panel | Histogram]) -> list[dict]:
+  """Returns the numbers of panels as rows of a spreadsheet.
+
+  Args:
+    panels: of one figure.
+
+  Returns:
+    A row a point: `panel, series, start, round, remaining` (share of the
+    prunable weights), `mean, standard_error, n` and the `values` of the seeds;
+    of a histogram, `exponent` (the bin ends at 10 to it) and `share`.
+  """
+  found = []
+  for panel in panels:
+    if isinstance(panel, Histogram):
+      for series, shares in panel.shares.items():
+        for exponent, share in zip(panel.exponents, shares, strict=True):
+          found.append(
+            {
+              "panel": panel.title,
+              "series": series,
+              "exponent": exponent,
+              "share": share,
+            }
+          )
+      continue
+    every = ((curve, point) for curve in panel.curves for point in curve.points)
+    for curve, point in every:
+      estimate = point.estimate
+      found.append(
+        {
+          "panel": panel.title,
+          "series": curve.task or RANDOM,
+          "start": curve.init or "",
+          "round": point.round,
+          "remaining": point.density,
+          "mean": estimate.mean,
+          "standard_error": estimate.error,
+          "n": estimate.n,
+          "values": " ".join(
+            f"{seed}:{value:.6g}" for seed, value in point.values.items()
+          ),
+        }
+      )
+  return found
+
+
+def remaining(points: Sequence[Point]) -> str:
+  """Writes the remaining weights of the first of some points."""
+  return f"{figures.percent(points[0].density)} %" if points else "?"

@@ -54,7 +54,7 @@ def part(run: FigureRun) -> Part:
     files = {
       "png": figures.png(picture),
       "pdf": figures.pdf(picture),
-      "csv": tables.to_csv(paper_figures.rows(drawn)).encode(),
+      "csv": tables.to_csv(panels.rows(drawn)).encode(),
     }
   return Part(name, run, figure, verdicts, files)
 

@@ -80,9 +80,6 @@ class Transfers:
       files.write_json(directory / "labelled.json", listed(chosen))
     found = judge.run(ticket, directory, stage.seed, progress)
     masks_lib.check_pruned(found.masks, found.params)
-    kept, prunable = masks_lib.count(found.masks)
-    trunk = found.params["trunk"]
-    parameters = sum(leaf.size for leaf in jax.tree.leaves(trunk))
     images = target.images(stage.fraction, stage.seed)
     line = {
       "seed": stage.seed,
@@ -90,10 +87,7 @@ class Transfers:
       "stage": "transfer",
       "round": stage.round,
       "init": None,
-      "density": kept / prunable,
-      "density_of_all": (parameters - prunable + kept) / parameters,
-      "kept": kept,
-      "prunable": prunable,
+      **masks_lib.shares(found.masks, found.params["trunk"]),
       "model": network_name(self._config.model),
       "dataset": target.dataset.name,
       "split": target.dataset.test,

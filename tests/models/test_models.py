@@ -195,3 +195,23 @@ def test_a_probe_leaves_the_trunk_alone():
     variables["batch_stats"]["trunk"],
   )
   assert np.any(batch_stats["scale"]["mean"])
+
+
+@pytest.mark.parametrize(
+  "name, size",
+  [("convnet", 8), ("resnet18", 8), ("vgg19", 16), ("alexnet", 64)],
+)
+def test_a_quarter_of_the_width_has_about_a_sixteenth_of_the_weights(
+  name, size
+):
+  whole, narrow = (
+    _shapes(models.build(name, 10, width=width), (size, size, 1))["params"]
+    for width in (1.0, 0.25)
+  )
+  counts = [
+    sum(leaf.size for leaf in jax.tree.leaves(tree["trunk"]))
+    for tree in (whole, narrow)
+  ]
+  assert 14 < counts[0] / counts[1] < 16.1
+  names = [sorted(named_leaves(tree)) for tree in (whole, narrow)]
+  assert names[0] == names[1]
