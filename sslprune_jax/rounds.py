@@ -1,13 +1,15 @@
-"""One round of pruning, as a configuration has it."""
+"""One round: its pruning, and where its mask is retrained from."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 
+import numpy as np
 from ml_collections import ConfigDict
 
-from sslprune_jax import pruning
+from sslprune_jax import controls, magnitudes, pruning
 from sslprune_jax import state as state_lib
 from sslprune_jax.masks import Masks
 from sslprune_jax.tickets import Ticket
+from sslprune_jax.trees import Tree
 
 
 def prune(
@@ -38,3 +40,41 @@ def prune(
     scope=settings.scope,
     layers=[name for layer in first for name in layer],
   )
+
+
+def start(
+  init: str,
+  ticket: Ticket,
+  fresh: dict[str, Tree],
+  rng: np.random.Generator,
+  *,
+  dense: Callable[[], Ticket],
+  ranked: Sequence[str],
+) -> tuple[dict[str, Tree], Masks]:
+  """Returns what retraining a mask starts from (paper, section 3).
+
+  Args:
+    init: "rewind", the winning ticket; "reinit", the same mask and fresh
+      weights; the controls, which have fresh weights too: "random", the mask
+      permuted, or "adjusted", drawn among what training left alive.
+    ticket: W_k under the mask.
+    fresh: variables drawn from the initializer.
+    rng: of the controls.
+    dense: reads the trained dense network, for "adjusted".
+    ranked: names of the kernels that pruning may touch.
+
+  Returns:
+    Variables and masks.
+  """
+  if init == "rewind":
+    return ticket.variables, ticket.masks
+  masks = ticket.masks
+  if init == "random":
+    masks = controls.permuted(masks, rng, ranked)
+  elif init == "adjusted":
+    trained = dense()
+    alive = magnitudes.above(
+      trained.params, trained.masks, magnitudes.MACHINE_PRECISION
+    )
+    masks = controls.adjusted(masks, alive, rng, ranked)
+  return fresh, masks

@@ -19,7 +19,6 @@ from ml_collections import ConfigDict
 
 from sslprune_jax import (
   checkpoints,
-  controls,
   files,
   magnitudes,
   models,
@@ -236,21 +235,16 @@ class Study:
       reinit = dataclasses.replace(stage, init="reinit")
       lines = files.read_json(self.workdir / reinit.path / "result.json")
       return [{**line, "init": stage.init} for line in lines]
-    ticket = self._ticket(stage, "ticket.npz")
-    masks, variables = ticket.masks, ticket.variables
-    if stage.init != "rewind":
-      variables = training.draw(self.image_shape, seed, "reinit")
-    # The controls take the same weights as reinit, and another mask.
+    dense = dataclasses.replace(stage, round=0)
     purpose = f"{stage.init} {stage.task} {stage.round}"
-    rng = state_lib.stream_generator(seed, purpose)
-    if stage.init == "random":
-      masks = controls.permuted(masks, rng, self._ranked)
-    elif stage.init == "adjusted":
-      dense = self._ticket(dataclasses.replace(stage, round=0), "trained.npz")
-      alive = magnitudes.above(
-        dense.params, dense.masks, magnitudes.MACHINE_PRECISION
-      )
-      masks = controls.adjusted(masks, alive, rng, self._ranked)
+    variables, masks = rounds.start(
+      stage.init,
+      self._ticket(stage, "ticket.npz"),
+      training.draw(self.image_shape, seed, "reinit"),
+      state_lib.stream_generator(seed, purpose),
+      dense=lambda: self._ticket(dense, "trained.npz"),
+      ranked=self._ranked,
+    )
     variables, masks = training.with_new_head(
       variables, masks, self.image_shape, seed
     )
