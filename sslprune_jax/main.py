@@ -28,7 +28,8 @@ _PROCESSES = flags.DEFINE_integer(
 _SHARE = flags.DEFINE_string(
   "share",
   None,
-  "Which of the shares to run, 0/2 or 1/2; --processes gives each process its.",
+  "Which share of the seeds to run alone: 0/2 or 1/2, such as on two hosts that "
+  "see one workdir. The same command without it joins them.",
 )
 
 

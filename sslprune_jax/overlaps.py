@@ -27,7 +27,7 @@ def write(workdir: epath.Path, configs: dict[str, ConfigDict]) -> None:
     path.exists() and len(files.read_json_lines(path)) == len(pairs)
   ):
     return
-  lines, masks = [], {}
+  lines = []
   for (seed, index), group in itertools.groupby(pairs, key=lambda p: p[:2]):
     masks = {}
     for *_, a, b in group:

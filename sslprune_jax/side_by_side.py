@@ -11,6 +11,9 @@ import threading
 from collections.abc import Sequence
 
 
+_PARENT = "SSLPRUNE_JAX_PARENT"  # set in the environment of the processes
+
+
 class ShareError(RuntimeError):
   """A process ended before its share was done."""
 
@@ -35,8 +38,8 @@ def run(arguments: Sequence[str], count: int) -> None:
       process = subprocess.Popen(
         [sys.executable, "-m", "sslprune_jax.main", *arguments]
         + [f"--share={index}/{count}"],
-        env={**os.environ, **device(index)},
-        stdin=subprocess.PIPE,  # Closed when this process ends: `die_with`.
+        env={**os.environ, **device(index), _PARENT: str(os.getpid())},
+        stdin=subprocess.PIPE,  # Closed when this process ends.
         stdout=subprocess.PIPE,
         stderr=subprocess.STDOUT,
         text=True,
@@ -50,7 +53,7 @@ def run(arguments: Sequence[str], count: int) -> None:
       thread.start()
     while any(thread.is_alive() for thread in threads):
       if failed.wait(timeout=0.2):
-        raise ShareError("one of the processes has failed: see above")
+        break
     if failed.is_set():
       raise ShareError("one of the processes has failed: see above")
     os.environ.update(device(0))  # What joins the results sees one, too.
@@ -76,7 +79,9 @@ def device(index: int) -> dict[str, str]:
 
 
 def die_with_parent() -> None:
-  """Makes this process end when the one that started it has ended."""
+  """Makes a process that `run` has started end when that one has ended."""
+  if _PARENT not in os.environ:
+    return  # A share that was started by hand.
 
   def watch():
     os.read(sys.stdin.fileno(), 1)  # Until the other end is closed.
