@@ -28,8 +28,8 @@ _PROCESSES = flags.DEFINE_integer(
 _SHARE = flags.DEFINE_string(
   "share",
   None,
-  "Which share of the seeds to run alone: 0/2 or 1/2, such as on two hosts that "
-  "see one workdir. The same command without it joins them.",
+  "Which share of the seeds to run alone: 0/2 or 1/2, such as on two hosts "
+  "that see one workdir. The same command without it joins them.",
 )
 
 

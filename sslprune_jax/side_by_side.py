@@ -10,7 +10,6 @@ import sys
 import threading
 from collections.abc import Sequence
 
-
 _PARENT = "SSLPRUNE_JAX_PARENT"  # set in the environment of the processes
 
 
