@@ -23,10 +23,17 @@ import time
 ROOT = pathlib.Path(__file__).parent.parent
 _STUDY = (
   "--config=configs/labels.py:digits", "--config.seeds=(0,1)",
-  "--config.prune.rounds=12", "--config.retrain.rounds=()",
+  "--config.retrain.rounds=()",
 )  # fmt: skip
-# The smaller the batch, the less of two cores one process fills.
-_CASES = {f"convnet, digits, batch {size}": size for size in (32, 128)}
+# The first is too small to fill two cores by itself, the second is not.
+_CASES = {
+  "convnet x 0.25, digits, batch 32": (
+    "--config.model.width=0.25",
+    "--config.train.batch_size=32",
+    "--config.prune.rounds=24",
+  ),
+  "convnet, digits, batch 128": ("--config.prune.rounds=12",),
+}
 
 
 def main():
@@ -35,17 +42,18 @@ def main():
   parser.add_argument("--repeats", type=int, default=3)
   arguments = parser.parse_args()
   with tempfile.TemporaryDirectory() as folder:
-    for name, batch in _CASES.items():
-      print(json.dumps(_case(name, batch, arguments.repeats, folder)))
+    for name in _CASES:
+      line = _case(name, arguments.repeats, pathlib.Path(folder))
+      print(json.dumps(line), flush=True)
 
 
-def _case(name: str, batch: int, repeats: int, folder: str) -> dict:
+def _case(name: str, repeats: int, folder: pathlib.Path) -> dict:
   seconds = {1: [], 2: []}
   digests = set()
   for repeat in range(repeats + 1):
     for processes in seconds:
-      workdir = pathlib.Path(folder, f"{batch}_{repeat}_{processes}")
-      taken = _run(workdir, processes, batch, folder)
+      workdir = folder / f"{name}_{repeat}_{processes}"
+      taken = _run(name, workdir, processes)
       digests.add(_digest(workdir))
       if repeat:  # The first fills the compilation cache.
         seconds[processes].append(taken)
@@ -63,18 +71,17 @@ def _case(name: str, batch: int, repeats: int, folder: str) -> dict:
   }
 
 
-def _run(workdir, processes: int, batch: int, cache: str) -> float:
+def _run(name: str, workdir: pathlib.Path, processes: int) -> float:
   command = [
-    sys.executable, "-m", "sslprune_jax.main", *_STUDY,
+    sys.executable, "-m", "sslprune_jax.main", *_STUDY, *_CASES[name],
     f"--workdir={workdir}", f"--processes={processes}",
-    f"--config.train.batch_size={batch}",
   ]  # fmt: skip
   begin = time.perf_counter()
   subprocess.run(
     command,
     check=True,
     cwd=ROOT,
-    env={**os.environ, "XDG_CACHE_HOME": cache},
+    env={**os.environ, "XDG_CACHE_HOME": str(workdir.parent)},
     stdout=subprocess.DEVNULL,
   )
   return time.perf_counter() - begin
