@@ -23,16 +23,16 @@ import time
 ROOT = pathlib.Path(__file__).parent.parent
 _STUDY = (
   "--config=configs/labels.py:digits", "--config.seeds=(0,1)",
-  "--config.retrain.rounds=()",
+  "--config.retrain.rounds=()", "--config.prune.rounds=12",
+  "--config.train.duration=30ep",
 )  # fmt: skip
 # The first is too small to fill two cores by itself, the second is not.
 _CASES = {
   "convnet x 0.25, digits, batch 32": (
     "--config.model.width=0.25",
     "--config.train.batch_size=32",
-    "--config.prune.rounds=24",
   ),
-  "convnet, digits, batch 128": ("--config.prune.rounds=12",),
+  "convnet, digits, batch 128": (),
 }
 
 

@@ -4,13 +4,14 @@ The same command again goes on where a killed run was, and does nothing but
 write the report once the study is done.
 """
 
+import os
 import re
 import sys
 
 from absl import app, flags
 from ml_collections import config_flags
 
-from sslprune_jax import command_line
+from sslprune_jax import command_line, side_by_side
 
 _CONFIG = config_flags.DEFINE_config_file(
   "config", None, "The study: a file of configs/.", lock_config=True
@@ -36,17 +37,20 @@ _SHARE = flags.DEFINE_string(
 def main(argv: list[str]) -> None:
   """Runs the study that the flags name."""
   del argv
-  share = _share()
+  share, processes = _share(), []
+  if _SHARE.value:
+    side_by_side.die_with_parent()
+  elif _PROCESSES.value > 1:
+    # Before anything slow is imported here, which they import too.
+    processes = side_by_side.start(sys.argv[1:], _PROCESSES.value)
+    # What joins their results sees one device, as they do.
+    os.environ.update(side_by_side.device(0))
 
   def work():
-    from sslprune_jax import side_by_side, studies
+    from sslprune_jax import studies
 
     workdir = _WORKDIR.value or f"runs/{_CONFIG.value.name}"
-    if _SHARE.value:
-      side_by_side.die_with_parent()
-    elif _PROCESSES.value > 1:
-      studies.validate(_CONFIG.value)
-      side_by_side.run(sys.argv[1:], _PROCESSES.value)
+    side_by_side.finish(processes)
     studies.run(_CONFIG.value, workdir, share)
     return workdir
 

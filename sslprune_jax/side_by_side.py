@@ -17,8 +17,8 @@ class ShareError(RuntimeError):
   """A process ended before its share was done."""
 
 
-def run(arguments: Sequence[str], count: int) -> None:
-  """Runs the command once for each share of the seeds, all at a time.
+def start(arguments: Sequence[str], count: int) -> list[subprocess.Popen]:
+  """Starts the command once for each share of the seeds.
 
   On CPU every process takes all cores, so that the bits are those of one
   process: how XLA sums depends on the number of threads. When this process
@@ -28,26 +28,38 @@ def run(arguments: Sequence[str], count: int) -> None:
     arguments: of this command.
     count: processes.
 
+  Returns:
+    The processes, for `finish`.
+  """
+  return [
+    subprocess.Popen(
+      [sys.executable, "-m", "sslprune_jax.main", *arguments]
+      + [f"--share={index}/{count}"],
+      env={**os.environ, **device(index), _PARENT: str(os.getpid())},
+      stdin=subprocess.PIPE,  # Closed when this process ends.
+      stdout=subprocess.PIPE,
+      stderr=subprocess.STDOUT,
+      text=True,
+    )
+    for index in range(count)
+  ]
+
+
+def finish(processes: Sequence[subprocess.Popen]) -> None:
+  """Waits for processes, and prints what they print.
+
+  Args:
+    processes: from `start`.
+
   Raises:
     ShareError: one has failed; the others are stopped.
   """
-  processes, failed = [], threading.Event()
+  failed = threading.Event()
+  threads = [
+    threading.Thread(target=_follow, args=(process, failed), daemon=True)
+    for process in processes
+  ]
   try:
-    for index in range(count):
-      process = subprocess.Popen(
-        [sys.executable, "-m", "sslprune_jax.main", *arguments]
-        + [f"--share={index}/{count}"],
-        env={**os.environ, **device(index), _PARENT: str(os.getpid())},
-        stdin=subprocess.PIPE,  # Closed when this process ends.
-        stdout=subprocess.PIPE,
-        stderr=subprocess.STDOUT,
-        text=True,
-      )
-      processes.append(process)
-    threads = [
-      threading.Thread(target=_follow, args=(process, failed), daemon=True)
-      for process in processes
-    ]
     for thread in threads:
       thread.start()
     while any(thread.is_alive() for thread in threads):
@@ -55,7 +67,6 @@ def run(arguments: Sequence[str], count: int) -> None:
         break
     if failed.is_set():
       raise ShareError("one of the processes has failed: see above")
-    os.environ.update(device(0))  # What joins the results sees one, too.
   finally:
     for process in processes:
       process.terminate()
@@ -78,7 +89,7 @@ def device(index: int) -> dict[str, str]:
 
 
 def die_with_parent() -> None:
-  """Makes a process that `run` has started end when that one has ended."""
+  """Makes a process of `start` end when the one that started it has ended."""
   if _PARENT not in os.environ:
     return  # A share that was started by hand.
 

@@ -15,21 +15,6 @@ from sslprune_jax.study import Study
 from sslprune_jax.trainings import Trainings
 
 
-def validate(config: ConfigDict) -> dict[str, ConfigDict]:
-  """Refuses impossible values, before any data is read or device touched.
-
-  Returns:
-    The configurations of its studies by the name of their variant.
-
-  Raises:
-    ConfigError: names the field, what was found and what was expected.
-  """
-  configs = variants.of(config)
-  for study_config in configs.values():
-    validation.validate(study_config)
-  return configs
-
-
 def run(
   config: ConfigDict,
   workdir: epath.PathLike,
@@ -50,7 +35,9 @@ def run(
     ConfigError: an impossible configuration, before any device work.
   """
   workdir = epath.Path(workdir)
-  configs = validate(config)
+  configs = variants.of(config)
+  for study_config in configs.values():
+    validation.validate(study_config)
   trainings = Trainings()
   studies = {
     name: Study(study_config, workdir / name, trainings, name)
