@@ -21,9 +21,9 @@ _WORKDIR = flags.DEFINE_string(
 )
 _PROCESSES = flags.DEFINE_integer(
   "processes",
-  1,
-  "Seeds run side by side in this many processes, each on a device of its own; "
-  "on CPU they share the cores.",
+  None,
+  "The seeds are divided among this many processes, each on a device of its "
+  "own: an accelerator, or a core. By default one process takes all devices.",
   lower_bound=1,
 )
 _SHARE = flags.DEFINE_string(
@@ -40,7 +40,7 @@ def main(argv: list[str]) -> None:
   share, processes = _share(), []
   if _SHARE.value:
     side_by_side.die_with_parent()
-  elif _PROCESSES.value > 1:
+  elif _PROCESSES.value:
     # Before anything slow is imported here, which they import too.
     processes = side_by_side.start(sys.argv[1:], _PROCESSES.value)
     # What joins their results sees one device, as they do.

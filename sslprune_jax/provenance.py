@@ -1,6 +1,7 @@
 """What a run was made by: its configuration, versions and commit."""
 
 import importlib.metadata
+import os
 import platform
 import subprocess
 from typing import Any
@@ -37,6 +38,8 @@ def record(config: ConfigDict, workdir: epath.Path) -> None:
       **{name: importlib.metadata.version(name) for name in _PACKAGES},
     },
     "commit": _commit(),
+    # XLA's on CPU: how it sums depends on them.
+    "threads": int(os.environ.get("NPROC", 0)) or os.cpu_count(),
   }
   if not path.exists():
     files.write_json(path, now)
@@ -48,11 +51,8 @@ def record(config: ConfigDict, workdir: epath.Path) -> None:
       f"{path.parent} holds a study of another configuration; choose another "
       "--workdir, or remove it. The difference: " + "; ".join(different)
     )
-  for line in differences(
-    {k: there[k] for k in ("versions", "commit")},
-    {k: now[k] for k in ("versions", "commit")},
-    "config.json",
-  ):
+  del there["config"], now["config"]
+  for line in differences(there, now, "config.json"):
     logging.warning("%s: results may differ in their last bits", line)
 
 

@@ -1,7 +1,7 @@
 """Seeds side by side: processes that divide the seeds of a configuration.
 
-A small network leaves most of a device idle. Each process runs its share of the
-seeds (`studies.run`) on a device of its own, into the same workdir.
+A small network does not fill the devices of a host. Each process runs its share
+of the seeds (`studies.run`) on a device of its own, into the same workdir.
 """
 
 import os
@@ -20,9 +20,7 @@ class ShareError(RuntimeError):
 def start(arguments: Sequence[str], count: int) -> list[subprocess.Popen]:
   """Starts the command once for each share of the seeds.
 
-  On CPU every process takes all cores, so that the bits are those of one
-  process: how XLA sums depends on the number of threads. When this process
-  ends, however it does, so do the others.
+  When this process ends, however it does, so do the others.
 
   Args:
     arguments: of this command.
@@ -77,10 +75,15 @@ def finish(processes: Sequence[subprocess.Popen]) -> None:
 def device(index: int) -> dict[str, str]:
   """Returns the environment in which a process sees one device.
 
+  On CPU that is one thread of XLA's. How it sums depends on their number, so
+  that the bits are the same for any number of processes, and others than those
+  of a process that takes all cores.
+
   Args:
     index: of the process, and of the device on this host.
   """
   return {
+    "NPROC": "1",
     "CUDA_VISIBLE_DEVICES": str(index),
     "TPU_VISIBLE_CHIPS": str(index),
     "TPU_CHIPS_PER_PROCESS_BOUNDS": "1,1,1",

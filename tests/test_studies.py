@@ -226,7 +226,7 @@ def _start(tmp_path, name, *more):
 def test_two_processes_killed_and_started_again_end_in_the_bits_of_one(
   tmp_path,
 ):
-  one = _start(tmp_path, "one")
+  one = _start(tmp_path, "one", "--processes=1")
   assert one.wait() == 0, one.stdout.read()
   one.stdout.close()
   two = _start(tmp_path, "two", "--processes=2")
