@@ -5,9 +5,9 @@
 Runs the same study of two seeds one after the other on one core
 (`--processes=1`), both at a time (`--processes=2`), and by one process that
 takes all cores (neither), in turn, each from the start of Python to the report,
-with a warm compilation cache. Checks that the first two leave the same bits, and
-prints a line of JSON for each case: medians in seconds, and the throughput of
-two at a time over the others.
+with a warm compilation cache. Checks that the first two leave the same bits,
+and prints a line of JSON for each case: medians in seconds, and the throughput
+of two at a time over the others.
 """
 
 import argparse
@@ -24,7 +24,7 @@ import time
 ROOT = pathlib.Path(__file__).parent.parent
 _STUDY = (
   "--config=configs/labels.py:digits", "--config.seeds=(0,1)",
-  "--config.retrain.rounds=()", "--config.prune.rounds=12",
+  "--config.retrain.rounds=()", "--config.prune.rounds=8",
 )  # fmt: skip
 _CASES = {
   f"convnet, digits, batch {size}": (f"--config.train.batch_size={size}",)
