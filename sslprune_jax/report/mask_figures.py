@@ -64,8 +64,8 @@ def masks(run: FigureRun) -> Drawn:
       ),
       verdicts.greater(f"Label tickets are above {name} tickets", gap),
       verdicts.greater(
-        f"That gap grows from {remaining(pruned[:1])} to "
-        f"{remaining(pruned[-1:])} remaining",
+        f"The gap between Labels and {name} grows from "
+        f"{remaining(pruned[:1])} to {remaining(pruned[-1:])} remaining",
         verdicts.minus(most, least),
       ),
       verdicts.greater(
@@ -165,8 +165,8 @@ def few_labels(run: FigureRun) -> Drawn:
   random = run.curve("labels", "random")
   panels, found = [], []
   for few, title in (
-    ("few_images", "(a) A tenth of the images"),
-    ("few_classes", "(b) A tenth of the classes"),
+    ("few_images", "(a) Few images of each class"),
+    ("few_classes", "(b) Images of few classes"),
   ):
     names = ("labels", "rotnet", few, f"s4l_{few}")
     panels.append(

@@ -18,10 +18,10 @@ TASKS = {
 }
 # What the paper's figures compare besides tasks.
 SERIES = TASKS | {
-  "few_images": "Labels, a tenth of the images",
-  "few_classes": "Labels, a tenth of the classes",
-  "s4l_few_images": "S4L, a tenth of the images",
-  "s4l_few_classes": "S4L, a tenth of the classes",
+  "few_images": "Labels, few images",
+  "few_classes": "Labels, few classes",
+  "s4l_few_images": "S4L, few images",
+  "s4l_few_classes": "S4L, few classes",
   "epochs": "equal epochs",
   "samples": "equal samples",
   "updates": "equal updates",
