@@ -44,6 +44,40 @@ def study(task: str, dataset: str, few: str | None = None) -> ConfigDict:
   return config
 
 
+def other_network(task: str, dataset: str) -> ConfigDict:
+  """Returns the study of a task with the network of the paper's supplement.
+
+  AlexNet on ImageNet, by its own recipes; VGG-19 elsewhere.
+
+  Args:
+    task: "labels", "rotnet" or "exemplar".
+    dataset: one of `DATASETS`.
+  """
+  if dataset == "imagenet2012":
+    return recipes.alexnet(task)
+  config = study(task, dataset)
+  config.model.name = "vgg19"
+  narrow(config, "vgg19", width=0.125, size=16)
+  return config
+
+
+def natural_sparsity(config: ConfigDict, task: str) -> ConfigDict:
+  """Returns a study as figures 6 and 10 have it: long, with both controls.
+
+  Args:
+    config: of the study; changed in place.
+    task: that it trains.
+  """
+  if config.dataset.name == "digits":  # Weight decay needs time.
+    config.train.duration = "40ep"
+    config.prune.rounds = 6
+    config.retrain.rounds = (0, 2, 4, 6)
+  config.retrain.inits = ("rewind", "reinit")
+  if task == "labels":
+    config.retrain.inits += ("random", "adjusted")
+  return config
+
+
 def narrow(config: ConfigDict, model: str, width: float, size: int) -> None:
   """Gives a small set's study a narrow network of the paper's, and 9 rounds.
 

@@ -44,3 +44,21 @@ def die_after(updates, monkeypatch):
     return real(state, dying, batches, **kwargs)
 
   monkeypatch.setattr(train, "fit", fit)
+
+
+def traced(monkeypatch):
+  """Returns a list that grows by the task's name with each trace of a step."""
+  traces = []
+  real = train.make_step
+
+  def make_step(network, task, *args):
+    step = real(network, task, *args)
+
+    def counted(state, batch):
+      traces.append(type(task).__name__)
+      return step(state, batch)
+
+    return counted
+
+  monkeypatch.setattr(train, "make_step", make_step)
+  return traces

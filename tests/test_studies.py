@@ -11,9 +11,9 @@ import time
 import jax
 import numpy as np
 import pytest
-from studies import bits, short
+from studies import bits, short, traced
 
-from sslprune_jax import magnitudes, studies, tickets, train, training, variants
+from sslprune_jax import magnitudes, studies, tickets, training, variants
 from sslprune_jax import masks as masks_lib
 from sslprune_jax.config import ConfigError
 
@@ -163,19 +163,7 @@ def test_shares_that_are_joined_are_the_whole(whole, tmp_path):
 def test_variants_that_differ_in_pruning_share_their_steps(
   tmp_path, monkeypatch
 ):
-  traces = []
-  real = train.make_step
-
-  def make_step(network, task, *args):
-    step = real(network, task, *args)
-
-    def counted(state, batch):
-      traces.append(type(task).__name__)
-      return step(state, batch)
-
-    return counted
-
-  monkeypatch.setattr(train, "make_step", make_step)
+  traces = traced(monkeypatch)
   config = short()
   for layers in (1, 2, 0):
     study = config.copy_and_resolve_references()

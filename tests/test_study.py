@@ -12,7 +12,7 @@ import time
 import numpy as np
 import pytest
 from etils import epath
-from studies import bits, die_after, short
+from studies import bits, die_after, short, traced
 
 from sslprune_jax import checkpoints, studies, tickets, train
 from sslprune_jax.config import ConfigError
@@ -81,19 +81,7 @@ def test_killed_in_a_round_and_resumed_ends_in_the_samebits(
 
 
 def test_one_trace_of_each_step_for_all_rounds(tmp_path, monkeypatch):
-  traces = []
-  real = train.make_step
-
-  def make_step(network, task, *args):
-    step = real(network, task, *args)
-
-    def counted(state, batch):
-      traces.append(type(task).__name__)
-      return step(state, batch)
-
-    return counted
-
-  monkeypatch.setattr(train, "make_step", make_step)
+  traces = traced(monkeypatch)
   studies.run(_config(), tmp_path)
   assert sorted(traces) == ["Labels", "RotNet"]
 

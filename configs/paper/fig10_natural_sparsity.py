@@ -15,25 +15,13 @@ of benchmarks/paper_cost.py, whose docstring says how; neither was run. Time and
 result for the small sets: docs/results.md.
 """
 
-from sslprune_jax import paper, recipes, variants
+from sslprune_jax import paper, variants
 
 
 def get_config(dataset="cifar10"):
   """Returns the configuration of a data set."""
   config = paper.figure("fig10_natural_sparsity", dataset)
   for task in ("labels", "rotnet")[: 2 if dataset in paper.PAPER else 1]:
-    if dataset == "imagenet2012":
-      study = recipes.alexnet(task)
-    else:
-      study = paper.study(task, dataset)
-      study.model.name = "vgg19"
-    paper.narrow(study, "vgg19", width=0.125, size=16)
-    if dataset == "digits":  # Weight decay needs time.
-      study.train.duration = "40ep"
-      study.prune.rounds = 6
-      study.retrain.rounds = (0, 2, 4, 6)
-    study.retrain.inits = ("rewind", "reinit")
-    if task == "labels":
-      study.retrain.inits += ("random", "adjusted")
-    variants.add(config, task, study)
+    study = paper.other_network(task, dataset)
+    variants.add(config, task, paper.natural_sparsity(study, task))
   return config

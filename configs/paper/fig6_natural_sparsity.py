@@ -26,12 +26,5 @@ def get_config(dataset="cifar10"):
   for task in ("labels", "rotnet")[: 2 if dataset in paper.PAPER else 1]:
     study = paper.study(task, dataset)
     paper.narrow(study, "resnet18", width=0.25, size=8)
-    if dataset == "digits":  # Weight decay needs time.
-      study.train.duration = "40ep"
-      study.prune.rounds = 6
-      study.retrain.rounds = (0, 2, 4, 6)
-    study.retrain.inits = ("rewind", "reinit")
-    if task == "labels":
-      study.retrain.inits += ("random", "adjusted")
-    variants.add(config, task, study)
+    variants.add(config, task, paper.natural_sparsity(study, task))
   return config

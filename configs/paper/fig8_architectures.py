@@ -15,7 +15,7 @@ of benchmarks/paper_cost.py, whose docstring says how; neither was run. Time and
 result for the small sets: docs/results.md.
 """
 
-from sslprune_jax import paper, recipes, variants
+from sslprune_jax import paper, variants
 
 _TASKS = ("labels", "rotnet", "exemplar")
 
@@ -24,12 +24,7 @@ def get_config(dataset="cifar10"):
   """Returns the configuration of a data set."""
   config = paper.figure("fig8_architectures", dataset)
   for task in _TASKS[: 3 if dataset in paper.PAPER else 2]:
-    if dataset == "imagenet2012":
-      study = recipes.alexnet(task)
-    else:
-      study = paper.study(task, dataset)
-      study.model.name = "vgg19"
-    paper.narrow(study, "vgg19", width=0.125, size=16)
+    study = paper.other_network(task, dataset)
     study.retrain.inits = ("rewind", "reinit")
     if task == "labels":
       study.retrain.inits += ("random",)

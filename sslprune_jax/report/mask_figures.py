@@ -203,11 +203,16 @@ def few_labels(run: FigureRun) -> Drawn:
 
 def natural_sparsity(run: FigureRun) -> Drawn:
   """Figures 6 and 10: magnitudes before pruning, and what they do to it."""
-  shares, exponents = {}, []
+  shares, exponents, thresholds = {}, [], {}
   for variant, seeds in run.magnitudes.items():
     rows = []
     for of in seeds.values():
       bins, exponents = of["histogram"], of["histogram"]["exponents"]
+      thresholds = {
+        name.replace("_", " "): at["threshold"]
+        for name, at in of["at_most"].items()
+        if at["threshold"] > 0  # No place on a logarithmic axis.
+      }
       counts = [bins["below"], *bins["counts"]]
       rows.append([count / of["remaining"] for count in counts])
     if rows:
@@ -219,7 +224,7 @@ def natural_sparsity(run: FigureRun) -> Drawn:
         "Weights of the dense network",
         shares,
         exponents,
-        {"machine precision": 2.0**-23, "1e-5": 1e-5},
+        thresholds,
       )
     )
   found = []

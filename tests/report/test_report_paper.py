@@ -177,3 +177,19 @@ def test_overlaps_by_layer_are_means_over_seeds_at_the_last_round():
   assert table.rows == [["a", "31 (29)"], ["b", "100 (100)"]]
   assert overlaps.by_layer([]) is None
   assert overlaps.over_union(lines[1]["layers"], False) == 40 / 70
+
+
+def test_few_labels_are_held_against_rotnet_and_not_the_other_way(
+  make, tmp_path
+):
+  gaps = {"labels": 0, "rotnet": 0.18, "few_images": 0.06, "few_classes": 0.12}
+  gaps |= {"s4l_few_images": 0, "s4l_few_classes": 0.24}
+  path = _figure(make, tmp_path / "run", "fig5_few_labels", **gaps)
+  (found,) = figure_runs.read([path])
+  verdicts = paper_figures.FIGURES["fig5_few_labels"].draw(found)[1]
+  fails = "does not hold"
+  assert [v.verdict for v in verdicts] == [
+    *("holds", "holds", "holds"),  # (a): over RotNet, S4L over both
+    *("holds", fails, fails),  # (b): S4L lies below both
+    "holds",  # (a) above (b)
+  ]
