@@ -1,5 +1,7 @@
 """Checkpoints of a training, and rewinding: the only user of Orbax.
 
+Of several processes the first one saves and restores, for all.
+
 Orbax restores a checkpoint with a flipped bit without an error, so a digest of
 every array is kept beside the arrays and verified when they are read.
 """
@@ -12,7 +14,7 @@ import orbax.checkpoint as ocp
 from absl import logging
 from etils import epath
 
-from sslprune_jax import files
+from sslprune_jax import files, parallel, processes
 from sslprune_jax import state as state_lib
 from sslprune_jax.state import TaskState, TrainState
 from sslprune_jax.trees import Tree, digests
@@ -43,8 +45,15 @@ class Checkpoints:
     # Opening costs threads and file accesses, and many trainings are too short
     # to save anything.
     if self._opened is None:
+      self.directory.mkdir(parents=True, exist_ok=True)
+      alone = ocp.options.MultiprocessingOptions(
+        active_processes={0}, barrier_sync_key_prefix="first"
+      )
       self._opened = ocp.CheckpointManager(
-        self.directory, options=ocp.CheckpointManagerOptions(self._keep)
+        self.directory,
+        options=ocp.CheckpointManagerOptions(
+          self._keep, create=False, multiprocessing_options=alone
+        ),
       )
     return self._opened
 
@@ -55,8 +64,12 @@ class Checkpoints:
       update: number of updates done: the folder's name.
       state: copied to the host before this returns, so it may be donated next.
     """
+    by_sample = parallel.on_host(parallel.joined(state.task_state.by_sample))
+    if not processes.is_first():
+      return
+    fields = _host_fields(state, by_sample)
     # Orbax refuses empty trees: an empty one is restored from `like`.
-    fields = {k: v for k, v in _host_fields(state).items() if _holds(v)}
+    fields = {k: v for k, v in fields.items() if _holds(v)}
     self._remove(update)
     items = {name: ocp.args.StandardSave(tree) for name, tree in fields.items()}
     self._manager.save(
@@ -83,19 +96,27 @@ class Checkpoints:
     Returns:
       A state on the devices, or None when there is no checkpoint.
     """
+    found = processes.from_first(lambda: self._newest_whole(like))
+    if found is None:
+      return None
+    update, fields = found
+    task_state = TaskState(fields.pop("shared"), fields.pop("by_sample"))
+    return state_lib.place(
+      like.replace(step=np.int32(update), task_state=task_state, **fields)
+    )
+
+  def _newest_whole(
+    self, like: TrainState
+  ) -> tuple[int, dict[str, Any]] | None:
     if not self.directory.exists():
       return None
     for update in sorted(self._manager.all_steps(), reverse=True):
       try:
-        fields = self._restore(update, _host_fields(like))
+        by_sample = parallel.joined_shapes(like.task_state.by_sample)
+        return update, self._restore(update, _host_fields(like, by_sample))
       except CheckpointError as error:
         logging.warning("%s; the one before it is used", error)
         self._remove(update)
-        continue
-      task_state = TaskState(fields.pop("shared"), fields.pop("by_sample"))
-      return state_lib.place(
-        like.replace(step=np.int32(update), task_state=task_state, **fields)
-      )
     return None
 
   def rewind(
@@ -119,7 +140,8 @@ class Checkpoints:
     """
     like = {name: like[name] for name in ("params", "batch_stats")}
     of_task = {"shared": like_task.shared, "by_sample": like_task.by_sample}
-    fields = self._restore(update, jax.device_get(like | of_task))
+    like = jax.device_get(like | of_task)
+    fields = processes.from_first(lambda: self._restore(update, like))
     task_state = TaskState(fields.pop("shared"), fields.pop("by_sample"))
     return fields, task_state
 
@@ -129,10 +151,14 @@ class Checkpoints:
 
   def newest(self) -> epath.Path | None:
     """Returns the folder of the newest checkpoint, once it is written."""
-    if not self.directory.exists():
-      return None
-    self.wait()
-    update = self._manager.latest_step()
+
+    def latest():
+      if not self.directory.exists():
+        return None
+      self.wait()
+      return self._manager.latest_step()
+
+    update = processes.from_first(latest)
     return None if update is None else self.path(update)
 
   def wait(self) -> None:
@@ -150,7 +176,7 @@ class Checkpoints:
   def delete(self) -> None:
     """Removes all: the training that they served is done."""
     self.close()
-    if self.directory.exists():
+    if processes.is_first() and self.directory.exists():
       self.directory.rmtree()
 
   def _remove(self, update: int) -> None:
@@ -205,9 +231,8 @@ def _holds(tree: Tree) -> bool:
   return bool(jax.tree.leaves(tree))
 
 
-def _host_fields(state: TrainState) -> dict[str, Any]:
-  """Copies what is saved to the host."""
-  task = state.task_state
-  of_task = {"shared": task.shared, "by_sample": task.by_sample}
+def _host_fields(state: TrainState, by_sample: Tree) -> dict[str, Any]:
+  """Copies what is saved to the host, but for what is split over devices."""
   fields = {name: getattr(state, name) for name in _FIELDS}
-  return jax.device_get(fields | of_task)
+  fields = jax.device_get(fields | {"shared": state.task_state.shared})
+  return fields | {"by_sample": by_sample}

@@ -31,10 +31,11 @@ def run(
     reports: whether the results are whole, so that a page is written of them.
   """
   # Imported here, so that --help and a mistyped flag answer at once.
-  from sslprune_jax import files, platform_setup, report
+  from sslprune_jax import files, platform_setup, preemption, processes, report
   from sslprune_jax.checkpoints import CheckpointError
   from sslprune_jax.config import ConfigError
   from sslprune_jax.data import DataError
+  from sslprune_jax.processes import ProcessError
   from sslprune_jax.side_by_side import ShareError
   from sslprune_jax.tickets import TicketError
   from sslprune_jax.train import DivergedError
@@ -46,15 +47,28 @@ def run(
     workdir = work()
     page = None
     if reports:
-      page, *_ = report.write([workdir], f"{workdir}/report.html")
+      page, *_ = processes.from_first(
+        lambda: report.write([workdir], f"{workdir}/report.html")
+      )
+  except preemption.Preempted:
+    return _say("stopped by SIGTERM; resume with the same command")
   except (
-    ConfigError, DataError, DivergedError, ShareError, report.ResultsError
+    ConfigError, DataError, DivergedError, ProcessError, ShareError,
+    report.ResultsError,
   ) as error:  # fmt: skip
     sys.exit(f"error: {error}")
   except (CheckpointError, TicketError) as error:
     sys.exit(f"error: {error}{advice}")
   except KeyboardInterrupt:
     sys.exit("\nstopped; the same command goes on from here")
-  print(platform_setup.usage(time.monotonic() - started))
+  _say(platform_setup.usage(time.monotonic() - started))
   if page:
-    print(f"report: {files.absolute(page)}")
+    _say(f"report: {files.absolute(page)}")
+
+
+def _say(text: str) -> None:
+  """Prints a line, of several processes the first one's."""
+  from sslprune_jax import processes
+
+  if processes.is_first():
+    print(text, flush=True)

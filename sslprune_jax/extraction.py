@@ -70,7 +70,7 @@ def extract(
       rows = count * batch_size // shards
       shape = (shards, rows, features.shape[-1])
       buffer = jnp.zeros(shape, features.dtype, device=parallel.split())
-    buffer = _write(buffer, features, number)
+    buffer = _write(buffer, parallel.joined(features), number)
   image = np.arange(count * batch_size).reshape(count, shards, -1)
   image = np.minimum(image.swapaxes(0, 1).reshape(shards, -1), size)
   return buffer, image.astype(np.int32)

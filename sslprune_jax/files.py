@@ -1,4 +1,7 @@
-"""Files that are there whole or not at all, whenever the program is killed."""
+"""Files that are there whole or not at all, whenever the program is killed.
+
+Of several processes the first one writes and reads them, for all.
+"""
 
 import json
 import os
@@ -6,6 +9,8 @@ from collections.abc import Iterable
 from typing import Any
 
 from etils import epath
+
+from sslprune_jax import processes
 
 
 def absolute(path: epath.PathLike) -> epath.Path:
@@ -16,12 +21,26 @@ def absolute(path: epath.PathLike) -> epath.Path:
 
 def write(path: epath.PathLike, content: bytes) -> None:
   """Writes a file atomically, making its folder."""
-  path = epath.Path(path)
+  if processes.is_first():
+    _write(epath.Path(path), content)
+
+
+def _write(path: epath.Path, content: bytes) -> None:
   path.parent.mkdir(parents=True, exist_ok=True)
   # Processes that divide the seeds write some of the same files.
   partial = path.parent / f".{path.name}.{os.getpid()}.partial"
   partial.write_bytes(content)
   partial.replace(path)
+
+
+def read(path: epath.PathLike) -> bytes:
+  """Reads a file."""
+  return processes.from_first(epath.Path(path).read_bytes)
+
+
+def exists(path: epath.PathLike) -> bool:
+  """Returns whether there is such a file or folder."""
+  return processes.from_first(epath.Path(path).exists)
 
 
 def write_json(path: epath.PathLike, value: Any) -> None:
@@ -31,7 +50,7 @@ def write_json(path: epath.PathLike, value: Any) -> None:
 
 def read_json(path: epath.PathLike) -> Any:
   """Reads a JSON file."""
-  return json.loads(epath.Path(path).read_text())
+  return json.loads(read(path))
 
 
 def write_json_lines(path: epath.PathLike, values: Iterable[Any]) -> None:
@@ -41,6 +60,4 @@ def write_json_lines(path: epath.PathLike, values: Iterable[Any]) -> None:
 
 def read_json_lines(path: epath.PathLike) -> list[Any]:
   """Reads a file of one JSON value a line."""
-  return [
-    json.loads(line) for line in epath.Path(path).read_text().splitlines()
-  ]
+  return [json.loads(line) for line in read(path).splitlines()]

@@ -34,23 +34,39 @@ _SHARE = flags.DEFINE_string(
 )
 
 
+_COORDINATOR = flags.DEFINE_string(
+  "coordinator",
+  None,
+  "Run together with other processes, on the devices of all: HOST:PORT of the "
+  "first, with --process; or auto, on Cloud TPU, under SLURM, Open MPI and "
+  "Kubernetes.",
+)
+_PROCESS = flags.DEFINE_string(
+  "process", None, "Which of the processes this is: 0/2 or 1/2."
+)
+
+
 def main(argv: list[str]) -> None:
   """Runs the study that the flags name."""
   del argv
-  share, processes = _share(), []
+  share, children = _part("share", (0, 1)), []
+  _check_coordinator()
   if _SHARE.value:
     side_by_side.die_with_parent()
   elif _PROCESSES.value:
     # Before anything slow is imported here, which they import too.
-    processes = side_by_side.start(sys.argv[1:], _PROCESSES.value)
+    children = side_by_side.start(sys.argv[1:], _PROCESSES.value)
     # What joins their results sees one device, as they do.
     os.environ.update(side_by_side.device(0))
 
   def work():
-    from sslprune_jax import studies
+    from sslprune_jax import preemption, processes, studies
 
     workdir = _WORKDIR.value or f"runs/{_CONFIG.value.name}"
-    side_by_side.finish(processes)
+    if _COORDINATOR.value:
+      processes.start(_COORDINATOR.value, *_part("process", ()))
+    preemption.watch()
+    side_by_side.finish(children)
     studies.run(_CONFIG.value, workdir, share)
     return workdir
 
@@ -62,15 +78,30 @@ def main(argv: list[str]) -> None:
   )
 
 
-def _share() -> tuple[int, int]:
-  if _SHARE.value is None:
-    return 0, 1
-  match = re.fullmatch(r"(\d+)/(\d+)", _SHARE.value)
+def _part(flag: str, default: tuple[int, ...]) -> tuple[int, ...]:
+  """Returns (i, n) of a flag i/n."""
+  value = flags.FLAGS[flag].value
+  if value is None:
+    return default
+  match = re.fullmatch(r"(\d+)/(\d+)", value)
   if not match or int(match[1]) >= int(match[2]):
-    sys.exit(
-      f"error: --share: found {_SHARE.value!r}, expected such as 0/2 or 1/2"
-    )
+    sys.exit(f"error: --{flag}: found {value!r}, expected such as 0/2 or 1/2")
   return int(match[1]), int(match[2])
+
+
+def _check_coordinator() -> None:
+  """Refuses flags that do not go together."""
+  named = _COORDINATOR.value not in (None, "auto")
+  if named != (_PROCESS.value is not None):
+    sys.exit(
+      "error: --process: expected together with --coordinator=HOST:PORT, and "
+      "not without"
+    )
+  if _COORDINATOR.value and (_PROCESSES.value or _SHARE.value):
+    sys.exit(
+      "error: --coordinator: found --processes or --share, expected neither: "
+      "the processes share the work of every update"
+    )
 
 
 if __name__ == "__main__":

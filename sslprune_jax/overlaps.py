@@ -5,7 +5,7 @@ import itertools
 from etils import epath
 from ml_collections import ConfigDict
 
-from sslprune_jax import files, tickets
+from sslprune_jax import files, processes, tickets
 from sslprune_jax import masks as masks_lib
 from sslprune_jax.plan import Stage
 
@@ -21,6 +21,10 @@ def write(workdir: epath.Path, configs: dict[str, ConfigDict]) -> None:
     workdir: of finished studies.
     configs: of the studies, by their folders in it.
   """
+  processes.from_first(lambda: _write(workdir, configs))
+
+
+def _write(workdir: epath.Path, configs: dict[str, ConfigDict]) -> None:
   path = workdir / "overlaps.jsonl"
   pairs = list(_pairs(configs))
   if not pairs or (

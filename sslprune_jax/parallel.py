@@ -4,6 +4,8 @@ State is replicated without a device axis; a batch, and what a task keeps for
 every sample, carry the devices as their leading axis. `vmap` with the same axes
 runs the same body on one device, and raises where an output was not averaged
 over devices, of which `pmap` would silently take the first device's value.
+
+Of several processes each holds the rows of its own devices.
 """
 
 from collections.abc import Callable
@@ -12,6 +14,7 @@ from typing import Any
 import jax
 import jax.numpy as jnp
 import numpy as np
+from jax.experimental import multihost_utils
 from jax.sharding import Mesh, NamedSharding, PartitionSpec
 
 AXIS = "devices"
@@ -47,32 +50,80 @@ def pmapped(
 
 
 def split() -> NamedSharding:
-  """Returns the sharding that lays axis 0 over the devices: a batch's."""
+  """Returns the sharding that lays axis 0 over all devices: a batch's."""
   return NamedSharding(_mesh(), ROWS)
 
 
 def replicated() -> NamedSharding:
-  """Returns the sharding that puts everything on every device: a state's."""
+  """Returns the sharding that puts everything on all devices."""
   return NamedSharding(_mesh(), SAME)
 
 
 def _mesh() -> Mesh:
-  return Mesh(np.asarray(jax.devices()), (AXIS,))
+  # Those of one process lie together, as `pmap` has them.
+  devices = [
+    device
+    for index in range(jax.process_count())
+    for device in jax.local_devices(index)
+  ]
+  return Mesh(np.asarray(devices), (AXIS,))
+
+
+def _own(spec: PartitionSpec) -> NamedSharding:
+  return NamedSharding(_mesh().local_mesh, spec)
 
 
 def replicate(tree: Any) -> Any:
-  """Copies a tree to every device.
+  """Copies a tree to every device of this process.
 
   The copy owns its buffers: a step that donates them deletes nothing that the
   caller still holds.
   """
   # `device_put(may_alias=False)` still takes the first device's buffer over.
-  return jax.device_put(jax.tree.map(jnp.copy, tree), replicated())
+  return jax.device_put(jax.tree.map(_copy, tree), _own(SAME))
 
 
 def distribute(tree: Any) -> Any:
-  """Copies leaves `[D, ...]` to the devices, a row each."""
-  return jax.device_put(jax.tree.map(jnp.copy, tree), split())
+  """Copies leaves `[D, ...]`, the same in all processes, a row a device."""
+
+  def rows(leaf):
+    count = len(leaf) // jax.process_count()
+    return _copy(leaf[jax.process_index() * count :][:count])
+
+  return jax.device_put(jax.tree.map(rows, tree), _own(ROWS))
+
+
+def _copy(leaf: jax.Array) -> jax.Array:
+  is_here = not isinstance(leaf, jax.Array) or leaf.is_fully_addressable
+  return jnp.copy(leaf if is_here else np.asarray(leaf))
+
+
+def joined(tree: Any) -> Any:
+  """Joins the rows that each process holds to one array `[D, ...]` of all.
+
+  A step takes and gives what its process holds; what is compiled by `jax.jit`
+  over all devices takes and gives arrays of all.
+  """
+  if jax.process_count() == 1:
+    return tree
+  return multihost_utils.host_local_array_to_global_array(tree, _mesh(), ROWS)
+
+
+def joined_shapes(tree: Any) -> Any:
+  """Returns the shapes and dtypes of what `joined` joins."""
+  return jax.tree.map(
+    lambda rows: jax.ShapeDtypeStruct(
+      (jax.process_count() * rows.shape[0], *rows.shape[1:]), rows.dtype
+    ),
+    tree,
+  )
+
+
+def on_host(tree: Any) -> Any:
+  """Copies arrays of all devices to the host of every process."""
+  if jax.process_count() == 1:
+    return jax.device_get(tree)
+  return multihost_utils.process_allgather(tree, tiled=True)
 
 
 def by_sample(rows: jax.Array) -> jax.Array:

@@ -1,11 +1,14 @@
 """Progress on the terminal, metrics as lines of JSON, TensorBoard if there."""
 
 import json
+import os
 import time
 from collections.abc import Mapping
 
 import tqdm
 from etils import epath
+
+from sslprune_jax import processes
 
 try:
   import tensorboardX
@@ -32,7 +35,8 @@ class Progress:
       unit_scale=True,
       smoothing=0.05,
       dynamic_ncols=True,
-      disable=None,  # Shown on a terminal only; a log gets `say` alone.
+      # Shown on a terminal only; a log gets `say` alone.
+      disable=None if processes.is_first() else True,
     )
 
   def skip(self, images: int) -> None:
@@ -58,6 +62,8 @@ class Progress:
 
   def say(self, text: str) -> None:
     """Prints a line above the bar, with the share done and the time left."""
+    if not processes.is_first():
+      return
     elapsed = time.monotonic() - self._start
     total = self._done + self._left
     share = self._done / total if total else 1.0
@@ -98,11 +104,16 @@ class MetricLines:
     self._sums: dict[str, float] = {}
     self._count, self._last = 0, start
     self._began = time.monotonic()
+    self._board = None
+    if not processes.is_first():
+      self._file = open(os.devnull, "w")
+      return
     path.parent.mkdir(parents=True, exist_ok=True)
     self._file = path.open("w") if not path.exists() else _reopened(path, start)
-    self._board = tensorboardX and tensorboardX.SummaryWriter(
-      str(path.parent), purge_step=start
-    )
+    if tensorboardX:
+      self._board = tensorboardX.SummaryWriter(
+        str(path.parent), purge_step=start
+      )
 
   def add(self, update: int, metrics: Mapping[str, float]) -> None:
     """Takes the metrics of an update."""

@@ -51,7 +51,11 @@ def finish(processes: Sequence[subprocess.Popen]) -> None:
 
   Raises:
     ShareError: one has failed; the others are stopped.
+    Preempted: it is time to end; so do the others.
   """
+  # Imported here, as it takes seconds, in which the processes start.
+  from sslprune_jax import preemption
+
   failed = threading.Event()
   threads = [
     threading.Thread(target=_follow, args=(process, failed), daemon=True)
@@ -61,10 +65,11 @@ def finish(processes: Sequence[subprocess.Popen]) -> None:
     for thread in threads:
       thread.start()
     while any(thread.is_alive() for thread in threads):
-      if failed.wait(timeout=0.2):
+      if failed.wait(timeout=0.2) or preemption.is_due():
         break
     if failed.is_set():
       raise ShareError("one of the processes has failed: see above")
+    preemption.check()
   finally:
     for process in processes:
       process.terminate()

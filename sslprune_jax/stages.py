@@ -5,7 +5,7 @@ from typing import Any
 
 from etils import epath
 
-from sslprune_jax import checkpoints, files
+from sslprune_jax import checkpoints, files, preemption
 from sslprune_jax.progress import Progress
 
 
@@ -29,10 +29,14 @@ def run_once(
 
   Returns:
     The lines of results, as they were written.
+
+  Raises:
+    Preempted: it is time to end.
   """
   directory = workdir / path
   done = directory / "result.json"
-  if done.exists():
+  preemption.check()
+  if files.exists(done):
     progress.skip(images)
   else:
     called = called or path

@@ -33,7 +33,10 @@ def run(
 
   Raises:
     ConfigError: an impossible configuration, before any device work.
+    ProcessError: processes that run together would not do the same.
+    Preempted: what was done is saved; the same call goes on from there.
   """
+  provenance.agree(config)
   workdir = epath.Path(workdir)
   configs = variants.of(config)
   for study_config in configs.values():

@@ -22,6 +22,7 @@ from sslprune_jax import (
   files,
   magnitudes,
   models,
+  processes,
   rounds,
   stages,
   tickets,
@@ -117,11 +118,11 @@ class Study:
     self._list_labelled(seeds)
     results = []
     for stage in self.stages(seeds):
-      news = not (self.workdir / stage.path / "result.json").exists()
+      news = not files.exists(self.workdir / stage.path / "result.json")
       results += self._run_once(stage, progress)
       if news:
-        self._write_results()
-    self._write_results()
+        processes.from_first(self._write_results)
+    processes.from_first(self._write_results)
     return results
 
   def _write_results(self) -> None:

@@ -89,11 +89,12 @@ def load(path: epath.PathLike) -> Ticket:
   Raises:
     TicketError: the file is missing, is no ticket, or its bytes changed.
   """
-  path = epath.Path(path)
-  if not path.exists():
-    raise TicketError(f"{path}: no such ticket")
   try:
-    with np.load(io.BytesIO(path.read_bytes())) as file:
+    content = files.read(path)
+  except FileNotFoundError:
+    raise TicketError(f"{path}: no such ticket") from None
+  try:
+    with np.load(io.BytesIO(content)) as file:
       entries = dict(file)
     meta = json.loads(entries.pop("meta").tobytes())
     shapes, expected = meta.pop("shapes"), meta["sha256"]

@@ -13,6 +13,7 @@ import optax
 from sslprune_jax import masks as masks_lib
 from sslprune_jax import parallel
 from sslprune_jax import state as state_lib
+from sslprune_jax.preemption import Preempted
 from sslprune_jax.state import TrainState
 from sslprune_jax.tasks import Task
 from sslprune_jax.tasks.base import Batch
@@ -180,6 +181,7 @@ def fit(
   on_metrics: Callable[[int, dict[str, float]], None],
   saves_at: Callable[[int], bool],
   save: Callable[[int, TrainState], None],
+  stops_at: Callable[[int], bool] = lambda update: False,
 ) -> TrainState:
   """Trains on the batches, one update each.
 
@@ -193,12 +195,15 @@ def fit(
     on_metrics: called with the number of updates done and the metrics.
     saves_at: whether to save once this many updates are done.
     save: called with the number of updates done and the state.
+    stops_at: whether to save and end once this many updates are done; asked
+      once an update.
 
   Returns:
     The state after the last batch.
 
   Raises:
     DivergedError: the loss is not finite; nothing of such a state is saved.
+    Preempted: it was told to end.
   """
   done = int(state.step)
   unread = collections.deque()
@@ -215,9 +220,12 @@ def fit(
     state, metrics = step(state, batch)
     done += 1
     unread.append((done, metrics))
-    if saves_at(done):
+    stops = stops_at(done)
+    if stops or saves_at(done):
       read(0)
       save(done, state)
+    if stops:
+      raise Preempted
     read(parallel.updates_in_flight())
   read(0)
   return state

@@ -16,6 +16,7 @@ from sslprune_jax import (
   extraction,
   models,
   parallel,
+  preemption,
   task_setup,
   train,
 )
@@ -144,6 +145,7 @@ class Training:
 
     Raises:
       DivergedError: the loss is not finite; names the last good checkpoint.
+      Preempted: it was told to end, and has saved its state.
     """
     source = images.train
     state = state_lib.create(
@@ -176,16 +178,24 @@ class Training:
       lines.add(update, metrics)
       progress.advance(self.batch_size * self.task.rows, metrics)
 
+    stops = False
+
     def is_early(update):
       return update == early
 
     def is_due(update):
       return update < self.length and update % self._checkpoint_every == 0
 
+    def stops_at(update):
+      nonlocal stops
+      # The end of a stage is as good a place, and needs no checkpoint.
+      stops = update < self.length and preemption.is_due()
+      return stops
+
     def save(update, state):
       if is_early(update):
         save_early(update, state)
-      if is_due(update):
+      if stops or is_due(update):
         saved.save(update, state)
 
     try:
@@ -211,6 +221,7 @@ class Training:
           on_metrics=on_metrics,
           saves_at=lambda update: is_early(update) or is_due(update),
           save=save,
+          stops_at=stops_at,
         )
       return state
     except train.DivergedError as error:

@@ -9,7 +9,9 @@ ROOT = pathlib.Path(sslprune_jax.__file__).parent
 
 # Each line may import from itself (inside a folder) and the lines before it.
 LAYERS = (
-  ("trees", "files", "side_by_side"),
+  ("processes", "trees"),
+  ("files", "preemption"),
+  ("side_by_side",),
   ("masks", "optim", "parallel", "models", "data"),
   ("clustering", "controls", "magnitudes", "neighbours", "pruning", "state"),
   ("tasks",),

@@ -1,21 +1,27 @@
-"""Four forced CPU devices against one: the same losses, the same masks."""
+"""One device, four, two processes of two: the same losses and masks."""
 
 import json
 import os
-import pathlib
+import socket
 import subprocess
 import sys
 
 import numpy as np
+import pytest
 
 from sslprune_jax import tickets
 
+TASKS = ("rotnet", "npid", "deepcluster", "exemplar")
 _SCRIPT = """
 import sys
-import jax
+from sslprune_jax import processes
+
+workdir, *joined = sys.argv[1:]
+if joined:
+  processes.start(joined[0], int(joined[1]), 2)
+
 from sslprune_jax import recipes, studies
 
-assert jax.device_count() == int(sys.argv[1])
 config = recipes.study("rotnet", "digits")
 config.model.batch_norm = "global"
 config.tasks = ("rotnet", "npid", "deepcluster", "exemplar")
@@ -24,14 +30,20 @@ config.deepcluster.update(clusters=10, components=16)
 config.seeds = (0,)
 config.prune.update(rounds=1, rewind="2it")
 config.train.update(duration="6it", batch_size=64, optimizer="sgd",
-                    learning_rate=0.01)
+                    learning_rate=0.001)
 config.retrain.rounds = ()
+config.transfer.update(
+  protocols=("linear:digits", "knn:digits", "svm:digits:0.1"), rounds=(1,)
+)
+config.transfer.linear.train.update(duration="2ep")
+config.transfer.svm.costs = (1.0,)
 config.log.every = "1it"
-studies.run(config, sys.argv[2])
+studies.run(config, workdir)
 
 # The same weights are pruned to the same masks, however many devices hold them.
+import jax
 import numpy as np
-from sslprune_jax import masks, models, parallel, pruning, state, trees
+from sslprune_jax import files, masks, models, parallel, pruning, state, trees
 
 network = models.build("convnet", 4)
 params = state.initialize(network, (8, 8, 1), jax.random.key(0))["params"]
@@ -39,45 +51,83 @@ dense = parallel.replicate(masks.dense(params))
 pruned = pruning.prune(
   parallel.replicate(params), dense, 0.2, np.random.default_rng(0)
 )
-with open(sys.argv[2] + "/digests.txt", "w") as file:
-  file.write(str(trees.digests(pruned)))
+files.write_json(workdir + "/digests.json", trees.digests(pruned))
+files.write_json(workdir + "/devices.json", jax.device_count())
 """
 
 
-def _study(devices: int, workdir: pathlib.Path) -> None:
-  environment = {
-    **os.environ,
-    "XLA_FLAGS": f"--xla_force_host_platform_device_count={devices}",
-  }
-  subprocess.run(
-    [sys.executable, "-c", _SCRIPT, str(devices), str(workdir)],
-    env=environment,
-    check=True,
+def _start(devices, workdir, *joined):
+  flag = f"--xla_force_host_platform_device_count={devices}"
+  return subprocess.Popen(
+    [sys.executable, "-c", _SCRIPT, workdir, *joined],
+    env={**os.environ, "XLA_FLAGS": flag},
   )
 
 
-def _losses(workdir: pathlib.Path, task: str) -> list[float]:
+@pytest.fixture(scope="module")
+def runs(tmp_path_factory):
+  """The same study on one device, on four, and by two processes of two."""
+  root = tmp_path_factory.mktemp("runs")
+  for devices in (1, 4):
+    assert _start(devices, root / str(devices)).wait() == 0
+  with socket.create_server(("localhost", 0)) as free:
+    address = f"localhost:{free.getsockname()[1]}"
+  both = [
+    _start(2, root / ("2x2" if i == "0" else "elsewhere"), address, i)
+    for i in "01"
+  ]
+  assert [process.wait() for process in both] == [0, 0]
+  for run, devices in (("1", 1), ("4", 4), ("2x2", 4)):
+    assert json.loads((root / run / "devices.json").read_text()) == devices
+  return root
+
+
+def _losses(workdir, task):
   path = workdir / f"seed_0/{task}/round_00/metrics.jsonl"
   lines = [json.loads(x) for x in path.read_text().splitlines()]
   return [line["loss"] for line in lines if "loss" in line]
 
 
-def test_four_devices_are_one(tmp_path):
-  for devices in (1, 4):
-    _study(devices, tmp_path / str(devices))
-  one, four = tmp_path / "1", tmp_path / "4"
-  for task in ("rotnet", "npid", "deepcluster", "exemplar"):
-    dense = _losses(one, task), _losses(four, task)
-    assert len(dense[0]) == 6
-    np.testing.assert_allclose(*dense, rtol=1e-3, err_msg=task)
-  masks = [
-    tickets.load(run / "seed_0/rotnet/round_01/ticket.npz").masks["trunk"]
-    for run in (one, four)
-  ]
-  digests = [(run / "digests.txt").read_text() for run in (one, four)]
-  assert digests[0] == digests[1]
+def _masks(workdir, task):
+  ticket = tickets.load(workdir / f"seed_0/{task}/round_01/ticket.npz")
+  return {k: v["conv"]["kernel"] for k, v in ticket.masks["trunk"].items()}
+
+
+def _values(workdir):
+  lines = (workdir / "results.jsonl").read_text().splitlines()
+  return [json.loads(line)["value"] for line in lines]
+
+
+@pytest.mark.parametrize("task", TASKS)
+def test_four_devices_are_one(runs, task):
+  one, four = runs / "1", runs / "4"
+  assert len(_losses(one, task)) == 6
+  np.testing.assert_allclose(_losses(one, task), _losses(four, task), rtol=1e-3)
   # After training, weights agree to rounding, so the masks of the next round
   # agree but for weights at the threshold.
-  for stage in masks[0]:
-    a, b = (m[stage]["conv"]["kernel"] for m in masks)
+  for a, b in zip(
+    _masks(one, task).values(), _masks(four, task).values(), strict=True
+  ):
     assert np.mean(a != b) < 2e-3
+
+
+@pytest.mark.parametrize("task", TASKS)
+def test_two_processes_of_two_devices_are_one_of_four(runs, task):
+  one, two = runs / "4", runs / "2x2"
+  np.testing.assert_allclose(_losses(one, task), _losses(two, task), rtol=1e-5)
+  for name, mask in _masks(one, task).items():
+    np.testing.assert_array_equal(mask, _masks(two, task)[name])
+
+
+def test_two_processes_judge_as_one_and_the_first_alone_writes(runs):
+  np.testing.assert_allclose(
+    _values(runs / "4"), _values(runs / "2x2"), atol=2e-3
+  )
+  assert not (runs / "elsewhere").exists()
+
+
+def test_the_same_weights_are_pruned_alike_on_any_devices(runs):
+  digests = {
+    (runs / run / "digests.json").read_text() for run in ("1", "4", "2x2")
+  }
+  assert len(digests) == 1

@@ -43,7 +43,7 @@ def lay_out(points: np.ndarray) -> tuple[jax.Array, jax.Array]:
 
 def flat(assignment: jax.Array, size: int) -> np.ndarray:
   """Returns i32[N] from i32[S,R], in the order that `lay_out` was given."""
-  return np.asarray(assignment).reshape(-1)[:size]
+  return parallel.on_host(assignment).reshape(-1)[:size]
 
 
 def dot(a: jax.Array, b: jax.Array) -> jax.Array:

@@ -63,7 +63,7 @@ def kmeans(
     ValueError: there are fewer points than clusters, some are not finite, or
       `start` has another shape.
   """
-  real = np.flatnonzero(np.asarray(weight).reshape(-1) > 0)
+  real = np.flatnonzero(parallel.on_host(weight).reshape(-1) > 0)
   if not 1 <= k <= len(real):
     raise ValueError(
       f"k: found {k} clusters, expected 1 to {len(real)}, the number of points"

@@ -6,7 +6,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from sslprune_jax import parallel
+from sslprune_jax import parallel, processes
 from sslprune_jax.clustering import layout
 
 # Of the largest variance: directions with less hold nothing but rounding.
@@ -40,7 +40,7 @@ def fit_pca(points: jax.Array, weight: jax.Array, dims: int) -> Projection:
     ValueError: there are fewer features, or points, than `dims`, or some
       points are not finite.
   """
-  size, width = int(np.asarray(weight).sum()), points.shape[-1]
+  size, width = int(parallel.on_host(weight).sum()), points.shape[-1]
   if not 1 <= dims <= min(width, size):
     raise ValueError(
       f"dims: found {dims}, expected 1 to {min(width, size)}, the smaller of "
@@ -52,8 +52,11 @@ def fit_pca(points: jax.Array, weight: jax.Array, dims: int) -> Projection:
     raise ValueError(
       "points: found values that are not finite, expected finite ones"
     )
-  # On the host: float64, and small beside the rest.
-  variance, directions = np.linalg.eigh(covariance)
+  # On the host: float64, and small beside the rest. On one, as another kind of
+  # processor may round another way.
+  variance, directions = processes.from_first(
+    lambda: np.linalg.eigh(covariance)
+  )
   variance = variance[::-1][:dims] / max(size - 1, 1)
   directions = directions[:, ::-1][:, :dims]
   # An eigenvector's sign is arbitrary: its largest entry is made positive.

@@ -28,7 +28,8 @@ class Batches(abc.ABC):
 
   Every batch has one shape and one sharding, so that what consumes it is
   compiled once. With D devices it holds `image` u8[D, B/D, H, W, C], `label`
-  i32[D, B/D] and `index` i32[D, B/D], the place in the source.
+  i32[D, B/D] and `index` i32[D, B/D], the place in the source. Of several
+  processes each makes the rows of its own devices.
 
   Attributes:
     source: where the images come from.
@@ -49,7 +50,7 @@ class Batches(abc.ABC):
     Args:
       source: any.
       batch_size: over all devices.
-      sharding: splits axis 0 over the devices, one row a device.
+      sharding: splits axis 0 over all devices, one row a device.
       reads: how many times an epoch is as long as the source.
 
     Raises:
@@ -64,8 +65,12 @@ class Batches(abc.ABC):
     self.source, self.batch_size = source, batch_size
     self._reads = reads
     self.updates_per_epoch = len(source) * reads // batch_size
-    self._sharding = sharding
-    self._shape = (devices, batch_size // devices)
+    mesh, each = sharding.mesh, batch_size // devices
+    self._sharding = NamedSharding(mesh.local_mesh, sharding.spec)
+    self._shape = (self._sharding.num_devices, each)
+    processes = [device.process_index for device in mesh.devices.flat]
+    first = processes.index(jax.process_index()) * each
+    self._own = slice(first, first + self._shape[0] * each)
 
   def train(
     self, order: Callable[[int], np.ndarray], start: int, stop: int
@@ -123,7 +128,7 @@ class Batches(abc.ABC):
       yield np.minimum(indices, len(self.source)), None
 
   def _put(self, rows: dict[str, np.ndarray]) -> Batch:
-    """Lays rows [B, ...] over the devices."""
+    """Lays rows of a batch over the devices of this process."""
     shaped = {k: v.reshape(self._shape + v.shape[1:]) for k, v in rows.items()}
     return jax.device_put(shaped, self._sharding)
 
@@ -136,7 +141,7 @@ class Batches(abc.ABC):
 
   @abc.abstractmethod
   def _follow(self, plan: _Plan) -> Iterator[Batch]:
-    """Makes the batches of a plan."""
+    """Makes the batches of a plan, or this process' rows of them."""
 
 
 class ResidentBatches(Batches):
@@ -152,12 +157,13 @@ class ResidentBatches(Batches):
   ):
     """Copies the images to the devices; see `Batches`."""
     super().__init__(source, batch_size, sharding, reads=reads)
-    self._data = _resident(source, NamedSharding(sharding.mesh, _EVERYWHERE))
+    mesh = self._sharding.mesh
+    self._data = _resident(source, NamedSharding(mesh, _EVERYWHERE))
 
   def _follow(self, plan: _Plan) -> Iterator[Batch]:
     take = _take(self._sharding)
     for indices, update in plan:
-      rows = self._put(self._addressed(indices, update))
+      rows = self._put(self._addressed(indices[self._own], update))
       yield {**take(self._data, rows["index"]), **rows}
 
 
@@ -225,6 +231,8 @@ class StreamedBatches(Batches):
     seeds = None
     if update is not None:
       seeds = streams.raw(self._seed, "crop", update, self.batch_size)
+      seeds = seeds[self._own]
+    indices = indices[self._own]
     # Padding, one past the end, takes the last image.
     rows = self.source.read(np.minimum(indices, len(self.source) - 1), seeds)
     return self._put(rows | self._addressed(indices, update))

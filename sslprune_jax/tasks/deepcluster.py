@@ -106,7 +106,7 @@ class DeepCluster(Task):
     )
     real = image < len(source)
     assignment = np.empty(len(source), np.int32)
-    assignment[image[real]] = np.asarray(found.assignment)[real]
+    assignment[image[real]] = parallel.on_host(found.assignment)[real]
     before = np.asarray(state.task_state.shared["assignment"])
     head = state.params["head"]
     kernel = _HEAD_STD * jax.random.normal(

@@ -6,7 +6,14 @@ from typing import Any
 from etils import epath
 from ml_collections import ConfigDict
 
-from sslprune_jax import files, provenance, stages, tickets, validation
+from sslprune_jax import (
+  files,
+  processes,
+  provenance,
+  stages,
+  tickets,
+  validation,
+)
 from sslprune_jax.config import ConfigError
 from sslprune_jax.plan import RANDOM, transfers
 from sslprune_jax.progress import Progress
@@ -34,6 +41,7 @@ def run(
     ConfigError: an impossible configuration, before any device work.
     TicketError: what is no ticket, or does not fit.
   """
+  provenance.agree(config)
   loaded = [_load(epath.Path(path)) for path in paths]
   first = loaded[0].meta["config"]
   for path, ticket in zip(paths, loaded, strict=True):
@@ -59,7 +67,7 @@ def run(
       workdir / f"seed_{seed}/{task}/transfer/round_{index:02d}/ticket.json"
     )
     identity = {"sha256": ticket.meta["sha256"]}
-    there = files.read_json(file) if file.exists() else identity
+    there = files.read_json(file) if files.exists(file) else identity
     if identity != identities.setdefault(file, there):
       raise ConfigError(
         f"--ticket={path}: found another ticket of seed {seed}, {task}, round "
@@ -98,6 +106,11 @@ def run(
       )
   finally:
     progress.close()
+  return processes.from_first(lambda: _join_results(workdir))
+
+
+def _join_results(workdir: epath.Path) -> list[dict[str, Any]]:
+  """Writes the results of all tickets, those judged earlier among them."""
   done = sorted(workdir.glob("seed_*/*/transfer/round_*/*/result.json"))
   results = [line for path in done for line in files.read_json(path)]
   files.write_json_lines(workdir / "results.jsonl", results)
@@ -105,7 +118,8 @@ def run(
 
 
 def _load(path: epath.Path) -> Ticket:
-  ticket = tickets.load(path / "trained.npz" if path.is_dir() else path)
+  is_folder = processes.from_first(path.is_dir)
+  ticket = tickets.load(path / "trained.npz" if is_folder else path)
   for field in ("config", "image_shape", "seed", "task", "round"):
     if field not in ticket.meta:
       raise TicketError(f"{path}: found no {field} in its meta")

@@ -6,7 +6,7 @@ from collections.abc import Callable
 import jax
 import numpy as np
 
-from sslprune_jax import data, extraction, parallel
+from sslprune_jax import data, extraction, parallel, processes
 from sslprune_jax.data import batches
 from sslprune_jax.trees import Tree
 
@@ -33,7 +33,7 @@ class Features:
 
   def on_host(self) -> np.ndarray:
     """Returns f32[N,F], in the order of the images."""
-    rows = np.asarray(self.rows)
+    rows = parallel.on_host(self.rows)
     return rows.reshape(-1, rows.shape[-1])[self.place]
 
 
@@ -65,6 +65,8 @@ def extract(
     step, variables, feed, jax.device_count(), keep
   )
   place = np.argsort(image.ravel(), kind="stable")[: len(source)]
-  labels = [np.asarray(of) for of in labels]
-  labels = np.concatenate([of.reshape(-1, *of.shape[2:]) for of in labels])
+  labels = np.stack([np.asarray(of) for of in labels])
+  # Of this process' devices, next to those of the others.
+  labels = np.concatenate(processes.gathered(labels), axis=1)
+  labels = labels.reshape(-1, *labels.shape[3:])
   return Features(rows, place, labels[: len(source)])

@@ -55,7 +55,7 @@ def classify(
     jax.device_put(labels, parallel.split()),
     queries.reshape(devices, blocks, each, width),
   )
-  return np.asarray(found).reshape(devices, -1)[:, :rows]
+  return parallel.on_host(found).reshape(devices, -1)[:, :rows]
 
 
 @functools.cache

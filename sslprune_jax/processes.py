@@ -1,0 +1,210 @@
+"""Processes that run one study together, each with devices of its own.
+
+All run the same code in step and hold the same values. The first one alone
+touches the workdir and the terminal; what it reads there it sends to the
+others, so that no other process need see the workdir.
+"""
+
+import atexit
+import contextlib
+import pickle
+import socket
+import subprocess
+import sys
+import time
+from collections.abc import Callable
+from typing import TypeVar
+
+import jax
+import numpy as np
+from jax.experimental import multihost_utils
+
+_START_TIMEOUT = 50  # seconds that processes wait for each other
+_SILENCE_TIMEOUT = 30  # seconds after which a silent process counts as dead
+_CHUNK = 2**26  # bytes that are sent at a time
+
+Value = TypeVar("Value")
+
+_count, _index = 1, 0
+_is_alone = False  # The first process does what the others do not.
+
+# The runtime ends a process whose peers are gone from C++, in a page of it.
+_LAST_WORDS = """
+import sys
+if not sys.stdin.read(1):
+  sys.stderr.write(
+    "error: this process was ended, most likely because another one ended or "
+    "did not start: see the lines above, and those of the others. The same "
+    "command goes on from here\\n"
+  )
+"""
+
+
+class ProcessError(RuntimeError):
+  """Processes do not find each other, or would not do the same."""
+
+
+def start(coordinator: str, index: int | None = None, total: int = 0) -> None:
+  """Joins the other processes; before JAX starts its devices.
+
+  Args:
+    coordinator: HOST:PORT on which the first process listens; or "auto", on
+      Cloud TPU, under SLURM, Open MPI and Kubernetes.
+    index: of this process, from 0; None for "auto".
+    total: how many processes there are.
+
+  Raises:
+    ProcessError: nobody answers, or processes have different devices.
+  """
+  global _count, _index
+  named = {}
+  if coordinator != "auto":
+    _find(coordinator, index)
+    named = {
+      "coordinator_address": coordinator,
+      "num_processes": total,
+      "process_id": index,
+    }
+  _prepare_last_words()
+  try:
+    jax.distributed.initialize(
+      initialization_timeout=_START_TIMEOUT,
+      heartbeat_timeout_seconds=_SILENCE_TIMEOUT,
+      shutdown_timeout_seconds=_SILENCE_TIMEOUT,
+      **named,
+    )
+  except ValueError as error:
+    raise ProcessError(
+      f"--coordinator={coordinator}: found no job of several processes "
+      f"({error}); expected one of Cloud TPU, SLURM, Open MPI or Kubernetes, or "
+      "HOST:PORT and --process"
+    ) from None
+  _count, _index = jax.process_count(), jax.process_index()
+  devices = [len(jax.local_devices(i)) for i in range(_count)]
+  if len(set(devices)) > 1:
+    raise ProcessError(
+      f"found processes with {', '.join(map(str, devices))} devices, expected "
+      "as many in each"
+    )
+
+
+def count() -> int:
+  """Returns how many processes run together."""
+  return _count
+
+
+def index() -> int:
+  """Returns the number of this process, from 0."""
+  return _index
+
+
+def is_first() -> bool:
+  """Returns whether this process writes files and speaks."""
+  return _index == 0
+
+
+def from_first(make: Callable[[], Value]) -> Value:
+  """Lets the first process do something, and tells all what came of it.
+
+  Args:
+    make: what it does; it may call functions that call this one.
+
+  Returns:
+    What it returned, in all processes.
+
+  Raises:
+    Exception: what it raised, in all processes.
+  """
+  global _is_alone
+  if _count == 1 or _is_alone:
+    return make()
+  value = error = None
+  if is_first():
+    _is_alone = True
+    try:
+      value = make()
+    except Exception as raised:  # noqa: BLE001
+      error = raised
+    finally:
+      _is_alone = False
+    _send(pickle.dumps((value, error)))
+  else:
+    value, error = pickle.loads(_send(b""))
+  if error:
+    raise error
+  return value
+
+
+def gathered(value: Value) -> list[Value]:
+  """Returns the values of all processes, the first one's first."""
+  if _count == 1:
+    return [value]
+  content = np.frombuffer(pickle.dumps(value), np.uint8)
+  sizes = multihost_utils.process_allgather(np.int32(content.size))
+  rows = multihost_utils.process_allgather(
+    np.pad(content, (0, sizes.max() - content.size))
+  )
+  return [
+    pickle.loads(row[:size].tobytes())
+    for row, size in zip(rows, sizes, strict=True)
+  ]
+
+
+def _send(content: bytes) -> bytes:
+  """Returns the first process' bytes."""
+  size = np.frombuffer(len(content).to_bytes(8, "little"), np.uint8)
+  size = multihost_utils.broadcast_one_to_all(size)
+  size = int.from_bytes(size.tobytes(), "little")
+  parts = []
+  for first in range(0, size, _CHUNK):
+    length = min(_CHUNK, size - first)
+    # A power of two: few shapes are compiled.
+    padded = np.zeros(1 << (length - 1).bit_length(), np.uint8)
+    if is_first():
+      part = content[first : first + length]
+      padded[:length] = np.frombuffer(part, np.uint8)
+    found = multihost_utils.broadcast_one_to_all(padded)
+    parts.append(found[:length].tobytes())
+  return b"".join(parts)
+
+
+def _find(coordinator: str, index: int) -> None:
+  """Waits until the first process listens, or looks whether this one can."""
+  host, _, port = coordinator.rpartition(":")
+  if not host or not port.isdigit():
+    raise ProcessError(
+      f"--coordinator: found {coordinator!r}, expected auto or HOST:PORT"
+    )
+  if index == 0:
+    with contextlib.closing(socket.socket()) as own:
+      own.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+      try:
+        own.bind(("", int(port)))
+      except OSError as error:
+        raise ProcessError(
+          f"--coordinator={coordinator}: cannot listen on port {port} "
+          f"({error.strerror}), expected a free one"
+        ) from None
+    return
+  until = time.monotonic() + _START_TIMEOUT
+  while True:
+    try:
+      socket.create_connection((host, int(port)), timeout=5).close()
+      return
+    except OSError as error:
+      if time.monotonic() > until:
+        raise ProcessError(
+          f"--coordinator={coordinator}: nobody answers for {_START_TIMEOUT} s "
+          f"({error}), expected the process with --process=0/.. there"
+        ) from None
+    time.sleep(0.2)
+
+
+def _prepare_last_words() -> None:
+  """Starts what says in a line that this process was ended by the runtime."""
+  speaker = subprocess.Popen(
+    [sys.executable, "-I", "-S", "-c", _LAST_WORDS],
+    stdin=subprocess.PIPE,
+    start_new_session=True,  # A Ctrl-C is not for it.
+  )
+  atexit.register(lambda: speaker.communicate(b"."))

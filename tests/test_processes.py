@@ -1,0 +1,180 @@
+"""Processes that run one study: preempted, killed, and not alike."""
+
+import os
+import pathlib
+import signal
+import socket
+import subprocess
+import sys
+import time
+
+import pytest
+from studies import bits
+
+from sslprune_jax import processes
+
+ROOT = pathlib.Path(__file__).parent.parent
+_STUDY = (
+  f"--config={ROOT}/configs/rotnet.py:digits",
+  "--config.seeds=(0,)",
+  "--config.rotnet.copies=1",
+  "--config.prune.rounds=1",
+  "--config.prune.rewind=3it",
+  "--config.train.duration=60it",
+  "--config.train.batch_size=64",
+  "--config.retrain.rounds=()",
+  "--config.log.every=1it",
+  "--config.log.checkpoint=10it",
+)
+_ROUND = "seed_0/rotnet/round_01"
+
+
+def _address():
+  with socket.create_server(("localhost", 0)) as free:
+    return f"localhost:{free.getsockname()[1]}"
+
+
+def _start(workdir, *flags, devices=2):
+  flag = f"--xla_force_host_platform_device_count={devices}"
+  return subprocess.Popen(
+    [sys.executable, "-m", "sslprune_jax.main", *_STUDY]
+    + [f"--workdir={workdir}", *flags],
+    env={**os.environ, "XLA_FLAGS": flag},
+    stdout=subprocess.PIPE,
+    stderr=subprocess.STDOUT,
+    text=True,
+  )
+
+
+def _start_both(workdir, *flags_of_second):
+  address = _address()
+  return [
+    _start(
+      workdir if i == 0 else workdir / "not_seen",
+      f"--coordinator={address}",
+      f"--process={i}/2",
+      *(flags_of_second if i else ()),
+    )
+    for i in range(2)
+  ]
+
+
+def _ends(running, timeout=100):
+  """Returns how processes ended, and what they said."""
+  found = [process.communicate(timeout=timeout)[0] for process in running]
+  return [process.returncode for process in running], found
+
+
+def _await_updates(workdir, count):
+  """Waits until round 1 has made some updates."""
+  path, until = workdir / _ROUND / "metrics.jsonl", time.monotonic() + 120
+  while not path.exists() or len(path.read_text().splitlines()) < count:
+    assert time.monotonic() < until
+    time.sleep(0.01)
+
+
+@pytest.fixture(scope="module")
+def whole(tmp_path_factory):
+  """The study by two processes that were never disturbed."""
+  workdir = tmp_path_factory.mktemp("whole")
+  codes, said = _ends(_start_both(workdir))
+  assert codes == [0, 0], said
+  assert "report:" in said[0] and "report:" not in said[1]
+  return workdir
+
+
+def test_sigterm_in_a_round_saves_and_the_same_command_ends_in_the_same_bits(
+  tmp_path,
+):
+  undisturbed = _start(tmp_path / "whole", devices=1)
+  assert _ends([undisturbed])[0] == [0]
+  running = _start(tmp_path / "run", devices=1)
+  _await_updates(tmp_path / "run", 5)
+  running.send_signal(signal.SIGTERM)
+  codes, (said,) = _ends([running])
+  assert codes == [0]
+  assert said.endswith("stopped by SIGTERM; resume with the same command\n")
+  assert not (tmp_path / "run" / _ROUND / "result.json").exists()
+  saved = [
+    int(path.name)
+    for path in (tmp_path / "run" / _ROUND / "checkpoint").iterdir()
+  ]
+  lines = (tmp_path / "run" / _ROUND / "metrics.jsonl").read_text()
+  assert max(saved) == 3 + len(lines.splitlines()), "an update was lost"
+  assert _ends([_start(tmp_path / "run", devices=1)])[0] == [0]
+  assert bits(tmp_path / "run") == bits(tmp_path / "whole")
+
+
+def test_sigterm_to_one_process_ends_both_and_loses_nothing(whole, tmp_path):
+  running = _start_both(tmp_path)
+  _await_updates(tmp_path, 5)
+  running[1].send_signal(signal.SIGTERM)
+  codes, said = _ends(running)
+  assert codes == [0, 0], said
+  assert "resume with the same command" in said[0]
+  assert not (tmp_path / _ROUND / "result.json").exists()
+  codes, said = _ends(_start_both(tmp_path))
+  assert codes == [0, 0], said
+  assert bits(tmp_path) == bits(whole)
+
+
+def test_a_killed_process_ends_the_other_and_one_device_goes_on(tmp_path):
+  running = _start_both(tmp_path)
+  _await_updates(tmp_path, 15)
+  running[1].kill()
+  killed = time.monotonic()
+  codes, said = _ends(running)
+  assert time.monotonic() - killed < 60
+  assert codes[0]
+  last = said[0].splitlines()[-1]
+  assert last.startswith("error: this process was ended"), said
+  assert "The same command goes on from here" in last
+  codes, said = _ends([_start(tmp_path, devices=1)])
+  assert codes == [0], said
+  lines = (tmp_path / _ROUND / "metrics.jsonl").read_text().splitlines()
+  assert len(lines) == 60 - 3
+  assert (tmp_path / _ROUND / "result.json").exists()
+
+
+def test_processes_that_differ_are_refused_by_field(tmp_path):
+  codes, said = _ends(_start_both(tmp_path, "--config.prune.rate=0.3"))
+  assert codes == [1, 1]
+  for words in said:
+    assert (
+      "error: config.prune.rate: 0.2 in process 0, 0.3 in 1; expected the same"
+      in words
+    )
+    assert "Traceback" not in words
+
+
+def test_a_coordinator_that_does_not_answer_is_named(monkeypatch):
+  monkeypatch.setattr(processes, "_START_TIMEOUT", 0.5)
+  address = _address()
+  with pytest.raises(processes.ProcessError, match=f"{address}: nobody answer"):
+    processes.start(address, 1, 2)
+
+
+def test_a_port_that_is_taken_is_named():
+  with socket.create_server(("", 0)) as taken:
+    port = taken.getsockname()[1]
+    with pytest.raises(processes.ProcessError, match=f"listen on port {port}"):
+      processes.start(f"localhost:{port}", 0, 2)
+
+
+@pytest.mark.parametrize(
+  "flags, words",
+  [
+    (["--process=0/2"], "--process: expected together with --coordinator"),
+    (["--coordinator=a:1"], "--process: expected together with --coordinator"),
+    (["--coordinator=a:1", "--process=2/2"], "--process: found '2/2'"),
+    (["--coordinator=a", "--process=0/2"], "found 'a', expected auto or HOST"),
+    (["--coordinator=auto", "--processes=2"], "found --processes or --share"),
+    (["--coordinator=auto"], "found no job of several processes"),
+  ],
+)
+def test_flags_that_make_no_sense_are_one_line(flags, words, tmp_path):
+  codes, (said,) = _ends([_start(tmp_path / "run", *flags)])
+  assert codes == [1]
+  assert said.startswith("error: ") and len(said.splitlines()) == 1, said
+  assert words in said
+  assert not (tmp_path / "run").exists()
