@@ -76,8 +76,8 @@ def start(coordinator: str, index: int | None = None, total: int = 0) -> None:
   except ValueError as error:
     raise ProcessError(
       f"--coordinator={coordinator}: found no job of several processes "
-      f"({error}); expected one of Cloud TPU, SLURM, Open MPI or Kubernetes, or "
-      "HOST:PORT and --process"
+      f"({error}); expected one of Cloud TPU, SLURM, Open MPI or Kubernetes, "
+      "or HOST:PORT and --process"
     ) from None
   _count, _index = jax.process_count(), jax.process_index()
   devices = [len(jax.local_devices(i)) for i in range(_count)]

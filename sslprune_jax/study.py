@@ -34,6 +34,7 @@ from sslprune_jax.config import ConfigError
 from sslprune_jax.plan import RANDOM, Stage, Transfer, plan
 from sslprune_jax.progress import Progress
 from sslprune_jax.study_data import RETRAINING, StudyData, listed
+from sslprune_jax.study_trainings import StudyTrainings
 from sslprune_jax.trainings import Trainings
 from sslprune_jax.transfer import Transfers
 
@@ -61,18 +62,9 @@ class Study:
     self.config, self.workdir, self._name = config, workdir, name
     self.data = StudyData(config)
     self.image_shape = self.data.train.image_shape
-    self.pretext, self._rewind = {}, {}
-    for name in config.tasks:
-      training = trainings.get(config, "train", name, self.data, name)
-      self.pretext[name] = training
-      self._rewind[name] = self._rewind_update(name)
-    self.retraining = None
-    if config.retrain.rounds and config.retrain.inits:
-      self.retraining = trainings.get(
-        config, "retrain.train", "labels", self.data, RETRAINING
-      )
+    self.trainings = StudyTrainings(config, self.data, trainings)
     self.transfers = Transfers(config, self.image_shape)
-    network = self.pretext[config.tasks[0]].network
+    network = self.trainings.pretext[config.tasks[0]].network
     self.layers = models.layer_order(network, self.image_shape)
     if config.prune.first_layers > len(self.layers):
       raise ConfigError(
@@ -82,18 +74,6 @@ class Study:
       )
     first = self.layers[: config.prune.first_layers or None]
     self._ranked = [name for layer in first for name in layer]
-
-  def _rewind_update(self, task: str) -> int:
-    """Returns k, the update of the dense training that is rewound to."""
-    training = self.pretext[task]
-    update = training.updates(self.config, "prune.rewind")
-    if update >= training.length:
-      raise ConfigError(
-        f"config.prune.rewind: found {self.config.prune.rewind!r}, which is "
-        f"update {update} of {task}, expected one before the end of training, "
-        f"update {training.length}"
-      )
-    return update
 
   def stages(self, seeds: Sequence[int]) -> list[Stage | Transfer]:
     """Lists the stages of some seeds in the order in which they run."""
@@ -136,7 +116,7 @@ class Study:
   def _list_labelled(self, seeds: Sequence[int]) -> None:
     """Writes down whose labels are seen, where it is not everyone's."""
     purposes = self.config.tasks
-    if self.retraining:
+    if self.trainings.retraining:
       purposes += (RETRAINING,)
     for seed, purpose in itertools.product(seeds, purposes):
       chosen = self.data.labelled(purpose, seed)
@@ -177,7 +157,8 @@ class Study:
 
   def _prune_and_train(self, stage, directory, progress):
     """Round 0 trains the dense network; round i prunes, rewinds and trains."""
-    training = self.pretext[stage.task]
+    training, start = self.trainings.of(stage), self.trainings.start(stage)
+    rewind = self.trainings.rewind[stage.task]
     images = self.data.images(stage.task, stage.seed)
     dense = self.workdir / dataclasses.replace(stage, round=0).path
     early = checkpoints.Checkpoints(dense / "rewind", keep=None)
@@ -185,14 +166,14 @@ class Study:
     carried = training.task_state(images.train, stage.seed)
 
     def w_k():
-      return early.rewind(self._rewind[stage.task], fresh, carried)
+      return early.rewind(rewind, fresh, carried)
 
     variables, masks = fresh, masks_lib.dense(fresh["params"])
     if stage.round > 0:
       masks = self._prune(stage)
       variables, rewound = w_k()
       # A schedule that restarts does so with what the task starts from.
-      carried = rewound if self._start(stage) else carried
+      carried = rewound if start else carried
     state = training.run(
       directory,
       variables,
@@ -200,9 +181,9 @@ class Study:
       images,
       seed=stage.seed,
       progress=progress,
-      start=self._start(stage),
+      start=start,
       task_state=carried,
-      early=self._rewind[stage.task] if stage.round == 0 else None,
+      early=rewind if stage.round == 0 else None,
       save_early=early.save_durably,
     )
     if stage.round == 0:
@@ -218,7 +199,7 @@ class Study:
     files.write_json(directory / "sparsity.json", report)
     found = magnitudes.report(state.params, masks)
     files.write_json(directory / "magnitudes.json", found)
-    return self._results(stage, training, state, images)
+    return self._results(stage, state, images)
 
   def _prune(self, stage: Stage) -> masks_lib.Masks:
     """Prunes what the round before ended with."""
@@ -231,8 +212,8 @@ class Study:
 
   def _retrain(self, stage, directory, progress):
     """Trains the mask of a round on labels, from one of the starting points."""
-    training, seed = self.retraining, stage.seed
-    if self._is_reinit(stage):
+    training, seed = self.trainings.of(stage), stage.seed
+    if self.trainings.is_reinit(stage):
       reinit = dataclasses.replace(stage, init="reinit")
       lines = files.read_json(self.workdir / reinit.path / "result.json")
       return [{**line, "init": stage.init} for line in lines]
@@ -258,23 +239,15 @@ class Study:
       seed=seed,
       progress=progress,
     )
-    return self._results(stage, training, state, images)
-
-  def _is_reinit(self, stage: Stage) -> bool:
-    """Returns whether a control is re-init bit for bit: it has no mask yet."""
-    inits = self.config.retrain.inits
-    return (
-      stage.round == 0
-      and stage.init in ("random", "adjusted")
-      and "reinit" in inits[: inits.index(stage.init)]
-    )
+    return self._results(stage, state, images)
 
   def _ticket(self, stage: Stage, name: str) -> tickets.Ticket:
     found = dataclasses.replace(stage, init=None)
     return tickets.load(self.workdir / found.path / name)
 
-  def _results(self, stage, training, state, images):
+  def _results(self, stage, state, images):
     """Evaluates the last weights; a line of results for each metric."""
+    training = self.trainings.of(stage)
     masks_lib.check_pruned(state.masks, state.params)
     scores = training.evaluate(state, images)
     scored = images.scored_by(training.task)
@@ -293,29 +266,19 @@ class Study:
       "dataset": self.config.dataset.name,
       "split": self.config.dataset[training.task.scored_on],
       "n": len(scored),
-      "updates": training.length - self._start(stage),
+      "updates": training.length - self.trainings.start(stage),
       "training_images": len(images.train),
-      "rewind_update": self._rewind[stage.task],
+      "rewind_update": self.trainings.rewind[stage.task],
     }
     return [
       {**line, "metric": metric, "value": value}
       for metric, value in scores.items()
     ]
 
-  def _start(self, stage: Stage) -> int:
-    """Returns the update of the schedule that a stage starts from."""
-    rewound = stage.round > 0 and stage.init is None
-    continues = self.config.prune.schedule == "continue"
-    updates = self._rewind[stage.task]
-    return updates if rewound and continues else 0
-
   def _images(self, stage: Stage | Transfer) -> int:
     if isinstance(stage, Transfer):
       return self.transfers.num_images(stage)
-    if self._is_reinit(stage):
-      return 0
-    training = self.retraining if stage.init else self.pretext[stage.task]
-    return training.images(self._start(stage))
+    return self.trainings.images(stage)
 
   def _save_ticket(self, path, stage, masks, variables):
     chosen = self.data.labelled(stage.task, stage.seed)
@@ -331,7 +294,7 @@ class Study:
           "seed": stage.seed,
           "round": stage.round,
           "density": masks_lib.density(masks),
-          "rewind_update": self._rewind[stage.task],
+          "rewind_update": self.trainings.rewind[stage.task],
           "labelled": None if chosen is None else listed(chosen)["sha256"],
           "image_shape": list(self.image_shape),
           "config": config_lib.resolved(self.config),

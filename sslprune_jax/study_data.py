@@ -3,6 +3,7 @@
 import dataclasses
 import functools
 import hashlib
+from collections.abc import Callable
 from typing import Any
 
 import numpy as np
@@ -35,18 +36,24 @@ class StudyData:
     test: the test images.
   """
 
-  def __init__(self, config: ConfigDict):
+  def __init__(
+    self,
+    config: ConfigDict,
+    opened: Callable[[ConfigDict, str], data.Source] | None = None,
+  ):
     """Opens the data set.
 
     Args:
       config: validated.
+      opened: opens a split of it; `load` by default.
 
     Raises:
       DataError: what was found, and what was expected.
     """
     self._config = config
-    self.train = load(config.dataset, config.dataset.train)
-    self.test = load(config.dataset, config.dataset.test)
+    opened = opened or load
+    self.train = opened(config.dataset, config.dataset.train)
+    self.test = opened(config.dataset, config.dataset.test)
     if self.train.multi_label:
       raise data.DataError(
         f"config.dataset.name: found {config.dataset.name}, whose images have "

@@ -20,7 +20,7 @@ LAYERS = (
   ("paper", "stages", "study_data", "task_setup", "train", "validation"),
   ("training", "report", "platform_setup"),
   ("command_line", "overlaps", "trainings"),
-  ("transfer",),
+  ("study_trainings", "transfer"),
   ("study",),
   ("studies",),
   ("main",),

@@ -73,16 +73,6 @@ def _await_updates(workdir, count):
     time.sleep(0.01)
 
 
-@pytest.fixture(scope="module")
-def whole(tmp_path_factory):
-  """The study by two processes that were never disturbed."""
-  workdir = tmp_path_factory.mktemp("whole")
-  codes, said = _ends(_start_both(workdir))
-  assert codes == [0, 0], said
-  assert "report:" in said[0] and "report:" not in said[1]
-  return workdir
-
-
 def test_sigterm_in_a_round_saves_and_the_same_command_ends_in_the_same_bits(
   tmp_path,
 ):
@@ -105,17 +95,21 @@ def test_sigterm_in_a_round_saves_and_the_same_command_ends_in_the_same_bits(
   assert bits(tmp_path / "run") == bits(tmp_path / "whole")
 
 
-def test_sigterm_to_one_process_ends_both_and_loses_nothing(whole, tmp_path):
-  running = _start_both(tmp_path)
-  _await_updates(tmp_path, 5)
+def test_sigterm_to_one_process_ends_both_and_loses_nothing(tmp_path):
+  whole, stopped = tmp_path / "whole", tmp_path / "stopped"
+  codes, said = _ends(_start_both(whole))
+  assert codes == [0, 0], said
+  assert "report:" in said[0] and "report:" not in said[1]
+  running = _start_both(stopped)
+  _await_updates(stopped, 5)
   running[1].send_signal(signal.SIGTERM)
   codes, said = _ends(running)
   assert codes == [0, 0], said
   assert "resume with the same command" in said[0]
-  assert not (tmp_path / _ROUND / "result.json").exists()
-  codes, said = _ends(_start_both(tmp_path))
+  assert not (stopped / _ROUND / "result.json").exists()
+  codes, said = _ends(_start_both(stopped))
   assert codes == [0, 0], said
-  assert bits(tmp_path) == bits(whole)
+  assert bits(stopped) == bits(whole)
 
 
 def test_a_killed_process_ends_the_other_and_one_device_goes_on(tmp_path):
