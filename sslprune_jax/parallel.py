@@ -8,7 +8,7 @@ over devices, of which `pmap` would silently take the first device's value.
 Of several processes each holds the rows of its own devices.
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import jax
@@ -27,6 +27,7 @@ def pmapped(
   in_axes: Any = (None, 0),
   out_axes: Any = None,
   donate_state: bool = False,
+  devices: Sequence[jax.Device] | None = None,
 ) -> Callable:
   """Compiles a step over all devices.
 
@@ -36,6 +37,7 @@ def pmapped(
       default a replicated state and a batch `[D, B, ...]`.
     out_axes: the same of the outputs.
     donate_state: whether the outputs may take the state's memory.
+    devices: those of another machine, to compile for; by default all of this.
 
   Returns:
     The step on the devices.
@@ -46,6 +48,7 @@ def pmapped(
     in_axes=in_axes,
     out_axes=out_axes,
     donate_argnums=(0,) if donate_state else (),
+    devices=devices,
   )
 
 

@@ -29,12 +29,15 @@ def prepare() -> None:
   if line in _LINES_WITH_FLAG and "ynn_fusion_type" not in flags:
     os.environ["XLA_FLAGS"] = f"{flags} {_EIGEN_CONVOLUTIONS}".strip()
   if not jax.config.jax_compilation_cache_dir:
-    cache = os.environ.get("XDG_CACHE_HOME") or pathlib.Path.home() / ".cache"
-    jax.config.update(
-      "jax_compilation_cache_dir", str(pathlib.Path(cache) / "sslprune_jax")
-    )
+    jax.config.update("jax_compilation_cache_dir", str(cache()))
     jax.config.update("jax_persistent_cache_min_compile_time_secs", 0)
     jax.config.update("jax_persistent_cache_min_entry_size_bytes", 0)
+
+
+def cache() -> pathlib.Path:
+  """Returns the folder of what is compiled once a machine."""
+  root = os.environ.get("XDG_CACHE_HOME") or pathlib.Path.home() / ".cache"
+  return pathlib.Path(root) / "sslprune_jax"
 
 
 def usage(seconds: float) -> str:

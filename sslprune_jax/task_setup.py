@@ -87,6 +87,7 @@ def make_network(
     sobel=model.sobel,
     probed=probed,
     width=model.width,
+    remat=model.remat,
   )
 
 

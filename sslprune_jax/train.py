@@ -3,7 +3,7 @@
 import collections
 import math
 import zlib
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Sequence
 from typing import Any
 
 import jax
@@ -13,6 +13,7 @@ import optax
 from sslprune_jax import masks as masks_lib
 from sslprune_jax import parallel
 from sslprune_jax import state as state_lib
+from sslprune_jax.models.layers import REMEMBERED
 from sslprune_jax.preemption import Preempted
 from sslprune_jax.state import TrainState
 from sslprune_jax.tasks import Task
@@ -54,13 +55,22 @@ def make_step(
     key = jax.random.fold_in(state.rng, state.step)
     view = task.view(_sample_keys(key, batch["label"].shape[0]), batch)
 
-    def loss_of(params):
-      outputs, updated = network.apply(
+    def forward(params, image):
+      return network.apply(
         {"params": params, "batch_stats": state.batch_stats},
-        view["image"],
+        image,
         train=True,
         mutable=["batch_stats"],
       )
+
+    if network.remat:
+      forward = jax.checkpoint(
+        forward,
+        policy=jax.checkpoint_policies.save_only_these_names(REMEMBERED),
+      )
+
+    def loss_of(params):
+      outputs, updated = forward(params, view["image"])
       loss, metrics = task.loss(
         outputs, view, state.task_state, jax.random.fold_in(key, _LOSS)
       )
@@ -93,13 +103,19 @@ def make_step(
   return step
 
 
-def pmapped(step: Step) -> Step:
-  """Compiles a step over all devices; it takes the state's memory."""
+def pmapped(step: Step, devices: Sequence[jax.Device] | None = None) -> Step:
+  """Compiles a step over all devices; it takes the state's memory.
+
+  Args:
+    step: from `make_step`.
+    devices: see `parallel.pmapped`.
+  """
   return parallel.pmapped(
     step,
     in_axes=(state_lib.AXES, 0),
     out_axes=(state_lib.AXES, None),
     donate_state=True,
+    devices=devices,
   )
 
 

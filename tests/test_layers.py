@@ -23,6 +23,7 @@ LAYERS = (
   ("study_trainings", "transfer"),
   ("study",),
   ("studies",),
+  ("preflight",),
   ("main",),
 )
 

@@ -5,11 +5,15 @@ from typing import Any
 import flax.linen as nn
 import jax
 import jax.numpy as jnp
+from jax.ad_checkpoint import checkpoint_name
 
 # torchvision's initializers: He et al. 2015 over the fan-out for convolutions,
 # and PyTorch's default, uniform within 1 / sqrt(fan-in), for dense layers.
 CONV_INIT = nn.initializers.variance_scaling(2.0, "fan_out", "normal")
 DENSE_INIT = nn.initializers.variance_scaling(1 / 3, "fan_in", "uniform")
+
+# What a step with `Network.remat` keeps for the backward pass.
+REMEMBERED = "convolution"
 
 
 class ConvNorm(nn.Module):
@@ -48,6 +52,7 @@ class ConvNorm(nn.Module):
       dtype=self.dtype,
       name="conv",
     )(x)
+    x = checkpoint_name(x, REMEMBERED)
     x = norm(self.dtype, self.axis_name, train)(x)
     return nn.relu(x) if self.relu else x
 

@@ -35,6 +35,8 @@ class Network(nn.Module):
     sobel: whether the trunk sees edges in place of colours.
     probed: the endpoint that the head reads of a frozen trunk; "": the trunk
       is trained, and the head reads its features.
+    remat: whether a training step keeps of the forward pass only what the
+      convolutions give, and computes batch norm and ReLU again: less memory.
   """
 
   trunk: nn.Module
@@ -42,6 +44,7 @@ class Network(nn.Module):
   dtype: Any = jnp.float32
   sobel: bool = False
   probed: str = ""
+  remat: bool = False
 
   @nn.compact
   def __call__(self, images: jax.Array, train: bool) -> dict[str, jax.Array]:
@@ -84,6 +87,7 @@ def build(
   sobel: bool = False,
   probed: str = "",
   width: float = 1.0,
+  remat: bool = False,
 ) -> Network:
   """Builds a network by name.
 
@@ -96,6 +100,7 @@ def build(
     sobel: whether fixed filters stand in front: see `layers.sobel`.
     probed: see `Network`.
     width: factor of the trunk's channels, above 0.
+    remat: see `Network`.
 
   Returns:
     The module.
@@ -107,7 +112,8 @@ def build(
     raise ValueError(f"model.name: found {name!r}, expected one of {NAMES}")
   dtype = jnp.dtype(dtype)
   trunk = _TRUNKS[name](width=width, dtype=dtype, axis_name=batch_norm_axis)
-  return Network(trunk.clone(name="trunk"), num_outputs, dtype, sobel, probed)
+  trunk = trunk.clone(name="trunk")
+  return Network(trunk, num_outputs, dtype, sobel, probed, remat)
 
 
 def readout(outputs: dict[str, jax.Array], layer: str) -> jax.Array:

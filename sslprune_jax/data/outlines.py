@@ -1,0 +1,49 @@
+"""What well-known data sets are, without their images."""
+
+import numpy as np
+
+from sslprune_jax.data.sources import DataError, Rows
+
+# Images by split, and classes.
+_SETS = {
+  "cifar10": ({"train": 50_000, "test": 10_000}, 10),
+  "fashion_mnist": ({"train": 60_000, "test": 10_000}, 10),
+  "imagenet2012": ({"train": 1_281_167, "validation": 50_000}, 1000),
+}
+NAMES = tuple(_SETS)
+
+
+class Outline:
+  """A split without its images; the attributes are those of `Source`.
+
+  Its labels say no more than that there are as many images of every class.
+  """
+
+  crops, multi_label = False, False
+
+  def __init__(self, name: str, split: str, image_shape: tuple[int, int, int]):
+    """Looks a split up.
+
+    Args:
+      name: one of `NAMES`.
+      split: of it, whole.
+      image_shape: (H, W, C).
+
+    Raises:
+      DataError: there is no such split.
+    """
+    splits, self.num_classes = _SETS[name]
+    if split not in splits:
+      raise DataError(
+        f"split: found {split}, expected one of {', '.join(splits)} of {name}"
+      )
+    self.name, self.split, self.image_shape = name, split, image_shape
+    self.class_names = tuple(map(str, range(self.num_classes)))
+    self.labels = np.arange(splits[split], dtype=np.int32) % self.num_classes
+
+  def __len__(self) -> int:
+    return len(self.labels)
+
+  def read(self, indices: np.ndarray, seeds: np.ndarray | None = None) -> Rows:
+    """Refuses: there are no images."""
+    raise DataError(f"{self.name}: found an outline, expected its images")

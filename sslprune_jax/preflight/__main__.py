@@ -1,0 +1,57 @@
+r"""Says what a study costs on a TPU, without one, before it is rented.
+
+  python -m sslprune_jax.preflight --config=configs/rotnet.py:imagenet2012 \
+    --topology=v5e:4x8
+
+The training step is compiled by the TPU's own compiler (the extra `tpu`); the
+images are not needed. Exit status 1 says that the step does not fit.
+"""
+
+import json
+import os
+import sys
+
+from absl import app, flags, logging
+from ml_collections import config_flags
+
+from sslprune_jax import command_line
+
+_CONFIG = config_flags.DEFINE_config_file(
+  "config", None, "The study: a file of configs/.", lock_config=True
+)
+_TOPOLOGY = flags.DEFINE_string(
+  "topology",
+  None,
+  "Kind and shape of the slice: v5e:2x4, v6e:4x8, v4:2x2x2, v5p:4x4x4, ...",
+)
+_TASK = flags.DEFINE_string(
+  "task",
+  None,
+  "Whose step is compiled: a task of the study, or retrain; by default the "
+  "first task.",
+)
+_JSON = flags.DEFINE_bool("json", False, "Print one line of JSON.")
+
+
+def main(argv: list[str]) -> None:
+  """Answers for the study that the flags name."""
+  del argv
+  # A TPU that is here is left alone.
+  os.environ["JAX_PLATFORMS"] = "cpu"
+  logging.set_verbosity(logging.WARNING)
+  from sslprune_jax import preflight
+  from sslprune_jax.config import ConfigError
+  from sslprune_jax.data import DataError
+  from sslprune_jax.preflight import table
+
+  try:
+    found = preflight.cost(_CONFIG.value, _TOPOLOGY.value, _TASK.value)
+  except (ConfigError, DataError, preflight.TopologyError) as error:
+    sys.exit(f"error: {error}")
+  print(json.dumps(found) if _JSON.value else "\n".join(table.lines(found)))
+  sys.exit(0 if found["fits"] else 1)
+
+
+if __name__ == "__main__":
+  flags.mark_flags_as_required(["config", "topology"])
+  app.run(main, flags_parser=command_line.parse)

@@ -1,0 +1,131 @@
+"""What the compiler says of a training step, kept for the next time."""
+
+import dataclasses
+import hashlib
+import importlib.metadata
+import math
+import re
+import time
+
+import jax
+from etils import epath
+
+from sslprune_jax import files
+
+_BYTES = {"f32": 4, "bf16": 2, "s32": 4, "u32": 4, "pred": 1, "u8": 1}
+_NEEDED = re.compile(r"([\d.]+)([MGT])\) exceeds available HBM", re.I)
+_UNIT = {"M": 2**20, "G": 2**30, "T": 2**40}
+
+
+@dataclasses.dataclass(frozen=True)
+class Compiled:
+  """A step as it is compiled for one chip of several.
+
+  Attributes:
+    fits: whether the chip's memory holds it; if not the rest is 0, but for
+      what is `needed` at least, where the compiler says it.
+    seconds: that compiling took.
+    arguments: bytes of state and batch, laid out.
+    temporary: bytes of activations and workspace at their peak.
+    code: bytes of the program.
+    outputs: bytes of outputs that do not take the state's place.
+    flops: of an update.
+    traffic: bytes read from and written to HBM in an update.
+    cycles: the compiler's estimate for all that is computed; it leaves out
+      what chips exchange.
+    exchanged: bytes of each all-reduce.
+    needed: bytes that the step takes.
+  """
+
+  fits: bool
+  seconds: float
+  arguments: int = 0
+  temporary: int = 0
+  code: int = 0
+  outputs: int = 0
+  flops: float = 0.0
+  traffic: float = 0.0
+  cycles: int = 0
+  exchanged: tuple[int, ...] = ()
+  needed: int = 0
+
+
+def compile_once(
+  lowered: jax.stages.Lowered, topology: str, cache: epath.PathLike
+) -> tuple[Compiled, bool]:
+  """Compiles a step, or reads what was said when it was compiled before.
+
+  Args:
+    lowered: for the devices of the topology.
+    topology: its name.
+    cache: folder; keyed by the program, the topology and the compiler.
+
+  Returns:
+    What the compiler says, and whether it was read.
+  """
+  versions = [importlib.metadata.version(n) for n in ("jaxlib", "libtpu")]
+  digest = hashlib.sha256(" ".join([topology, *versions]).encode())
+  digest.update(lowered.as_text().encode())
+  path = epath.Path(cache) / f"{digest.hexdigest()}.json"
+  if path.exists():
+    found = files.read_json(path)
+    return Compiled(**{**found, "exchanged": tuple(found["exchanged"])}), True
+  compiled = _compile(lowered)
+  files.write_json(path, dataclasses.asdict(compiled))
+  return compiled, False
+
+
+def _compile(lowered: jax.stages.Lowered) -> Compiled:
+  started = time.monotonic()
+  try:
+    compiled = lowered.compile()
+  except jax.errors.JaxRuntimeError as error:
+    if "RESOURCE_EXHAUSTED" not in str(error):
+      raise
+    match = _NEEDED.search(str(error))
+    return Compiled(
+      fits=False,
+      seconds=time.monotonic() - started,
+      needed=int(float(match[1]) * _UNIT[match[2]]) if match else 0,
+    )
+  seconds = time.monotonic() - started
+  memory, cost = compiled.memory_analysis(), compiled.cost_analysis()
+  text = compiled.as_text()
+  arguments = memory.argument_size_in_bytes
+  outputs = memory.output_size_in_bytes - memory.alias_size_in_bytes
+  temporary = memory.temp_size_in_bytes
+  code = memory.generated_code_size_in_bytes
+  return Compiled(
+    fits=True,
+    seconds=seconds,
+    arguments=arguments,
+    temporary=temporary,
+    code=code,
+    outputs=outputs,
+    # Its "optimal_seconds" is negative for whole networks.
+    flops=cost["flops"],
+    traffic=cost["bytes accessed"],
+    cycles=cycles(text),
+    exchanged=exchanged(text),
+    needed=arguments + outputs + temporary + code,
+  )
+
+
+def cycles(text: str) -> int:
+  """Adds up the compiler's estimates for the fusions of a module's text."""
+  return sum(map(int, re.findall(r'"estimated_cycles":"(\d+)"', text)))
+
+
+def exchanged(text: str) -> tuple[int, ...]:
+  """Returns the bytes of each all-reduce of a module's text."""
+  found = re.findall(r"= (.*?) all-reduce(?:-start)?\(", text)
+  return tuple(sorted((_size(shapes) for shapes in found), reverse=True))
+
+
+def _size(shapes: str) -> int:
+  """Returns the bytes of shapes such as `f32[64,3]{1,0}`."""
+  return sum(
+    _BYTES[dtype] * math.prod(int(n) for n in sizes.split(",") if n)
+    for dtype, sizes in re.findall(r"\b([a-z]+\d*)\[([\d,]*)\]", shapes)
+    if dtype in _BYTES
+  )
