@@ -222,6 +222,8 @@ def study(task: str, dataset: str, few: str | None = None) -> ConfigDict:
   config.retrain.train.update(config_lib.recipe(**RECIPES["labels", dataset]))
   config.prune.update(rewind=rewind, rounds=rounds)
   config.retrain.rounds = retrained
+  if dataset == "imagenet2012":
+    config.model.dtype = "bfloat16"  # Accelerators are made for it.
   if few:
     config.labels[few.removeprefix("few_")] = 0.1
   if task == "npid":

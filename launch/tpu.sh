@@ -1,0 +1,134 @@
+#!/usr/bin/env bash
+# Runs a study on a Cloud TPU, from nothing to its report.
+set -euo pipefail
+
+usage() {
+  cat <<'END'
+Usage: bash launch/tpu.sh COMMAND --name=NAME --topology=v5e:4x8 --zone=ZONE
+         [--project=PROJECT] [--data=gs://BUCKET/PATH] [--spot] [--dry-run]
+         [-- ARGUMENTS OF MAIN]
+
+Commands
+  all     ask for a slice, wait for it, set it up, run the study and follow it;
+          again with another slice after a preemption, until the study is done,
+          then delete the slice. Killed, the same command goes on.
+  create  ask for the slice, as a queued resource
+  state   print its state
+  setup   copy this commit to all hosts, and make its environment there
+  start   start the study on all hosts; it goes on when you log out
+  logs    follow what the first host prints
+  delete  delete the slice
+
+Options
+  --topology=KIND:SHAPE    as in preflight: v4:2x2x2, v5e:4x8, v5p:4x4x4, v6e:4x4
+  --data=gs://BUCKET/PATH  prepared data sets (launch/data.sh), mounted on the
+                           hosts as ~/tensorflow_datasets
+  --spot                   a slice that may be taken away, for less
+  --dry-run                print the commands, and run none
+
+The arguments of main are --config=... and --workdir=gs://BUCKET/PATH: the disks
+of the hosts go with the slice.
+END
+}
+
+here=$(cd "$(dirname "${BASH_SOURCE[0]}")" && pwd)
+# shellcheck source=launch/run.sh
+source "$here/run.sh"
+# shellcheck source=launch/cloud.sh
+source "$here/cloud.sh"
+
+NAME="" TOPOLOGY="" ZONE="" PROJECT="" SPOT=0 DRY_RUN=0 data="" command=""
+pause=${SSLPRUNE_JAX_PAUSE:-60} # seconds between two looks at the slice
+while [ $# -gt 0 ]; do
+  case $1 in
+    --help) usage && exit ;;
+    --name=*) NAME=${1#*=} ;;
+    --topology=*) TOPOLOGY=${1#*=} ;;
+    --zone=*) ZONE=${1#*=} ;;
+    --project=*) PROJECT=${1#*=} ;;
+    --data=*) data=${1#*=} ;;
+    --spot) SPOT=1 ;;
+    --dry-run) DRY_RUN=1 ;;
+    --) shift && break ;;
+    -*) fail "found $1, expected one of the options" ;;
+    *) command=$1 ;;
+  esac
+  shift
+done
+for needed in NAME ZONE TOPOLOGY; do
+  if [ -z "${!needed}" ]; then fail "--${needed,,}: found none, expected one"; fi
+done
+if ! [[ $TOPOLOGY =~ ^(v4|v5p):[0-9]+x[0-9]+x[0-9]+$|^(v5e|v6e):[0-9]+x[0-9]+$ ]]; then
+  fail "--topology: found $TOPOLOGY, expected such as v5e:4x8 or v4:2x2x2"
+fi
+
+setup() {
+  local archive=${TMPDIR:-/tmp}/sslprune_jax.tar.gz
+  run git -C "$here/.." archive --format=tar.gz --output="$archive" HEAD
+  cloud_copy "$archive"
+  cloud_ssh all "rm -rf sslprune_jax && mkdir sslprune_jax && tar -xzf \
+sslprune_jax.tar.gz -C sslprune_jax && bash sslprune_jax/launch/host.sh prepare $data"
+}
+
+start() {
+  cloud_ssh all "bash sslprune_jax/launch/host.sh start ${*@Q}"
+}
+
+# Waits until the slice is there; fails if it was taken away or never came.
+await_slice() {
+  local state
+  while true; do
+    state=$(cloud_state)
+    echo "$state"
+    case $state in
+      ACTIVE) return ;;
+      FAILED | SUSPENDED | "") return 1 ;;
+    esac
+    if [ "$DRY_RUN" = 1 ]; then return; fi
+    sleep "$pause"
+  done
+}
+
+# Prints how far the study is until it ends; fails if the slice does.
+await_study() {
+  local last
+  while true; do
+    last=$(cloud_ssh 0 "tail -n 2 run.log") || return 1
+    echo "$last"
+    case $last in
+      *"exit status 0"*) ! [[ $last == *"resume with the same command"* ]] && return ;;
+      *"exit status"*) exit 1 ;;
+    esac
+    if [ "$DRY_RUN" = 1 ]; then return; fi
+    sleep "$pause"
+  done
+}
+
+run_once() {
+  if [ -z "$(cloud_state 2>/dev/null)" ] || [ "$DRY_RUN" = 1 ]; then
+    cloud_create
+  fi
+  await_slice || return
+  if [ "$DRY_RUN" = 1 ] || ! cloud_ssh 0 "bash sslprune_jax/launch/host.sh is_running"; then
+    setup && start "$@" || return
+  fi
+  await_study
+}
+
+case $command in
+  all)
+    until run_once "$@"; do
+      echo "the slice is gone: asking for another one"
+      cloud_delete || true
+      sleep "$pause"
+    done
+    cloud_delete
+    ;;
+  create) cloud_create ;;
+  state) cloud_state ;;
+  setup) setup ;;
+  start) start "$@" ;;
+  logs) cloud_ssh 0 "tail -n 100 -F run.log" ;;
+  delete) cloud_delete ;;
+  *) fail "COMMAND: found '$command', expected one of those listed" ;;
+esac
