@@ -50,6 +50,7 @@ def base() -> ConfigDict:
   config = ConfigDict()
   config.name = "study"  # the default workdir is runs/<name>
   config.figure = ""  # of the paper, that the report draws
+  config.profile = 0  # runs of each training to trace, for TensorBoard
   # Studies that differ from this one: name -> the fields that differ. They are
   # run in its place, each in a folder of its name.
   config.variants = ConfigDict()
@@ -289,8 +290,10 @@ def updates(config: ConfigDict, field: str, **of_training: int) -> int:
 
 
 def resolved(config: ConfigDict) -> dict[str, Any]:
-  """Returns the configuration as JSON values, tuples as lists."""
-  return _plain(config.to_dict())
+  """Returns what results depend on as JSON values, tuples as lists."""
+  values = _plain(config.to_dict())
+  values.pop("profile", None)
+  return values
 
 
 def _plain(value: Any) -> Any:

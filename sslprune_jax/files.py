@@ -16,7 +16,12 @@ from sslprune_jax import processes
 def absolute(path: epath.PathLike) -> epath.Path:
   """Returns a path that holds in any folder; a bucket's `gs://` is one."""
   path = epath.Path(path)
-  return path if "://" in str(path) else path.resolve()
+  return path if in_bucket(path) else path.resolve()
+
+
+def in_bucket(path: epath.PathLike) -> bool:
+  """Returns whether a path lies in a bucket, such as `gs://...`."""
+  return "://" in str(path)
 
 
 def write(path: epath.PathLike, content: bytes) -> None:
@@ -26,6 +31,9 @@ def write(path: epath.PathLike, content: bytes) -> None:
 
 
 def _write(path: epath.Path, content: bytes) -> None:
+  if in_bucket(path):  # There whole or not at all by itself.
+    path.write_bytes(content)
+    return
   path.parent.mkdir(parents=True, exist_ok=True)
   # Processes that divide the seeds write some of the same files.
   partial = path.parent / f".{path.name}.{os.getpid()}.partial"

@@ -18,7 +18,9 @@ from sslprune_jax import (
   models,
   parallel,
   preemption,
+  processes,
   task_setup,
+  tracing,
   train,
 )
 from sslprune_jax import config as config_lib
@@ -76,6 +78,7 @@ class Training:
     self.optimizer = recipe.optimizer
 
     self._num_images = num_images
+    self._runs_to_trace = config.profile
     updates = functools.partial(self.updates, config)
     self._log_every = max(1, updates("log.every"))
     self._checkpoint_every = max(1, updates("log.checkpoint"))
@@ -211,7 +214,8 @@ class Training:
       lines.add(update, metrics)
       progress.advance(self.batch_size * self.task.rows, metrics)
 
-    stops = False
+    stops, traces = False, self._runs_to_trace > 0 and processes.is_first()
+    self._runs_to_trace -= 1
 
     def is_early(update):
       return update == early
@@ -247,10 +251,13 @@ class Training:
         # Copied: the state's own is donated to the first update.
         shared = jax.device_get(state.task_state.shared)
         order = functools.partial(self._order, seed, source, shared)
+        fed = feed.train(order, first, last)
+        if traces and first == begin:
+          fed = tracing.traced(fed, directory / "trace")
         state = train.fit(
           state,
           self._step,
-          feed.train(order, first, last),
+          fed,
           on_metrics=on_metrics,
           saves_at=lambda update: is_early(update) or is_due(update),
           save=save,

@@ -51,7 +51,9 @@ def validate(config: ConfigDict) -> None:
       "a number above 0, at most 1",
       lambda fraction: 0 < fraction <= 1,
     )
-  for field in ("prune.rounds", "prune.first_layers", "model.outputs"):
+  for field in (
+    "profile", "prune.rounds", "prune.first_layers", "model.outputs"
+  ):  # fmt: skip
     _check(config, field, "a whole number, at least 0", lambda n: n >= 0)
   for field in ("dataset.image_size", "dataset.workers"):
     _check(config, field, "a whole number, at least 1", lambda n: n >= 1)

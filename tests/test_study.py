@@ -66,6 +66,20 @@ def test_the_second_run_changes_nothing(whole):
   assert bits(whole) == before
 
 
+def test_a_trace_is_written_and_changes_nothing(whole, tmp_path):
+  studies.run(_config(profile=1), tmp_path)
+  traces = tmp_path.glob("**/perfetto_trace.json.gz")
+  stages = {
+    str(path.relative_to(tmp_path)).split("/trace/")[0] for path in traces
+  }
+  # Of each kind of training the first run.
+  assert stages == {
+    "seed_0/rotnet/round_00",
+    "seed_0/rotnet/retrain/round_02/rewind",
+  }
+  assert bits(tmp_path) == bits(whole)
+
+
 def test_killed_in_a_round_and_resumed_ends_in_the_samebits(
   whole, tmp_path, monkeypatch
 ):
