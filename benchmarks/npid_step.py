@@ -1,7 +1,7 @@
 """What NPID's memory bank costs, beside the same network with RotNet's loss.
 
   python benchmarks/npid_step.py               # on the CPU, 2 minutes
-  pip install libtpu
+  pip install -e '.[tpu]'
   python benchmarks/npid_step.py --tpu         # by compiling only, 10 minutes
 
 One rotation an image, 16,384 negatives an update. On the CPU: the median of
@@ -14,14 +14,12 @@ import argparse
 import functools
 import json
 import os
-import re
 import time
 
 import jax
-import jax.numpy as jnp
 import numpy as np
-from jax.experimental import topologies
 
+from sslprune_jax import config as config_lib
 from sslprune_jax import (
   data,
   masks,
@@ -29,11 +27,12 @@ from sslprune_jax import (
   optim,
   parallel,
   platform_setup,
+  preflight,
+  recipes,
   tasks,
   train,
 )
 from sslprune_jax import state as state_lib
-from sslprune_jax.state import AXES, TaskState, TrainState
 
 _NEGATIVES = 16_384
 
@@ -107,80 +106,19 @@ def on_cpu(repeats):
     )
 
 
-def for_tpu(name, per_chip, images):
+def for_tpu(name, per_chip):
   """Prints the compiler's estimates for both, and their memory."""
-  os.environ["TPU_SKIP_MDS_QUERY"] = "1"
-  jax.config.update("jax_platforms", "cpu")
-  devices = topologies.get_topology_desc(
-    platform="tpu", topology_name="v5e:2x4"
-  ).devices
-  count = len(devices)
-  shape = jax.ShapeDtypeStruct
   cycles = {}
-  for of, task in _tasks(channels=3).items():
-    network = models.build(name, task.num_outputs, dtype="bfloat16")
-    variables = jax.eval_shape(
-      lambda network=network: network.init(
-        jax.random.key(0), jnp.zeros((1, 224, 224, 3)), train=False
-      )
-    )
-    params = variables["params"]
-    optimizer = optim.optimizer("sgd", weight_decay=1e-4)
-    task_state = TaskState()
-    if of == "npid":
-      rows = -(-images // count)
-      task_state = TaskState(
-        shared={"normaliser": shape((), jnp.float32)},
-        by_sample={
-          "bank": shape((count, rows, 128), jnp.float32),
-          "held": shape((count, rows), jnp.bool),
-        },
-      )
-    state = TrainState(
-      step=shape((), jnp.int32),
-      params=params,
-      batch_stats=variables["batch_stats"],
-      opt_state=jax.eval_shape(optimizer.init, params),
-      masks=jax.tree.map(
-        lambda mask: shape(mask.shape, jnp.bool), masks.dense(params)
-      ),
-      task_state=task_state,
-      rng=jax.eval_shape(lambda: jax.random.key(0)),
-    )
-    batch = {
-      "image": shape((count, per_chip, 224, 224, 3), jnp.uint8),
-      "label": shape((count, per_chip), jnp.int32),
-      "index": shape((count, per_chip), jnp.int32),
-    }
-    rate = optim.schedule("constant", 0.01, length=1)
-    compiled = (
-      jax.pmap(
-        train.make_step(network, task, optimizer, rate),
-        axis_name=parallel.AXIS,
-        in_axes=(AXES, 0),
-        out_axes=(AXES, None),
-        donate_argnums=0,
-        devices=devices,
-      )
-      .lower(state, batch)
-      .compile()
-    )
-    found = re.findall(r'"estimated_cycles":"(\d+)"', compiled.as_text())
-    cycles[of] = sum(map(int, found))
-    memory = compiled.memory_analysis()
-    print(
-      json.dumps(
-        {
-          "task": of,
-          "network": name,
-          "images_a_chip": per_chip,
-          "estimated_cycles": cycles[of],
-          "arguments_gib": memory.argument_size_in_bytes / 2**30,
-          "temporary_gib": memory.temp_size_in_bytes / 2**30,
-        }
-      ),
-      flush=True,
-    )
+  for of in ("rotnet", "npid"):
+    config = recipes.study(of, "imagenet2012")
+    config.model.name = name
+    config.rotnet.copies = 1
+    config.npid.negatives = _NEGATIVES
+    config.dataset.update(config_lib.dataset("imagenet2012"))
+    config.train.batch_size = 8 * per_chip
+    found = preflight.cost(config, "v5e:2x4")
+    cycles[of] = found["cycles"]
+    print(json.dumps(found), flush=True)
   share = 1 - cycles["rotnet"] / cycles["npid"]
   print(json.dumps({"share_of_the_bank": round(share, 4)}))
 
@@ -194,7 +132,8 @@ def main():
   parser.add_argument("--repeats", type=int, default=15)
   arguments = parser.parse_args()
   if arguments.tpu:
-    for_tpu(arguments.network, arguments.per_chip, 1_281_167)
+    jax.config.update("jax_platforms", "cpu")
+    for_tpu(arguments.network, arguments.per_chip)
   else:
     on_cpu(arguments.repeats)
 

@@ -3,6 +3,7 @@
 from sslprune_jax.data.augment import Augment, normalise
 from sslprune_jax.data.batches import Batches, ResidentBatches, StreamedBatches
 from sslprune_jax.data.load import load
+from sslprune_jax.data.outlines import Outline
 from sslprune_jax.data.sources import ArraySource, DataError, Source
 from sslprune_jax.data.streams import cycled, permutation
 from sslprune_jax.data.subsets import (
@@ -18,6 +19,7 @@ __all__ = [
   "Augment",
   "Batches",
   "DataError",
+  "Outline",
   "ResidentBatches",
   "Source",
   "StreamedBatches",

@@ -1,0 +1,193 @@
+"""Launch scripts: their help, the commands they would run, and a preemption."""
+
+import os
+import pathlib
+import shutil
+import subprocess
+
+import pytest
+
+LAUNCH = pathlib.Path(__file__).parent.parent / "launch"
+_SLICE = ["--name=slice", "--topology=v5e:4x8", "--zone=zone"]
+_STUDY = ["--", "--config=configs/npid.py:imagenet2012", "--config.seeds=(0,)"]
+_ARGUMENTS = {
+  "local.sh": ["--dry-run", "--config=a.py", "--config.seeds=(0, 1)"],
+  "test.sh": ["--dry-run", "-k", "masks or ties"],
+  "paper.sh": ["--dry-run", "digits", "--processes=2"],
+  "processes.sh": ["2", "--devices=2", "--dry-run", *_STUDY],
+  "slurm.sh": [
+    "--nodes=2",
+    "--gpus=8",
+    "--time=24:00:00",
+    "--partition=gpus",
+    "--dry-run",
+    *_STUDY,
+  ],
+  "data.sh": [
+    "imagenet2012",
+    "--data_dir=sets",
+    "--manual_dir=archives",
+    "--to=gs://bucket/sets",
+    "--dry-run",
+  ],
+  "tpu.sh": ["all", *_SLICE, "--spot", "--dry-run", *_STUDY],
+}
+_EXPECTED = {
+  "local.sh": [
+    "'python' '-m' 'sslprune_jax.main' '--config=a.py' '--config.seeds=(0, 1)'"
+  ],
+  "test.sh": ["'python' '-m' 'pytest' '-k' 'masks or ties'"],
+  "paper.sh": [
+    "'--config=configs/paper/fig1_transfer.py:digits' '--processes=2'",
+    "'runs/paper/fig3_masks_digits'",
+    "'--out=runs/paper/digits.html'",
+  ],
+  "processes.sh": [
+    "'XLA_FLAGS=--xla_force_host_platform_device_count=2' 'python' '-m' "
+    "'sslprune_jax.main' '--coordinator=localhost:12355' '--process=0/2' "
+    "'--config=configs/npid.py:imagenet2012' '--config.seeds=(0,)'",
+    "'--process=1/2'",
+  ],
+  "slurm.sh": [
+    "#SBATCH --job-name=sslprune_jax --nodes=2 --ntasks-per-node=8",
+    "#SBATCH --gpus-per-node=8 --cpus-per-task=8 --time=24:00:00",
+    "#SBATCH --signal=TERM@120 --requeue",
+    "#SBATCH --partition=gpus\nset -euo pipefail",
+    "srun python -m sslprune_jax.main --coordinator=auto "
+    "'--config=configs/npid.py:imagenet2012' '--config.seeds=(0,)'",
+    'scontrol requeue "$SLURM_JOB_ID"',
+  ],
+  "data.sh": [
+    "'tfds' 'build' 'imagenet2012' '--file_format=array_record' "
+    "'--data_dir=sets' '--manual_dir=archives'",
+    "'gcloud' 'storage' 'rsync' '--recursive' 'sets/imagenet2012' "
+    "'gs://bucket/sets/imagenet2012'",
+  ],
+  "tpu.sh": [
+    "'gcloud' 'compute' 'tpus' 'queued-resources' 'create' 'slice' "
+    "'--node-id=slice' '--runtime-version=v2-alpha-tpuv5-lite' "
+    "'--accelerator-type=v5litepod-32' '--spot' '--zone=zone'",
+    "'tpu-vm' 'scp'",
+    "'--worker=all' '--command=bash sslprune_jax/launch/host.sh start "
+    "'\\''--config=configs/npid.py:imagenet2012'\\''",
+    "'queued-resources' 'delete' 'slice' '--force' '--quiet'",
+  ],
+}
+
+
+def _run(script, *arguments, **environment):
+  return subprocess.run(
+    ["bash", LAUNCH / script, *arguments],
+    capture_output=True,
+    text=True,
+    env={**os.environ, **environment},
+    timeout=60,
+  )
+
+
+@pytest.mark.parametrize("script", sorted(_EXPECTED))
+def test_dry_run_prints_the_commands(script):
+  run = _run(script, *_ARGUMENTS[script])
+  assert run.returncode == 0, run.stderr
+  for words in _EXPECTED[script]:
+    assert words in run.stdout
+
+
+@pytest.mark.parametrize("script", [*sorted(_EXPECTED), "host.sh"])
+def test_help_says_how_a_script_is_used(script):
+  run = _run(script, "--help")
+  assert run.returncode == 0
+  assert run.stdout.startswith("Usage: ")
+
+
+def test_every_script_is_tested():
+  sourced = {"run.sh", "cloud.sh", "venv.sh", "host.sh"}
+  assert {path.name for path in LAUNCH.glob("*.sh")} - sourced == set(_EXPECTED)
+
+
+@pytest.mark.parametrize(
+  "script, arguments, words",
+  [
+    ("tpu.sh", ["create", "--name=a", "--zone=z"], "--topology: found none"),
+    (
+      "tpu.sh",
+      ["all", "--name=a", "--zone=z", "--topology=v5e:2x2x2"],
+      "v5e:2",
+    ),
+    ("tpu.sh", ["fly", *_SLICE], "COMMAND: found 'fly'"),
+    ("tpu.sh", ["all", "--nme=a"], "found --nme=a"),
+    ("processes.sh", ["none"], "COUNT: found 'none'"),
+    ("slurm.sh", ["--nodes=1"], "--gpus: found none"),
+    ("data.sh", [], "SET: found none"),
+    ("paper.sh", ["--dry-run", "mnist"], "SET: found 'mnist'"),
+  ],
+)
+def test_arguments_that_make_no_sense_are_one_line(script, arguments, words):
+  run = _run(script, *arguments)
+  assert run.returncode == 2
+  assert run.stderr.startswith("error: ") and words in run.stderr
+  assert len(run.stderr.splitlines()) == 1
+
+
+def test_a_shape_of_v4_is_asked_for_as_a_shape():
+  run = _run(
+    "tpu.sh", "create", "--name=a", "--topology=v4:2x2x2", "--zone=z",
+    "--project=p", "--dry-run",
+  )  # fmt: skip
+  assert "'--type=v4' '--topology=2x2x2'" in run.stdout
+  assert "'--zone=z' '--project=p'" in run.stdout
+  assert "--spot" not in run.stdout
+
+
+_GCLOUD = """#!/usr/bin/env bash
+# A slice that is taken away once, in the middle of the study.
+echo "$*" >> "$FAKE/calls"
+case "$*" in
+  *describe*) cat "$FAKE/state" 2>/dev/null ;;
+  *create*) echo ACTIVE > "$FAKE/state"; echo made >> "$FAKE/made" ;;
+  *delete*) rm -f "$FAKE/state" ;;
+  *is_running*) exit 1 ;;
+  *"tail -n 2"*)
+    if [ "$(wc -l < "$FAKE/made")" = 1 ]; then exit 255; fi
+    echo "report: gs://bucket/run/report.html"
+    echo "exit status 0" ;;
+esac
+"""
+
+
+def test_after_a_preemption_the_study_goes_on_with_another_slice(tmp_path):
+  binaries = tmp_path / "bin"
+  binaries.mkdir()
+  (binaries / "gcloud").write_text(_GCLOUD)
+  (binaries / "gcloud").chmod(0o755)
+  run = _run(
+    "tpu.sh",
+    "all",
+    *_SLICE,
+    *_STUDY,
+    PATH=f"{binaries}:{os.environ['PATH']}",
+    FAKE=str(tmp_path),
+    TMPDIR=str(tmp_path),
+    SSLPRUNE_JAX_PAUSE="0",
+  )
+  assert run.returncode == 0, run.stderr
+  calls = (tmp_path / "calls").read_text().splitlines()
+  of_slice = [words for words in calls if "queued-resources" in words]
+  did = [words.split()[3] for words in of_slice if "describe" not in words]
+  assert did == ["create", "delete", "create", "delete"]
+  started = [words for words in calls if "host.sh start" in words]
+  assert len(started) == 2
+  assert "'--config.seeds=(0,)'" in started[0]
+  assert "report: gs://bucket/run/report.html" in run.stdout
+
+
+@pytest.mark.skipif(not shutil.which("shellcheck"), reason="no shellcheck")
+def test_scripts_pass_shellcheck():
+  scripts = sorted(map(str, LAUNCH.glob("*.sh")))
+  run = subprocess.run(
+    ["shellcheck", "-x", *scripts],
+    capture_output=True,
+    text=True,
+    cwd=LAUNCH.parent,
+  )
+  assert run.returncode == 0, run.stdout
