@@ -65,7 +65,7 @@ def base() -> ConfigDict:
       "dtype": "float32",  # of the compute; weights are always float32
       "batch_norm": "device",  # statistics per "device" or over all: "global"
       "sobel": False,  # fixed edge filters in front, as for DeepCluster
-      "remat": False,  # compute batch norm and ReLU twice, to save memory
+      "remat": False,  # compute blocks of layers twice, to save memory
     }
   )
   # Which images are labelled, for the tasks labels and s4l.

@@ -13,7 +13,6 @@ import optax
 from sslprune_jax import masks as masks_lib
 from sslprune_jax import parallel
 from sslprune_jax import state as state_lib
-from sslprune_jax.models.layers import REMEMBERED
 from sslprune_jax.preemption import Preempted
 from sslprune_jax.state import TrainState
 from sslprune_jax.tasks import Task
@@ -55,22 +54,13 @@ def make_step(
     key = jax.random.fold_in(state.rng, state.step)
     view = task.view(_sample_keys(key, batch["label"].shape[0]), batch)
 
-    def forward(params, image):
-      return network.apply(
+    def loss_of(params):
+      outputs, updated = network.apply(
         {"params": params, "batch_stats": state.batch_stats},
-        image,
+        view["image"],
         train=True,
         mutable=["batch_stats"],
       )
-
-    if network.remat:
-      forward = jax.checkpoint(
-        forward,
-        policy=jax.checkpoint_policies.save_only_these_names(REMEMBERED),
-      )
-
-    def loss_of(params):
-      outputs, updated = forward(params, view["image"])
       loss, metrics = task.loss(
         outputs, view, state.task_state, jax.random.fold_in(key, _LOSS)
       )

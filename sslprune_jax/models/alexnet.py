@@ -15,6 +15,7 @@ from sslprune_jax.models.layers import (
   DenseNorm,
   check_size,
   max_pool,
+  remembering,
   scaled,
 )
 
@@ -32,6 +33,7 @@ class AlexNet(nn.Module):
   width: float = 1.0
   dtype: Any = jnp.float32
   axis_name: str | None = None
+  remat: bool = False
 
   @nn.compact
   def __call__(self, x: jax.Array, train: bool) -> dict[str, jax.Array]:
@@ -41,11 +43,15 @@ class AlexNet(nn.Module):
     endpoints = {}
     for i, (channels, *window) in enumerate(_CONVS, start=1):
       channels = scaled(channels, self.width)
-      x = ConvNorm(channels, *window, **shared, name=f"stage{i}")(x, train)
+      x = remembering(ConvNorm, self.remat)(
+        channels, *window, **shared, name=f"stage{i}"
+      )(x, train)
       endpoints[f"stage{i}"] = x
       if i in (1, 2, 5):
         x = max_pool(x, padding=0)
     x = x.reshape(x.shape[0], -1)
     for i in (6, 7):
-      x = DenseNorm(scaled(4096, self.width), **shared, name=f"fc{i}")(x, train)
+      x = remembering(DenseNorm, self.remat)(
+        scaled(4096, self.width), **shared, name=f"fc{i}"
+      )(x, train)
     return {**endpoints, "features": x.astype(jnp.float32)}

@@ -11,6 +11,7 @@ from sslprune_jax.models.layers import (
   average,
   check_size,
   halve,
+  remembering,
   scaled,
 )
 
@@ -26,6 +27,7 @@ class ConvNet(nn.Module):
   width: float = 1.0
   dtype: Any = jnp.float32
   axis_name: str | None = None
+  remat: bool = False
 
   @nn.compact
   def __call__(self, x: jax.Array, train: bool) -> dict[str, jax.Array]:
@@ -33,7 +35,7 @@ class ConvNet(nn.Module):
     check_size("convnet", x, 4)
     endpoints = {}
     for i, channels in enumerate((16, 32, 64, 64), start=1):
-      x = ConvNorm(
+      x = remembering(ConvNorm, self.remat)(
         scaled(channels, self.width),
         dtype=self.dtype,
         axis_name=self.axis_name,

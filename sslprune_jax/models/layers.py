@@ -5,15 +5,11 @@ from typing import Any
 import flax.linen as nn
 import jax
 import jax.numpy as jnp
-from jax.ad_checkpoint import checkpoint_name
 
 # torchvision's initializers: He et al. 2015 over the fan-out for convolutions,
 # and PyTorch's default, uniform within 1 / sqrt(fan-in), for dense layers.
 CONV_INIT = nn.initializers.variance_scaling(2.0, "fan_out", "normal")
 DENSE_INIT = nn.initializers.variance_scaling(1 / 3, "fan_in", "uniform")
-
-# What a step with `Network.remat` keeps for the backward pass.
-REMEMBERED = "convolution"
 
 
 class ConvNorm(nn.Module):
@@ -52,7 +48,6 @@ class ConvNorm(nn.Module):
       dtype=self.dtype,
       name="conv",
     )(x)
-    x = checkpoint_name(x, REMEMBERED)
     x = norm(self.dtype, self.axis_name, train)(x)
     return nn.relu(x) if self.relu else x
 
@@ -83,6 +78,15 @@ def norm(dtype: Any, axis_name: str | None, train: bool) -> nn.BatchNorm:
     axis_name=axis_name if train else None,
     name="bn",
   )
+
+
+def remembering(module: type[nn.Module], remat: bool) -> type[nn.Module]:
+  """Returns a module of `(x, train)` that may forget what is inside of it.
+
+  With `remat` the forward pass keeps its input alone, and the backward pass
+  computes the rest again.
+  """
+  return nn.remat(module, static_argnums=(2,)) if remat else module
 
 
 def scaled(channels: int, width: float) -> int:

@@ -35,8 +35,6 @@ class Network(nn.Module):
     sobel: whether the trunk sees edges in place of colours.
     probed: the endpoint that the head reads of a frozen trunk; "": the trunk
       is trained, and the head reads its features.
-    remat: whether a training step keeps of the forward pass only what the
-      convolutions give, and computes batch norm and ReLU again: less memory.
   """
 
   trunk: nn.Module
@@ -44,7 +42,6 @@ class Network(nn.Module):
   dtype: Any = jnp.float32
   sobel: bool = False
   probed: str = ""
-  remat: bool = False
 
   @nn.compact
   def __call__(self, images: jax.Array, train: bool) -> dict[str, jax.Array]:
@@ -100,7 +97,8 @@ def build(
     sobel: whether fixed filters stand in front: see `layers.sobel`.
     probed: see `Network`.
     width: factor of the trunk's channels, above 0.
-    remat: see `Network`.
+    remat: whether a training step keeps the inputs of blocks (of layers where
+      there are none) and computes what is in them twice, to save memory.
 
   Returns:
     The module.
@@ -111,9 +109,10 @@ def build(
   if name not in _TRUNKS:
     raise ValueError(f"model.name: found {name!r}, expected one of {NAMES}")
   dtype = jnp.dtype(dtype)
-  trunk = _TRUNKS[name](width=width, dtype=dtype, axis_name=batch_norm_axis)
-  trunk = trunk.clone(name="trunk")
-  return Network(trunk, num_outputs, dtype, sobel, probed, remat)
+  trunk = _TRUNKS[name](
+    width=width, dtype=dtype, axis_name=batch_norm_axis, remat=remat
+  )
+  return Network(trunk.clone(name="trunk"), num_outputs, dtype, sobel, probed)
 
 
 def readout(outputs: dict[str, jax.Array], layer: str) -> jax.Array:

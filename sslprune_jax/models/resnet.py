@@ -16,6 +16,7 @@ from sslprune_jax.models.layers import (
   average,
   check_size,
   max_pool,
+  remembering,
   scaled,
 )
 
@@ -79,6 +80,7 @@ class ResNet(nn.Module):
     width: factor of all channels.
     dtype: of the compute.
     axis_name: over which batch norm averages.
+    remat: see `models.build`.
   """
 
   name_: str
@@ -88,6 +90,7 @@ class ResNet(nn.Module):
   width: float = 1.0
   dtype: Any = jnp.float32
   axis_name: str | None = None
+  remat: bool = False
 
   @nn.compact
   def __call__(self, x: jax.Array, train: bool) -> dict[str, jax.Array]:
@@ -114,6 +117,7 @@ class ResNet(nn.Module):
         self.bottleneck,
         self.dtype,
         self.axis_name,
+        self.remat,
         name=f"stage{i}",
       )(x, train)
       endpoints[f"stage{i}"] = x
@@ -129,12 +133,13 @@ class Stage(nn.Module):
   bottleneck: bool
   dtype: Any
   axis_name: str | None
+  remat: bool
 
   @nn.compact
   def __call__(self, x: jax.Array, train: bool) -> jax.Array:
     """Runs the blocks."""
     for i in range(1, self.blocks + 1):
-      x = Block(
+      x = remembering(Block, self.remat)(
         self.width,
         self.stride if i == 1 else 1,
         self.bottleneck,

@@ -17,6 +17,7 @@ from sslprune_jax.models.layers import (
   average,
   check_size,
   halve,
+  remembering,
   scaled,
 )
 
@@ -36,6 +37,7 @@ class VGG(nn.Module):
     width: factor of all channels.
     dtype: of the compute.
     axis_name: over which batch norm averages.
+    remat: see `models.build`.
   """
 
   name_: str
@@ -44,6 +46,7 @@ class VGG(nn.Module):
   width: float = 1.0
   dtype: Any = jnp.float32
   axis_name: str | None = None
+  remat: bool = False
 
   @nn.compact
   def __call__(self, x: jax.Array, train: bool) -> dict[str, jax.Array]:
@@ -53,7 +56,7 @@ class VGG(nn.Module):
     for i, convs in enumerate(self.convs, start=1):
       channels = scaled(min(64 * 2 ** (i - 1), 512), self.width)
       for j in range(1, convs + 1):
-        x = ConvNorm(
+        x = remembering(ConvNorm, self.remat)(
           channels,
           use_bias=True,
           dtype=self.dtype,

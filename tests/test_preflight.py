@@ -1,0 +1,183 @@
+"""What preflight says of a step, by the TPU's own compiler."""
+
+import json
+import os
+import pathlib
+import subprocess
+import sys
+
+import pytest
+
+from sslprune_jax import models, optim, preflight, recipes
+from sslprune_jax import state as state_lib
+from sslprune_jax.preflight import chips, compiled, estimate, table
+
+ROOT = pathlib.Path(__file__).parent.parent
+_MODULE = """
+  %fusion.1 = bf16[8,4]{1,0} fusion(%a), backend_config={"estimated_cycles":"7"}
+  %fusion.2 = bf16[8,4]{1,0} fusion(%b), backend_config={"estimated_cycles":"35"}
+  %all-reduce = (f32[3,3,64]{2,1,0:T(8,128)}, /*index=1*/f32[]{:T(128)}) all-reduce(%c, %d), channel_id=1
+  %all-reduce.1 = bf16[10]{0} all-reduce-start(%e), channel_id=2
+  %user = f32[] get-tuple-element(%all-reduce), index=1
+"""  # noqa: E501
+
+
+def test_cycles_and_all_reduces_are_read_from_the_compiled_text():
+  assert compiled.cycles(_MODULE) == 42
+  assert compiled.exchanged(_MODULE) == (4 * (3 * 3 * 64 + 1), 2 * 10)
+
+
+def test_an_update_takes_what_each_measure_says():
+  chip = chips.Chip(
+    memory=100, peak=1e3, bandwidth=1e2, links=10, clock=50, axes=2
+  )
+  step = compiled.Compiled(
+    fits=True, seconds=1, flops=4e3, traffic=300, cycles=25, exchanged=(30, 10)
+  )
+  assert estimate.times(step, chip, chips=4) == {
+    "cycles": 0.5,
+    "compute": 4,
+    "traffic": 3,
+    "exchange": 2 * 40 * 3 / 4 / 10,
+  }
+  alone = estimate.times(step, chip, chips=1)
+  assert alone["exchange"] == 0
+
+
+def test_the_largest_batch_fills_what_is_left_with_activations():
+  step = compiled.Compiled(fits=True, seconds=1, temporary=60, needed=80)
+  # 20 bytes stay; 16 images a chip take 60: 48 a chip take 180 of 200.
+  assert estimate.largest_batch(step, 64, 200, chips=4) == 4 * 48
+
+
+@pytest.mark.parametrize(
+  "topology, words",
+  [
+    ("v5e", "expected a kind among"),
+    ("v9:2x2", "expected a kind among"),
+    ("v5e:2x2x2", "8 chips along 3 axes, expected 1 to 256 chips along 2"),
+    ("v4:4x4", "such as v4:4x4x4"),
+    ("v6e:32x32", "1024 chips"),
+  ],
+)
+def test_a_topology_that_does_not_exist_is_named(topology, words):
+  with pytest.raises(preflight.TopologyError, match=words):
+    chips.devices(topology)
+
+
+def _preflight(*flags, **environment):
+  return subprocess.run(
+    [sys.executable, "-m", "sslprune_jax.preflight", *flags],
+    capture_output=True,
+    text=True,
+    env={**os.environ, **environment},
+  )
+
+
+@pytest.fixture
+def compiler():
+  pytest.importorskip("libtpu", reason="no libtpu: the extra tpu")
+
+
+_NPID = f"--config={ROOT}/configs/npid.py:fashion_mnist"
+
+
+def test_the_table_and_its_json_agree_and_the_second_time_is_at_once(
+  compiler, tmp_path
+):
+  flags = [_NPID, "--topology=v5e:2x4"]
+  cache = {"XDG_CACHE_HOME": str(tmp_path)}
+  first = _preflight(*flags, **cache)
+  assert first.returncode == 0, first.stderr
+  assert "(an earlier time)" not in first.stdout
+  again = _preflight(*flags, "--json", **cache)
+  found = json.loads(again.stdout)
+  assert found["was_cached"] and found["fits"]
+  # All but whether it was compiled now is the same.
+  shown = table.lines({**found, "was_cached": False})
+  assert shown == first.stdout.splitlines()
+  assert sum(found["memory"].values()) == found["needed"]
+
+  config = recipes.study("npid", "fashion_mnist")
+  network = models.build("convnet", config.npid.embedding)
+  shapes = state_lib.shapes(
+    network,
+    (28, 28, 1),
+    optim.optimizer("adam", weight_decay=0.0),
+    state_lib.TaskState(),
+    devices=8,
+  )
+  parameters = sum(x.size for x in _leaves(shapes.params))
+  statistics = sum(x.size for x in _leaves(shapes.batch_stats))
+  assert found["memory"]["weights"] == 4 * (parameters + statistics)
+  assert found["memory"]["optimizer"] == 4 * (2 * parameters + 1)
+  prunable = sum(x.size for x in _leaves(shapes.masks))
+  assert found["memory"]["masks"] == prunable
+  # The bank: 60,000 rows over 8 chips, of 128 numbers, a label and a flag.
+  assert found["memory"]["task"] == 4 + 7500 * (4 * 128 + 4 + 1)
+  # Gradients, statistics and metrics are averaged over the chips.
+  assert sum(found["exchanged"]) >= 4 * (parameters + statistics)
+  images = found["study"]["images"]
+  hours = images / found["images_per_second"] / 3600
+  assert found["study"]["hours"] == pytest.approx(hours)
+  assert found["study"]["chip_hours"] == pytest.approx(8 * hours)
+  per_round = 5 * (60_000 // 128) * 128
+  assert found["study"]["trainings"] == 4 + 6
+  assert images > 4 * 0.9 * per_round
+
+
+def _leaves(tree):
+  import jax
+
+  return jax.tree.leaves(tree)
+
+
+def test_what_does_not_fit_says_so_and_fails(compiler, tmp_path):
+  run = _preflight(
+    f"--config={ROOT}/configs/labels.py:imagenet2012",
+    "--config.model.name=convnet",
+    "--config.train.batch_size=1000000",
+    "--topology=v5e:2x4",
+    XDG_CACHE_HOME=str(tmp_path),
+  )
+  assert run.returncode == 1, run.stderr
+  assert "DOES NOT FIT: needs at least" in run.stdout
+  assert "of 15.75 GiB a chip" in run.stdout
+
+
+def test_every_kind_compiles_and_more_chips_run_the_same_program(
+  compiler, tmp_path, monkeypatch
+):
+  monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path))
+  config = recipes.study("rotnet", "digits")
+  found = {}
+  for topology in ("v4:2x2x1", "v5e:2x2", "v5e:4x4", "v5p:2x2x1", "v6e:1x1"):
+    config.train.batch_size = 32 * {"4x4": 16, "1x1": 1}.get(
+      topology.split(":")[1], 4
+    )
+    found[topology] = preflight.cost(config, topology)
+    assert found[topology]["fits"]
+    assert found[topology]["cycles"] > 0
+  few, many = found["v5e:2x2"], found["v5e:4x4"]
+  assert (few["chips"], many["chips"]) == (4, 16)
+  assert many["flops"] == pytest.approx(few["flops"], rel=1e-3)
+  assert many["exchanged"] == few["exchanged"]
+  assert len(few["exchanged"]) <= 2
+
+
+@pytest.mark.parametrize(
+  "flags, words",
+  [
+    (["--config.train.batch_size=100"], "multiple of the 8 chips of v5e:2x4"),
+    (["--task=labels"], "--task: found 'labels', expected one of"),
+    (["--config.dataset.name=mnist"], "mnist"),
+    (["--topology=v5e:3x3"], "--topology=v5e:3x3: INVALID_ARGUMENT"),
+  ],
+)
+def test_what_makes_no_sense_is_one_line(compiler, flags, words, tmp_path):
+  run = _preflight(
+    _NPID, "--topology=v5e:2x4", *flags, TFDS_DATA_DIR=str(tmp_path)
+  )
+  assert run.returncode == 1
+  assert run.stderr.startswith("error: ") and words in run.stderr
+  assert len(run.stderr.splitlines()) == 1
