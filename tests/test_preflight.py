@@ -122,7 +122,8 @@ def test_the_table_and_its_json_agree_and_the_second_time_is_at_once(
   assert found["study"]["hours"] == pytest.approx(hours)
   assert found["study"]["chip_hours"] == pytest.approx(8 * hours)
   per_round = 5 * (60_000 // 128) * 128
-  assert found["study"]["trainings"] == 4 + 6
+  # Rounds 0 to 3; of round 0 the random mask is that of re-init.
+  assert found["study"]["trainings"] == 4 + 2 + 3
   assert images > 4 * 0.9 * per_round
 
 
