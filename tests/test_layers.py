@@ -11,7 +11,7 @@ ROOT = pathlib.Path(sslprune_jax.__file__).parent
 LAYERS = (
   ("processes", "trees"),
   ("files", "preemption"),
-  ("side_by_side",),
+  ("process_flags", "side_by_side"),
   ("masks", "optim", "parallel", "models", "data"),
   ("clustering", "controls", "magnitudes", "neighbours", "pruning", "state"),
   ("tasks",),

@@ -11,7 +11,7 @@ with other tickets, their results join those on the page.
 from absl import app, flags
 from ml_collections import config_flags
 
-from sslprune_jax import command_line
+from sslprune_jax import command_line, process_flags
 
 _CONFIG = config_flags.DEFINE_config_file(
   "config", None, "What to transfer to: a file of configs/.", lock_config=True
@@ -29,8 +29,10 @@ _WORKDIR = flags.DEFINE_string(
 def main(argv: list[str]) -> None:
   """Runs the transfers that the flags name."""
   del argv
+  process_flags.are_given()
 
   def work():
+    process_flags.join()
     from sslprune_jax.transfer import alone
 
     alone.run(_CONFIG.value, _TICKETS.value, _WORKDIR.value)
