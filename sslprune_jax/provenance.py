@@ -56,11 +56,14 @@ def record(config: ConfigDict, workdir: epath.Path) -> None:
   """
   try:
     processes.from_first(lambda: _record(config, workdir))
-  except OSError as error:
+  except config_lib.ConfigError:
+    raise
+  # The system's, and for buckets those of several libraries.
+  except Exception as error:  # noqa: BLE001
     raise config_lib.ConfigError(
-      f"--workdir={workdir}: cannot be written ({error}), expected a folder or "
-      "bucket that can"
-    ) from None
+      f"--workdir={workdir}: cannot be read and written ({error}), expected a "
+      "folder that can or, with the extra gcs, a bucket"
+    ) from error
 
 
 def _record(config: ConfigDict, workdir: epath.Path) -> None:
