@@ -13,6 +13,7 @@ _STUDY = ["--", "--config=configs/npid.py:imagenet2012", "--config.seeds=(0,)"]
 _ARGUMENTS = {
   "local.sh": ["--dry-run", "--config=a.py", "--config.seeds=(0, 1)"],
   "test.sh": ["--dry-run", "-k", "masks or ties"],
+  "benchmark.sh": ["--dry-run", "kmeans", "svm"],
   "paper.sh": ["--dry-run", "digits", "--processes=2"],
   "processes.sh": ["2", "--devices=2", "--dry-run", *_STUDY],
   "slurm.sh": [
@@ -37,6 +38,7 @@ _EXPECTED = {
     "'python' '-m' 'sslprune_jax.main' '--config=a.py' '--config.seeds=(0, 1)'"
   ],
   "test.sh": ["'python' '-m' 'pytest' '-k' 'masks or ties'"],
+  "benchmark.sh": ["'python' 'benchmarks/run.py' 'kmeans' 'svm'\n"],
   "paper.sh": [
     "'--config=configs/paper/fig1_transfer.py:digits' '--processes=2'",
     "'runs/paper/fig3_masks_digits'",

@@ -79,7 +79,7 @@ def lines(found: dict[str, Any]) -> list[str]:
     f"  {'utilisation':<18}{found['utilisation']:>9.0%} of the peak",
     f"  {'the study':<18}{study['hours']:>9,.1f} hours, "
     f"{study['chip_hours']:,.0f} chip-hours: {study['trainings']} trainings, "
-    f"{study['images']:,} images; without evaluation and transfer",
+    f"{study['images']:,} images; updates alone",
     "",
     f"{'largest batch':<20}{found['largest_batch']:>7,} or more "
     f"({found['largest_batch'] // chips} a chip), by activations an image",

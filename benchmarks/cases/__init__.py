@@ -1,0 +1,59 @@
+"""The cases of `run.py`, by name."""
+
+import dataclasses
+from collections.abc import Callable
+
+from cases import (
+  checkpoints,
+  clustering,
+  images,
+  probes,
+  pruning,
+  steps,
+  study,
+)
+
+
+@dataclasses.dataclass(frozen=True)
+class Case:
+  """Two sides that compute the same.
+
+  Attributes:
+    ours: makes our side: `answer()` runs it once and returns numbers that say
+      what was computed, `run()` runs it again.
+    peer: makes the other one.
+    ours_is: in words.
+    peer_is: in words.
+    target: ours over the peer's.
+    tolerance: relative, of the numbers.
+    seconds: after which no run is begun.
+    least: runs, however long they take.
+    most: runs.
+    note: what to know of the ratio: why it is what it is, what was tried.
+  """
+
+  ours: Callable
+  peer: Callable
+  ours_is: str
+  peer_is: str
+  target: float
+  tolerance: float = 1e-3
+  seconds: float = 60
+  least: int = 5
+  most: int = 31
+  note: str = ""
+
+
+CASES = {
+  name: Case(**fields)
+  for module in (
+    steps,
+    pruning,
+    clustering,
+    probes,
+    images,
+    checkpoints,
+    study,
+  )
+  for name, fields in module.CASES.items()
+}

@@ -1,0 +1,166 @@
+"""Times ours beside what a user would pick instead, and writes the page.
+
+  pip install -e '.[benchmarks]' && pip install torch==2.13.0
+  python benchmarks/run.py                  # all cases
+  python benchmarks/run.py prune kmeans     # some of them
+  python benchmarks/run.py --write          # docs/benchmarks.md and its picture
+
+Each case has two sides, each in a process of its own with two threads, which
+hold the same input. What they compute is compared first; then they are run by
+turns, and the ratios of neighbouring runs are taken: their median is quoted,
+and their quartiles. A ratio is ours over the peer's: less than 1 is faster.
+"""
+
+import argparse
+import datetime
+import importlib.metadata
+import json
+import os
+import pathlib
+import platform
+import subprocess
+import sys
+import time
+
+import numpy as np
+from cases import CASES
+
+_HERE = pathlib.Path(__file__).parent
+_REST = 0.2  # seconds, in which threads that spin give up
+
+
+class Process:
+  """One side of a case, in a process of its own."""
+
+  def __init__(self, case, side):
+    """Starts it; it prepares its input and runs once."""
+    self._process = subprocess.Popen(
+      [sys.executable, str(_HERE / "side.py"), case, side],
+      stdin=subprocess.PIPE,
+      stdout=subprocess.PIPE,
+      text=True,
+      env={**os.environ, "OMP_NUM_THREADS": "2", "PYTHONPATH": str(_HERE)},
+    )
+    self.name = f"{case}, {side}"
+
+  def ask(self, words="go"):
+    """Returns what the process answers."""
+    self._process.stdin.write(words + "\n")
+    self._process.stdin.flush()
+    line = self._process.stdout.readline()
+    if not line:
+      sys.exit(f"error: {self.name} has ended: see above")
+    return json.loads(line)
+
+  def end(self):
+    """Ends it."""
+    self._process.stdin.close()
+    self._process.wait()
+
+
+def compare(answers, tolerance):
+  """Refuses sides that do not compute the same."""
+  ours, peer = answers
+  for key in ours.keys() & peer.keys():
+    if not np.allclose(ours[key], peer[key], rtol=tolerance, atol=0):
+      sys.exit(f"error: {key}: ours gives {ours[key]}, the peer {peer[key]}")
+
+
+def measure(name):
+  """Runs a case; returns what was found."""
+  case = CASES[name]
+  sides = [Process(name, side) for side in ("ours", "peer")]
+  answers = [side.ask() for side in sides]
+  compare(answers, case.tolerance)
+  seconds = []
+  until = time.monotonic() + case.seconds
+  while len(seconds) < case.least or (
+    time.monotonic() < until and len(seconds) < case.most
+  ):
+    pair = []
+    for side in sides if len(seconds) % 2 else reversed(sides):
+      time.sleep(_REST)
+      pair.append(side.ask())
+    seconds.append(pair if len(seconds) % 2 else pair[::-1])
+  for side in sides:
+    side.end()
+  ratios = np.array([ours / peer for ours, peer in seconds])
+  low, median, high = np.quantile(ratios, (0.25, 0.5, 0.75))
+  return {
+    "case": name,
+    "ratio": round(float(median), 3),
+    "quartiles": [round(float(low), 3), round(float(high), 3)],
+    "target": case.target,
+    "runs": len(seconds),
+    "seconds": [float(s) for s in np.median(seconds, axis=0)],
+    "answers": answers,
+    "load": os.getloadavg()[0],
+    "note": case.note,
+    "ours": case.ours_is,
+    "peer": case.peer_is,
+  }
+
+
+def about():
+  """Returns the machine, the versions and the commit."""
+  versions = {}
+  for package in (
+    "jax",
+    "jaxlib",
+    "torch",
+    "faiss-cpu",
+    "scikit-learn",
+    "numpy",
+  ):
+    try:
+      versions[package] = importlib.metadata.version(package)
+    except importlib.metadata.PackageNotFoundError:
+      versions[package] = None
+  commit = subprocess.run(
+    ["git", "describe", "--always", "--dirty"],
+    cwd=_HERE,
+    capture_output=True,
+    text=True,
+  ).stdout.strip()
+  model = next(
+    line.split(":")[1].strip()
+    for line in open("/proc/cpuinfo")
+    if line.startswith("model name")
+  )
+  return {
+    "machine": f"{model}, {os.cpu_count()} cores",
+    "python": platform.python_version(),
+    "versions": versions,
+    "commit": commit,
+    "date": datetime.date.today().isoformat(),
+  }
+
+
+def main():
+  """Runs the cases that are named."""
+  parser = argparse.ArgumentParser(description=__doc__.split("\n")[0])
+  parser.add_argument("cases", nargs="*", help=f"of {', '.join(CASES)}")
+  parser.add_argument("--json", type=pathlib.Path, help="file of all numbers")
+  parser.add_argument("--write", action="store_true", help="write the page")
+  arguments = parser.parse_args()
+  names = arguments.cases or CASES
+  for name in names:
+    if name not in CASES:
+      sys.exit(f"error: found the case {name!r}, expected one of {[*CASES]}")
+  found = {"about": about(), "cases": []}
+  for name in names:
+    found["cases"].append(measure(name))
+    shown = {**found["cases"][-1]}
+    for words in ("answers", "ours", "peer", "note"):
+      del shown[words]
+    print(json.dumps(shown), flush=True)
+    if arguments.json:
+      arguments.json.write_text(json.dumps(found, indent=2) + "\n")
+  if arguments.write:
+    import page
+
+    page.write(found)
+
+
+if __name__ == "__main__":
+  main()
