@@ -60,6 +60,8 @@ class Process:
 
 def compare(answers, tolerance):
   """Refuses sides that do not compute the same."""
+  if not np.isfinite(tolerance):
+    return
   ours, peer = answers
   for key in ours.keys() & peer.keys():
     if not np.allclose(ours[key], peer[key], rtol=tolerance, atol=0):

@@ -1,5 +1,6 @@
 """Trees of arrays: their leaves by name, and digests of their bytes."""
 
+import concurrent.futures
 import hashlib
 from collections.abc import Mapping
 from typing import Any
@@ -52,7 +53,11 @@ def digests(tree: Tree) -> dict[str, str]:
   Returns:
     Hexadecimal digests by leaf name.
   """
-  return {name: _digest(leaf) for name, leaf in named_leaves(tree).items()}
+  leaves = named_leaves(tree)
+  # Hashing leaves the interpreter to other threads.
+  with concurrent.futures.ThreadPoolExecutor() as threads:
+    found = threads.map(_digest, leaves.values())
+    return dict(zip(leaves, found, strict=True))
 
 
 def _digest(leaf: Any) -> str:
