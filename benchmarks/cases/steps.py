@@ -156,6 +156,12 @@ def _case(name, compiled=False):
     + ("channels last, compiled" if compiled else "eager"),
     "target": 1.3 if compiled else 1.1,
     "most": 21,
+    "note": "XLA's own convolutions on CPU, with one flag that brings Eigen's "
+    "weight gradients back (platform_setup); PyTorch calls oneDNN, which "
+    "convolves channels-last images in blocks. Convolutions as custom calls to "
+    "oneDNN would need a C++ library of our own."
+    if compiled
+    else "",
   }
 
 
@@ -179,6 +185,7 @@ CASES = {
     "peer_is": "the same on fixed images",
     "target": 1.05,
     "tolerance": np.inf,
+    "seconds": 30,
     "most": 201,
   },
 }
