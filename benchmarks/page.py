@@ -37,7 +37,7 @@ def _page(found):
   made = f"commit {about['commit']}, {about['date']}, {about['machine']}"
   return f"""# Benchmarks
 
-Written by `bash launch/benchmark.sh`: {made}, Python
+Written by `python benchmarks/run.py --write`: {made}, Python
 {about["python"]}, {versions}.
 
 Ours over what a user would pick instead, each in a process of its own with two

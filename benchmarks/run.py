@@ -39,7 +39,12 @@ class Process:
       stdin=subprocess.PIPE,
       stdout=subprocess.PIPE,
       text=True,
-      env={**os.environ, "OMP_NUM_THREADS": "2", "PYTHONPATH": str(_HERE)},
+      # The package of this checkout, whatever is installed.
+      env={
+        **os.environ,
+        "OMP_NUM_THREADS": "2",
+        "PYTHONPATH": f"{_HERE}{os.pathsep}{_HERE.parent}",
+      },
     )
     self.name = f"{case}, {side}"
 

@@ -93,11 +93,6 @@ def count() -> int:
   return _count
 
 
-def index() -> int:
-  """Returns the number of this process, from 0."""
-  return _index
-
-
 def is_first() -> bool:
   """Returns whether this process writes files and speaks."""
   return _index == 0
