@@ -22,7 +22,7 @@ import jax.numpy as jnp
 import optax
 
 from sslprune_jax import data, masks, platform_setup, recipes
-from sslprune_jax.preflight import chips
+from sslprune_jax.preflight import chips, lowering
 from sslprune_jax.preflight.compiled import compile_once
 from sslprune_jax.study_data import StudyData
 from sslprune_jax.study_trainings import StudyTrainings
@@ -43,7 +43,8 @@ def ours(devices):
 
   images = StudyData(config, outline)
   training = StudyTrainings(config, images, Trainings()).pretext["labels"]
-  return training.lower(images.train, devices)
+  state, batch = lowering.shapes(training, images.train, len(devices))
+  return lowering.lower(training, state, batch, devices)
 
 
 class _Bottleneck(nn.Module):

@@ -142,48 +142,6 @@ def create(
   )
 
 
-def shapes(
-  network: Any,
-  image_shape: tuple[int, int, int],
-  optimizer: optax.GradientTransformation,
-  task_state: TaskState,
-  devices: int,
-) -> TrainState:
-  """Returns the shapes of a state on a number of devices, without its arrays.
-
-  Args:
-    network: from `models.build`.
-    image_shape: (H, W, C).
-    optimizer: of the training.
-    task_state: shapes of what the task's `init` makes, for any devices.
-    devices: how many there are.
-
-  Returns:
-    A state of `jax.ShapeDtypeStruct`.
-  """
-  key = jax.eval_shape(lambda: jax.random.key(0))
-  variables = jax.eval_shape(
-    lambda key: initialize(network, image_shape, key), key
-  )
-  masks = jax.eval_shape(lambda: masks_lib.dense(variables["params"]))
-
-  def laid_out(leaf):
-    rows = -(-leaf.shape[0] * leaf.shape[1] // devices)
-    return jax.ShapeDtypeStruct((devices, rows, *leaf.shape[2:]), leaf.dtype)
-
-  return TrainState(
-    step=jax.ShapeDtypeStruct((), jnp.int32),
-    params=variables["params"],
-    batch_stats=variables["batch_stats"],
-    opt_state=jax.eval_shape(optimizer.init, variables["params"]),
-    masks=masks,
-    task_state=task_state.replace(
-      by_sample=jax.tree.map(laid_out, task_state.by_sample)
-    ),
-    rng=key,
-  )
-
-
 def place(state: TrainState) -> TrainState:
   """Copies a state to the devices: replicated, a row a device by sample."""
   task_state = TaskState(

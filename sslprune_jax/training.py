@@ -2,10 +2,9 @@
 
 import functools
 import itertools
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 
 import jax
-import jax.numpy as jnp
 import numpy as np
 from etils import epath
 from ml_collections import ConfigDict
@@ -59,13 +58,9 @@ class Training:
     probed: str = "",
   ):
     self.task, num_images = task, len(source)
-    batch_size = config_lib.lookup(config, section).batch_size
-    devices = jax.device_count()
-    if batch_size % devices:
-      raise config_lib.ConfigError(
-        f"config.{section}.batch_size: found {batch_size}, expected a "
-        f"multiple of the {devices} devices"
-      )
+    self._section = section
+    self.batch_size = config_lib.lookup(config, section).batch_size
+    self.check_batch(jax.device_count(), "devices")
     recipe = make_recipe(
       config,
       section,
@@ -74,7 +69,7 @@ class Training:
       own_head=task.by_epoch,
       frozen_trunk=bool(probed),
     )
-    self.batch_size, self.length = batch_size, recipe.length
+    self.length = recipe.length
     self.optimizer = recipe.optimizer
 
     self._num_images = num_images
@@ -91,12 +86,28 @@ class Training:
       task.check(source, models.num_features(self.network, source.image_shape))
     except ValueError as error:
       raise config_lib.ConfigError(f"config.{error}") from None
-    self._step_of_device = train.make_step(
+    self.step_of_device = train.make_step(
       self.network, task, self.optimizer, recipe.schedule
     )
-    self._step = train.pmapped(self._step_of_device)
+    self._step = train.pmapped(self.step_of_device)
     self._evaluation_step = train.make_evaluation_step(self.network, task)
     self._extraction_step = extraction.make_step(self.network, task.normalise)
+
+  def check_batch(self, count: int, of: str) -> None:
+    """Refuses a batch that does not divide among some devices.
+
+    Args:
+      count: of the devices.
+      of: what to call them.
+
+    Raises:
+      ConfigError: names the field.
+    """
+    if self.batch_size % count:
+      raise config_lib.ConfigError(
+        f"config.{self._section}.batch_size: found {self.batch_size}, expected "
+        f"a multiple of the {count} {of}"
+      )
 
   def updates(self, config: ConfigDict, field: str) -> int:
     """Converts a duration of a configuration to updates of this training."""
@@ -111,37 +122,6 @@ class Training:
   def images(self, start: int) -> int:
     """Counts the images that the network sees in a training from an update."""
     return (self.length - start) * self.batch_size * self.task.rows
-
-  def shapes(
-    self, source: data.Source, devices: int
-  ) -> tuple[TrainState, dict[str, jax.ShapeDtypeStruct]]:
-    """Returns the shapes of what an update reads, on a number of devices.
-
-    Args:
-      source: of the training images.
-      devices: that divide the batch.
-
-    Returns:
-      The state and the batch, as `jax.ShapeDtypeStruct`.
-    """
-    key = jax.eval_shape(lambda: jax.random.key(0))
-    task_state = jax.eval_shape(lambda key: self.task.init(key, source), key)
-    rows = devices, self.batch_size * self.task.reads // devices
-    number = jax.ShapeDtypeStruct(rows, jnp.int32)
-    image = jax.ShapeDtypeStruct(rows + source.image_shape, jnp.uint8)
-    return (
-      state_lib.shapes(
-        self.network, source.image_shape, self.optimizer, task_state, devices
-      ),
-      {"image": image, "label": number, "index": number},
-    )
-
-  def lower(
-    self, source: data.Source, devices: Sequence[jax.Device]
-  ) -> jax.stages.Lowered:
-    """Returns the training step, ready to be compiled for other devices."""
-    step = train.pmapped(self._step_of_device, devices)
-    return step.lower(*self.shapes(source, len(devices)))
 
   def task_state(self, source: data.Source, seed: int) -> TaskState:
     """Returns the task's share of the state at update 0."""

@@ -6,9 +6,10 @@ import pathlib
 import subprocess
 import sys
 
+import jax
 import pytest
 
-from sslprune_jax import models, optim, preflight, recipes
+from sslprune_jax import masks, models, preflight, recipes
 from sslprune_jax import state as state_lib
 from sslprune_jax.preflight import chips, compiled, estimate, table
 
@@ -65,6 +66,12 @@ def test_a_topology_that_does_not_exist_is_named(topology, words):
     chips.devices(topology)
 
 
+def test_a_missing_compiler_is_named_with_what_installs_it(monkeypatch):
+  monkeypatch.setattr("importlib.util.find_spec", lambda name: None)
+  with pytest.raises(preflight.TopologyError, match=r"pip install .*\[tpu\]"):
+    chips.devices("v5e:2x4")
+
+
 def _preflight(*flags, **environment):
   return subprocess.run(
     [sys.executable, "-m", "sslprune_jax.preflight", *flags],
@@ -100,18 +107,13 @@ def test_the_table_and_its_json_agree_and_the_second_time_is_at_once(
 
   config = recipes.study("npid", "fashion_mnist")
   network = models.build("convnet", config.npid.embedding)
-  shapes = state_lib.shapes(
-    network,
-    (28, 28, 1),
-    optim.optimizer("adam", weight_decay=0.0),
-    state_lib.TaskState(),
-    devices=8,
-  )
-  parameters = sum(x.size for x in _leaves(shapes.params))
-  statistics = sum(x.size for x in _leaves(shapes.batch_stats))
+  variables = state_lib.initialize(network, (28, 28, 1), jax.random.key(0))
+  parameters = sum(x.size for x in jax.tree.leaves(variables["params"]))
+  statistics = sum(x.size for x in jax.tree.leaves(variables["batch_stats"]))
   assert found["memory"]["weights"] == 4 * (parameters + statistics)
   assert found["memory"]["optimizer"] == 4 * (2 * parameters + 1)
-  prunable = sum(x.size for x in _leaves(shapes.masks))
+  dense = masks.dense(variables["params"])
+  prunable = sum(x.size for x in jax.tree.leaves(dense))
   assert found["memory"]["masks"] == prunable
   # The bank: 60,000 rows over 8 chips, of 128 numbers, a label and a flag.
   assert found["memory"]["task"] == 4 + 7500 * (4 * 128 + 4 + 1)
@@ -125,12 +127,6 @@ def test_the_table_and_its_json_agree_and_the_second_time_is_at_once(
   # Rounds 0 to 3; of round 0 the random mask is that of re-init.
   assert found["study"]["trainings"] == 4 + 2 + 3
   assert images > 4 * 0.9 * per_round
-
-
-def _leaves(tree):
-  import jax
-
-  return jax.tree.leaves(tree)
 
 
 def test_what_does_not_fit_says_so_and_fails(compiler, tmp_path):
@@ -169,7 +165,15 @@ def test_every_kind_compiles_and_more_chips_run_the_same_program(
 @pytest.mark.parametrize(
   "flags, words",
   [
-    (["--config.train.batch_size=100"], "multiple of the 8 chips of v5e:2x4"),
+    (
+      ["--config.train.batch_size=100"],
+      "config.train.batch_size: found 100, expected a multiple of the 8 chips "
+      "of v5e:2x4",
+    ),
+    (
+      ["--task=retrain", "--config.retrain.train.batch_size=100"],
+      "config.retrain.train.batch_size: found 100",
+    ),
     (["--task=labels"], "--task: found 'labels', expected one of"),
     (["--config.dataset.name=mnist"], "mnist"),
     (["--topology=v5e:3x3"], "--topology=v5e:3x3: INVALID_ARGUMENT"),

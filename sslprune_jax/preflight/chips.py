@@ -2,6 +2,7 @@
 
 import contextlib
 import dataclasses
+import importlib.util
 import math
 import os
 import re
@@ -65,6 +66,11 @@ def devices(topology: str) -> list[jax.Device]:
     TopologyError: there is no such topology, or libtpu is not installed.
   """
   kind, shape = _parse(topology)
+  if not importlib.util.find_spec("libtpu"):
+    raise TopologyError(
+      f"--topology={topology}: found no compiler for TPUs, expected libtpu: "
+      "pip install 'sslprune-jax[tpu]'"
+    )
   chip = CHIPS[kind]
   hosts = {}
   if shape in ((1, 1), (1, 1, 1)):
@@ -79,13 +85,8 @@ def devices(topology: str) -> list[jax.Device]:
       found = topologies.get_topology_desc(
         platform="tpu", topology_name=topology, **hosts
       ).devices
-  except (RuntimeError, NotImplementedError) as error:
+  except RuntimeError as error:
     reason = str(error).split("\n")[0]
-    if "libtpu" in reason or "PJRT" in reason:
-      raise TopologyError(
-        f"--topology={topology}: found no compiler for TPUs ({reason}), "
-        "expected libtpu: pip install 'sslprune-jax[tpu]'"
-      ) from None
     raise TopologyError(f"--topology={topology}: {reason}") from None
   return found
 

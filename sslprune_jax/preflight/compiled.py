@@ -25,29 +25,23 @@ class Compiled:
     fits: whether the chip's memory holds it; if not the rest is 0, but for
       what is `needed` at least, where the compiler says it.
     seconds: that compiling took.
-    arguments: bytes of state and batch, laid out.
-    temporary: bytes of activations and workspace at their peak.
-    code: bytes of the program.
-    outputs: bytes of outputs that do not take the state's place.
+    needed: bytes that the step takes.
+    temporary: bytes of it for activations and workspace, at their peak.
     flops: of an update.
     traffic: bytes read from and written to HBM in an update.
     cycles: the compiler's estimate for all that is computed; it leaves out
       what chips exchange.
     exchanged: bytes of each all-reduce.
-    needed: bytes that the step takes.
   """
 
   fits: bool
   seconds: float
-  arguments: int = 0
+  needed: int = 0
   temporary: int = 0
-  code: int = 0
-  outputs: int = 0
   flops: float = 0.0
   traffic: float = 0.0
   cycles: int = 0
   exchanged: tuple[int, ...] = ()
-  needed: int = 0
 
 
 def compile_once(
@@ -58,13 +52,15 @@ def compile_once(
   Args:
     lowered: for the devices of the topology.
     topology: its name.
-    cache: folder; keyed by the program, the topology and the compiler.
+    cache: folder; keyed by the program, the topology, the compiler and what is
+      kept of its answer.
 
   Returns:
     What the compiler says, and whether it was read.
   """
   versions = [importlib.metadata.version(n) for n in ("jaxlib", "libtpu")]
-  digest = hashlib.sha256(" ".join([topology, *versions]).encode())
+  kept = [field.name for field in dataclasses.fields(Compiled)]
+  digest = hashlib.sha256(" ".join([topology, *versions, *kept]).encode())
   digest.update(lowered.as_text().encode())
   path = epath.Path(cache) / f"{digest.hexdigest()}.json"
   if path.exists():
@@ -91,23 +87,21 @@ def _compile(lowered: jax.stages.Lowered) -> Compiled:
   seconds = time.monotonic() - started
   memory, cost = compiled.memory_analysis(), compiled.cost_analysis()
   text = compiled.as_text()
-  arguments = memory.argument_size_in_bytes
-  outputs = memory.output_size_in_bytes - memory.alias_size_in_bytes
-  temporary = memory.temp_size_in_bytes
-  code = memory.generated_code_size_in_bytes
   return Compiled(
     fits=True,
     seconds=seconds,
-    arguments=arguments,
-    temporary=temporary,
-    code=code,
-    outputs=outputs,
+    needed=memory.argument_size_in_bytes
+    + memory.temp_size_in_bytes
+    + memory.generated_code_size_in_bytes
+    # Most outputs take the place of the state that is donated.
+    + memory.output_size_in_bytes
+    - memory.alias_size_in_bytes,
+    temporary=memory.temp_size_in_bytes,
     # Its "optimal_seconds" is negative for whole networks.
     flops=cost["flops"],
     traffic=cost["bytes accessed"],
     cycles=cycles(text),
     exchanged=exchanged(text),
-    needed=arguments + outputs + temporary + code,
   )
 
 

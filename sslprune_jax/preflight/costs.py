@@ -15,7 +15,7 @@ from sslprune_jax import (
 )
 from sslprune_jax.config import ConfigError
 from sslprune_jax.data import outlines
-from sslprune_jax.preflight import chips, estimate
+from sslprune_jax.preflight import chips, estimate, lowering
 from sslprune_jax.preflight.compiled import compile_once
 from sslprune_jax.study_data import RETRAINING, StudyData
 from sslprune_jax.study_trainings import StudyTrainings
@@ -63,15 +63,11 @@ def cost(
       f"--task: found {purpose!r}, expected one of "
       f"{(*first.tasks, RETRAINING)} that the study trains"
     )
-  if training.batch_size % count:
-    raise ConfigError(
-      f"config.train.batch_size: found {training.batch_size}, expected a "
-      f"multiple of the {count} chips of {topology}"
-    )
+  training.check_batch(count, f"chips of {topology}")
   source = images[0].images(purpose, first.seeds[0]).train
-  state, batch = training.shapes(source, count)
+  state, batch = lowering.shapes(training, source, count)
   compiled, was_cached = compile_once(
-    training.lower(source, devices),
+    lowering.lower(training, state, batch, devices),
     topology,
     platform_setup.cache() / "preflight",
   )

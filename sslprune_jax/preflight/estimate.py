@@ -21,7 +21,7 @@ def memory(
 
   Args:
     compiled: the step.
-    state: its shapes, from `Training.shapes`.
+    state: its shapes, from `lowering.shapes`.
     batch: its shapes.
     chips: that divide the batch, and what is kept by sample.
   """
