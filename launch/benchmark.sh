@@ -13,7 +13,7 @@ END
 
 # shellcheck source=launch/run.sh
 source "$(dirname "${BASH_SOURCE[0]}")/run.sh"
-parse_common usage "$@"
+parse_leading "$@"
 if [ "$DRY_RUN" = 0 ]; then
   EXTRAS=benchmarks
   # shellcheck source=launch/venv.sh

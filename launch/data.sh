@@ -21,19 +21,9 @@ here=$(cd "$(dirname "${BASH_SOURCE[0]}")" && pwd)
 source "$here/run.sh"
 # shellcheck source=launch/cloud.sh
 source "$here/cloud.sh"
-set="" data_dir=$HOME/tensorflow_datasets manual_dir="" to="" DRY_RUN=0
-while [ $# -gt 0 ]; do
-  case $1 in
-    --help) usage && exit ;;
-    --data_dir=*) data_dir=${1#*=} ;;
-    --manual_dir=*) manual_dir=${1#*=} ;;
-    --to=*) to=${1#*=} ;;
-    --dry-run) DRY_RUN=1 ;;
-    -*) fail "found $1, expected one of the options" ;;
-    *) set=$1 ;;
-  esac
-  shift
-done
+DATA_DIR=$HOME/tensorflow_datasets MANUAL_DIR="" TO=""
+parse_options "data_dir manual_dir to" "" "$@"
+set=${WORDS[0]:-}
 if [ -z "$set" ]; then fail "SET: found none, expected one"; fi
 
 if [ "$DRY_RUN" = 0 ]; then
@@ -41,6 +31,6 @@ if [ "$DRY_RUN" = 0 ]; then
   # shellcheck source=launch/venv.sh
   source "$here/venv.sh"
 fi
-run tfds build "$set" --file_format=array_record --data_dir="$data_dir" \
-  ${manual_dir:+--manual_dir="$manual_dir"}
-if [ -n "$to" ]; then cloud_upload "$data_dir/$set" "$to/$set"; fi
+run tfds build "$set" --file_format=array_record --data_dir="$DATA_DIR" \
+  ${MANUAL_DIR:+--manual_dir="$MANUAL_DIR"}
+if [ -n "$TO" ]; then cloud_upload "$DATA_DIR/$set" "$TO/$set"; fi

@@ -15,7 +15,7 @@ END
 
 # shellcheck source=launch/run.sh
 source "$(dirname "${BASH_SOURCE[0]}")/run.sh"
-parse_common usage "$@"
+parse_leading "$@"
 if [ "$DRY_RUN" = 0 ]; then
   # shellcheck source=launch/venv.sh
   source "$(dirname "${BASH_SOURCE[0]}")/venv.sh"

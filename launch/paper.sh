@@ -17,7 +17,7 @@ END
 here=$(dirname "${BASH_SOURCE[0]}")
 # shellcheck source=launch/run.sh
 source "$here/run.sh"
-parse_common usage "$@"
+parse_leading "$@"
 dataset=${REST[0]:-}
 case $dataset in
   digits | fashion_mnist | cifar10 | imagenet2012) ;;

@@ -18,19 +18,9 @@ END
 
 # shellcheck source=launch/run.sh
 source "$(dirname "${BASH_SOURCE[0]}")/run.sh"
-count="" devices="" port=12355 DRY_RUN=0
-while [ $# -gt 0 ]; do
-  case $1 in
-    --help) usage && exit ;;
-    --devices=*) devices=${1#*=} ;;
-    --port=*) port=${1#*=} ;;
-    --dry-run) DRY_RUN=1 ;;
-    --) shift && break ;;
-    -*) fail "found $1, expected one of the options" ;;
-    *) count=$1 ;;
-  esac
-  shift
-done
+DEVICES="" PORT=12355
+parse_options "devices port" "" "$@"
+count=${WORDS[0]:-}
 if ! [[ $count =~ ^[1-9][0-9]*$ ]]; then
   fail "COUNT: found '$count', expected a number of processes"
 fi
@@ -40,14 +30,14 @@ if [ "$DRY_RUN" = 0 ]; then
   source "$(dirname "${BASH_SOURCE[0]}")/venv.sh"
 fi
 environment=()
-if [ -n "$devices" ]; then
-  flag=--xla_force_host_platform_device_count=$devices
+if [ -n "$DEVICES" ]; then
+  flag=--xla_force_host_platform_device_count=$DEVICES
   environment=(env JAX_PLATFORMS=cpu "XLA_FLAGS=${XLA_FLAGS:+$XLA_FLAGS }$flag")
 fi
 pids=()
 for ((i = 0; i < count; i++)); do
   command=("${environment[@]}" python -m sslprune_jax.main
-    "--coordinator=localhost:$port" "--process=$i/$count" "$@")
+    "--coordinator=localhost:$PORT" "--process=$i/$count" "${REST[@]}")
   if [ "$DRY_RUN" = 1 ]; then
     run "${command[@]}"
   else

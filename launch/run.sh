@@ -20,16 +20,48 @@ fail() {
   exit 2
 }
 
-# parse_common USAGE ARGUMENTS...: answers --help, and takes --dry-run off what
-# stands first; the rest is in REST.
-parse_common() {
-  local usage=$1
-  shift
+# parse_options "OPTION ..." "SWITCH ..." ARGUMENTS...: answers --help by `usage`;
+# sets NAME of --name=..., 1 of a switch such as --dry-run, WORDS of what is no
+# option, and REST of what follows --.
+parse_options() {
+  local options=" $1 " switches=" $2 dry_run " name
+  shift 2
+  DRY_RUN=0 WORDS=() REST=()
+  while [ $# -gt 0 ]; do
+    name=${1#--} name=${name%%=*} name=${name//-/_}
+    case $1 in
+      --help) usage && exit ;;
+      --) shift && REST=("$@") && break ;;
+      --*=*)
+        if [[ $options != *" $name "* ]]; then fail "found $1, expected one of the options"; fi
+        printf -v "${name^^}" %s "${1#*=}"
+        ;;
+      --*)
+        if [[ $switches != *" $name "* ]]; then fail "found $1, expected one of the options"; fi
+        printf -v "${name^^}" 1
+        ;;
+      *) WORDS+=("$1") ;;
+    esac
+    shift
+  done
+}
+
+# parse_leading ARGUMENTS...: answers --help by `usage`, and takes --dry-run off
+# what stands first; the rest, which is another program's, is in REST.
+parse_leading() {
   DRY_RUN=0
   case ${1:-} in
-    --help) "$usage" && exit ;;
+    --help) usage && exit ;;
     --dry-run) DRY_RUN=1 && shift ;;
   esac
   # shellcheck disable=SC2034 # For the scripts that source this.
   REST=("$@")
+}
+
+# Ends a script that lacks options: need OPTION...
+need() {
+  local name
+  for name in "$@"; do
+    if [ -z "${!name}" ]; then fail "--${name,,}: found none, expected one"; fi
+  done
 }

@@ -21,25 +21,9 @@ END
 
 # shellcheck source=launch/run.sh
 source "$(dirname "${BASH_SOURCE[0]}")/run.sh"
-nodes="" gpus="" time="" partition="" account="" cpus=8 DRY_RUN=0
-while [ $# -gt 0 ]; do
-  case $1 in
-    --help) usage && exit ;;
-    --nodes=*) nodes=${1#*=} ;;
-    --gpus=*) gpus=${1#*=} ;;
-    --time=*) time=${1#*=} ;;
-    --partition=*) partition=${1#*=} ;;
-    --account=*) account=${1#*=} ;;
-    --cpus=*) cpus=${1#*=} ;;
-    --dry-run) DRY_RUN=1 ;;
-    --) shift && break ;;
-    *) fail "found $1, expected one of the options" ;;
-  esac
-  shift
-done
-for needed in nodes gpus time; do
-  if [ -z "${!needed}" ]; then fail "--$needed: found none, expected one"; fi
-done
+NODES="" GPUS="" TIME="" PARTITION="" ACCOUNT="" CPUS=8
+parse_options "nodes gpus time partition account cpus" "" "$@"
+need NODES GPUS TIME
 
 if [ "$DRY_RUN" = 0 ]; then
   EXTRAS=${EXTRAS:-cuda}
@@ -50,15 +34,16 @@ fi
 job=$(
   cat <<END
 #!/usr/bin/env bash
-#SBATCH --job-name=sslprune_jax --nodes=$nodes --ntasks-per-node=$gpus
-#SBATCH --gpus-per-node=$gpus --cpus-per-task=$cpus --time=$time
+#SBATCH --job-name=sslprune_jax --nodes=$NODES --ntasks-per-node=$GPUS
+#SBATCH --gpus-per-node=$GPUS --cpus-per-task=$CPUS --time=$TIME
 #SBATCH --signal=TERM@120 --requeue --open-mode=append --output=slurm-%j.log
-${partition:+#SBATCH --partition=$partition
-}${account:+#SBATCH --account=$account
+${PARTITION:+#SBATCH --partition=$PARTITION
+}${ACCOUNT:+#SBATCH --account=$ACCOUNT
 }set -euo pipefail
 source .venv/bin/activate
-srun python -m sslprune_jax.main --coordinator=auto ${*@Q}
-if tail -n 20 "slurm-\$SLURM_JOB_ID.log" | grep -q "resume with the same command"; then
+srun python -m sslprune_jax.main --coordinator=auto ${REST[*]@Q} 2>&1 |
+  tee "slurm-\$SLURM_JOB_ID.last"
+if grep -q "resume with the same command" "slurm-\$SLURM_JOB_ID.last"; then
   scontrol requeue "\$SLURM_JOB_ID"
 fi
 END

@@ -12,7 +12,7 @@ END
 
 # shellcheck source=launch/run.sh
 source "$(dirname "${BASH_SOURCE[0]}")/run.sh"
-parse_common usage "$@"
+parse_leading "$@"
 EXTRAS=${EXTRAS:-test}
 if [ "$DRY_RUN" = 0 ]; then
   # shellcheck source=launch/venv.sh

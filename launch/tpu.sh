@@ -37,27 +37,10 @@ source "$here/run.sh"
 # shellcheck source=launch/cloud.sh
 source "$here/cloud.sh"
 
-NAME="" TOPOLOGY="" ZONE="" PROJECT="" SPOT=0 DRY_RUN=0 data="" command=""
+NAME="" TOPOLOGY="" ZONE="" PROJECT="" DATA="" SPOT=0
 pause=${SSLPRUNE_JAX_PAUSE:-60} # seconds between two looks at the slice
-while [ $# -gt 0 ]; do
-  case $1 in
-    --help) usage && exit ;;
-    --name=*) NAME=${1#*=} ;;
-    --topology=*) TOPOLOGY=${1#*=} ;;
-    --zone=*) ZONE=${1#*=} ;;
-    --project=*) PROJECT=${1#*=} ;;
-    --data=*) data=${1#*=} ;;
-    --spot) SPOT=1 ;;
-    --dry-run) DRY_RUN=1 ;;
-    --) shift && break ;;
-    -*) fail "found $1, expected one of the options" ;;
-    *) command=$1 ;;
-  esac
-  shift
-done
-for needed in NAME ZONE TOPOLOGY; do
-  if [ -z "${!needed}" ]; then fail "--${needed,,}: found none, expected one"; fi
-done
+parse_options "name topology zone project data" spot "$@"
+need NAME ZONE TOPOLOGY
 if ! [[ $TOPOLOGY =~ ^(v4|v5p):[0-9]+x[0-9]+x[0-9]+$|^(v5e|v6e):[0-9]+x[0-9]+$ ]]; then
   fail "--topology: found $TOPOLOGY, expected such as v5e:4x8 or v4:2x2x2"
 fi
@@ -67,24 +50,30 @@ setup() {
   run git -C "$here/.." archive --format=tar.gz --output="$archive" HEAD
   cloud_copy "$archive"
   cloud_ssh all "rm -rf sslprune_jax && mkdir sslprune_jax && tar -xzf \
-sslprune_jax.tar.gz -C sslprune_jax && bash sslprune_jax/launch/host.sh prepare $data"
+sslprune_jax.tar.gz -C sslprune_jax && bash sslprune_jax/launch/host.sh prepare $DATA"
 }
 
 start() {
   cloud_ssh all "bash sslprune_jax/launch/host.sh start ${*@Q}"
 }
 
-# Waits until the slice is there; fails if it was taken away or never came.
+# Succeeds if the slice was taken away. Not to hear of it is no sign: a network
+# that fails for a minute must not cost the slice.
+is_gone() {
+  case $(cloud_state) in
+    FAILED | SUSPENDING | SUSPENDED) return ;;
+    *) return 1 ;;
+  esac
+}
+
+# Waits until the slice is there; fails if it was taken away before.
 await_slice() {
   local state
   while true; do
-    state=$(cloud_state)
+    state=$(cloud_state) || state="no answer"
     echo "$state"
-    case $state in
-      ACTIVE) return ;;
-      FAILED | SUSPENDED | "") return 1 ;;
-    esac
-    if [ "$DRY_RUN" = 1 ]; then return; fi
+    if [ "$state" = ACTIVE ] || [ "$DRY_RUN" = 1 ]; then return; fi
+    if is_gone; then return 1; fi
     sleep "$pause"
   done
 }
@@ -93,31 +82,51 @@ await_slice() {
 await_study() {
   local last
   while true; do
-    last=$(cloud_ssh 0 "tail -n 2 run.log") || return 1
+    last=$(cloud_ssh 0 "tail -n 2 run.log") || last="no answer"
     echo "$last"
     case $last in
-      *"exit status 0"*) ! [[ $last == *"resume with the same command"* ]] && return ;;
+      *"resume with the same command"*) ;; # It waits for the slice to go.
+      *"exit status 0"*) return ;;
       *"exit status"*) exit 1 ;;
     esac
     if [ "$DRY_RUN" = 1 ]; then return; fi
+    if is_gone; then return 1; fi
+    sleep "$pause"
+  done
+}
+
+# Says whether a study runs already; asks until a host answers.
+running() {
+  local answer
+  while true; do
+    answer=$(cloud_ssh 0 "if bash sslprune_jax/launch/host.sh is_running 2>/dev/null; \
+then echo running; else echo idle; fi") || answer="no answer"
+    case $answer in
+      *running*) return ;;
+      *idle*) return 1 ;;
+    esac
+    if [ "$DRY_RUN" = 1 ] || is_gone; then return 1; fi
     sleep "$pause"
   done
 }
 
 run_once() {
   if [ -z "$(cloud_state 2>/dev/null)" ] || [ "$DRY_RUN" = 1 ]; then
-    cloud_create
+    cloud_create || exit
   fi
   await_slice || return
-  if [ "$DRY_RUN" = 1 ] || ! cloud_ssh 0 "bash sslprune_jax/launch/host.sh is_running"; then
-    setup && start "$@" || return
+  if [ "$DRY_RUN" = 1 ] || ! running; then
+    if ! { setup && start "${REST[@]}"; }; then
+      if is_gone; then return 1; fi
+      exit 1
+    fi
   fi
   await_study
 }
 
-case $command in
+case ${WORDS[0]:-} in
   all)
-    until run_once "$@"; do
+    until run_once; do
       echo "the slice is gone: asking for another one"
       cloud_delete || true
       sleep "$pause"
@@ -127,8 +136,8 @@ case $command in
   create) cloud_create ;;
   state) cloud_state ;;
   setup) setup ;;
-  start) start "$@" ;;
+  start) start "${REST[@]}" ;;
   logs) cloud_ssh 0 "tail -n 100 -F run.log" ;;
   delete) cloud_delete ;;
-  *) fail "COMMAND: found '$command', expected one of those listed" ;;
+  *) fail "COMMAND: found '${WORDS[0]:-}', expected one of those listed" ;;
 esac

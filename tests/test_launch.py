@@ -57,6 +57,7 @@ _EXPECTED = {
     "#SBATCH --partition=gpus\nset -euo pipefail",
     "srun python -m sslprune_jax.main --coordinator=auto "
     "'--config=configs/npid.py:imagenet2012' '--config.seeds=(0,)'",
+    'tee "slurm-$SLURM_JOB_ID.last"',
     'scontrol requeue "$SLURM_JOB_ID"',
   ],
   "data.sh": [
@@ -142,15 +143,28 @@ def test_a_shape_of_v4_is_asked_for_as_a_shape():
 
 
 _GCLOUD = """#!/usr/bin/env bash
-# A slice that is taken away once, in the middle of the study.
+# The network fails once for each question; then the slice is taken away once,
+# in the middle of the study.
 echo "$*" >> "$FAKE/calls"
+once() {
+  if [ -e "$FAKE/$1" ]; then return 1; fi
+  touch "$FAKE/$1"
+}
 case "$*" in
-  *describe*) cat "$FAKE/state" 2>/dev/null ;;
+  *describe*)
+    if [ -e "$FAKE/made" ] && once described; then exit 1; fi
+    cat "$FAKE/state" 2>/dev/null ;;
   *create*) echo ACTIVE > "$FAKE/state"; echo made >> "$FAKE/made" ;;
   *delete*) rm -f "$FAKE/state" ;;
-  *is_running*) exit 1 ;;
+  *is_running*)
+    if once asked; then exit 255; fi
+    echo idle ;;
   *"tail -n 2"*)
-    if [ "$(wc -l < "$FAKE/made")" = 1 ]; then exit 255; fi
+    if once followed; then exit 255; fi
+    if [ "$(wc -l < "$FAKE/made")" = 1 ]; then
+      echo SUSPENDED > "$FAKE/state"
+      exit 255
+    fi
     echo "report: gs://bucket/run/report.html"
     echo "exit status 0" ;;
 esac
@@ -176,6 +190,7 @@ def test_after_a_preemption_the_study_goes_on_with_another_slice(tmp_path):
   calls = (tmp_path / "calls").read_text().splitlines()
   of_slice = [words for words in calls if "queued-resources" in words]
   did = [words.split()[3] for words in of_slice if "describe" not in words]
+  # A network that fails is no reason to delete a slice.
   assert did == ["create", "delete", "create", "delete"]
   started = [words for words in calls if "host.sh start" in words]
   assert len(started) == 2
