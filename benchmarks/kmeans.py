@@ -19,73 +19,16 @@ import subprocess
 import sys
 import time
 
-import faiss
-import jax
 import matplotlib.pyplot as plt
 import numpy as np
+from cases.clustering import WIDTH, Faiss, Ours, points_of
 from matplotlib import ticker
 
-from sslprune_jax import clustering, platform_setup
-
-_WIDTH, _ITERATIONS = 256, 5
+_ITERATIONS = 5
 _SIZES = ((100_000, 1_000), (500_000, 1_000), (100_000, 10_000))
 _GROWTH_N = (12_500, 25_000, 50_000, 100_000, 200_000, 400_000)
 _GROWTH_K = (125, 250, 500, 1_000, 2_000, 4_000, 8_000)
 _ALLOWED = 256 * 2**20  # bytes beyond points and centroids
-
-
-def points_of(size, seed=0):
-  """Draws f32[size, 256]: 500 directions with noise, scaled to length 1."""
-  rng = np.random.default_rng(seed)
-  centres = rng.standard_normal((500, _WIDTH), np.float32)
-  points = rng.standard_normal((size, _WIDTH), np.float32)
-  points += centres[rng.integers(0, len(centres), size)]
-  return points / np.linalg.norm(points, axis=1, keepdims=True)
-
-
-class Ours:
-  """k-means of this package, its points on the device."""
-
-  def __init__(self, points, dtype):
-    """Lays the points out, which is not timed: features are there already."""
-    self._dtype = dtype
-    self._points = clustering.lay_out(points)
-
-  def run(self, start, iterations=_ITERATIONS):
-    """Returns seconds and the final inertia."""
-    began = time.perf_counter()
-    found = clustering.kmeans(
-      *self._points,
-      len(start),
-      jax.random.key(0),
-      iterations=iterations,
-      start=start,
-      dtype=self._dtype,
-    )
-    return time.perf_counter() - began, found.inertia[-1]
-
-
-class Faiss:
-  """faiss.Kmeans, kept from drawing a subset of the points."""
-
-  def __init__(self, points):
-    """Takes the points as they are."""
-    faiss.omp_set_num_threads(os.cpu_count())
-    self._points = points
-
-  def run(self, start, iterations=_ITERATIONS):
-    """Returns seconds and the final inertia; the last assignment is timed."""
-    kmeans = faiss.Kmeans(
-      _WIDTH,
-      len(start),
-      niter=iterations,
-      min_points_per_centroid=1,
-      max_points_per_centroid=len(self._points),
-    )
-    began = time.perf_counter()
-    kmeans.train(self._points, init_centroids=start)
-    squares, _ = kmeans.index.search(self._points, 1)
-    return time.perf_counter() - began, float(squares.sum(dtype=np.float64))
 
 
 def compare(size, k, repeats):
@@ -98,11 +41,11 @@ def compare(size, k, repeats):
     "float32": Ours(points, "float32"),
   }
   for rival in rivals.values():  # Compiles, and touches the memory.
-    rival.run(start, iterations=1)
+    _timed(rival, start, 1)
   seconds, inertia = {name: [] for name in rivals}, {}
   for _ in range(repeats):
     for name, rival in rivals.items():
-      took, inertia[name] = rival.run(start)
+      took, inertia[name] = _timed(rival, start, _ITERATIONS)
       seconds[name].append(took)
   line = {"N": size, "k": k, "faiss_seconds": np.median(seconds["faiss"])}
   for name in ("bfloat16", "float32"):
@@ -112,15 +55,22 @@ def compare(size, k, repeats):
   return line
 
 
+def _timed(rival, start, iterations):
+  """Returns seconds and the final inertia."""
+  began = time.perf_counter()
+  inertia = rival.cluster(start, iterations)
+  return time.perf_counter() - began, inertia
+
+
 def memory(size, k):
   """Returns the bytes that k-means took beyond points and centroids."""
   points = points_of(size)
   start = points[:k].copy()
   ours = Ours(points, "bfloat16")
-  ours.run(start[:8], iterations=1)  # XLA's own threads and code.
+  ours.cluster(start[:8], iterations=1)  # XLA's own threads and code.
   pathlib.Path("/proc/self/clear_refs").write_text("5")  # Resets the peak.
   before = _resident("VmRSS")
-  ours.run(start, iterations=2)
+  ours.cluster(start, iterations=2)
   return _resident("VmHWM") - before - start.nbytes
 
 
@@ -140,8 +90,8 @@ def growth(sizes, repeats):
     rivals = {"faiss": Faiss(points), "ours": Ours(points, "bfloat16")}
     line = {"N": size, "k": k}
     for name, rival in rivals.items():
-      rival.run(start, iterations=1)
-      one = [rival.run(start, iterations=1)[0] for _ in range(repeats)]
+      _timed(rival, start, 1)
+      one = [_timed(rival, start, 1)[0] for _ in range(repeats)]
       line[name] = np.median(one) / 2  # An iteration, and the last assignment.
     lines.append(line)
   return lines
@@ -164,7 +114,7 @@ def draw(by_size, by_k, path):
     axis.set_xticks(ticks, [f"{tick:,}" for tick in ticks], fontsize=8)
     axis.minorticks_off()
     axis.set_xlabel({"N": "points N", "k": "clusters k"}[field])
-    axis.set_title(f"{held}, {_WIDTH} dimensions", fontsize=10)
+    axis.set_title(f"{held}, {WIDTH} dimensions", fontsize=10)
     axis.grid(alpha=0.4, linewidth=0.5)
   axes[0].set_ylabel("seconds an iteration")
   axes[0].yaxis.set_major_formatter(ticker.FormatStrFormatter("%g"))
@@ -179,7 +129,6 @@ def main():
   parser.add_argument("--out", default="docs/kmeans.png", help="the picture")
   parser.add_argument("--only", nargs=3, help=argparse.SUPPRESS)
   arguments = parser.parse_args()
-  platform_setup.prepare()
   repeats = 3 if arguments.quick else 5
   if arguments.only:
     what, size, k = arguments.only

@@ -68,7 +68,9 @@ def compare(answers, tolerance):
   if not np.isfinite(tolerance):
     return
   ours, peer = answers
-  for key in ours.keys() & peer.keys():
+  if ours.keys() != peer.keys():
+    sys.exit(f"error: ours says {[*ours]}, the peer {[*peer]}")
+  for key in ours:
     if not np.allclose(ours[key], peer[key], rtol=tolerance, atol=0):
       sys.exit(f"error: {key}: ours gives {ours[key]}, the peer {peer[key]}")
 

@@ -215,3 +215,35 @@ def test_a_quarter_of_the_width_has_about_a_sixteenth_of_the_weights(
   assert 14 < counts[0] / counts[1] < 16.1
   names = [sorted(named_leaves(tree)) for tree in (whole, narrow)]
   assert names[0] == names[1]
+
+
+@pytest.mark.parametrize(
+  "name, size",
+  [("convnet", 8), ("resnet18", 16), ("vgg19", 16), ("alexnet", 63)],
+)
+def test_a_network_that_forgets_has_the_same_weights_and_gradients(name, size):
+  images = jax.random.normal(jax.random.key(1), (2, size, size, 3))
+  found, kept = {}, {}
+  for remat in (False, True):
+    network = models.build(name, 3, width=0.125, remat=remat)
+    variables = jax.jit(lambda n=network: n.init(RNG, images, train=False))()
+
+    def loss(params, network=network, variables=variables):
+      outputs, updated = network.apply(
+        {**variables, "params": params},
+        images,
+        train=True,
+        mutable=["batch_stats"],
+      )
+      return jnp.sum(outputs["logits"] ** 2), updated
+
+    gradients = jax.jit(jax.grad(loss, has_aux=True))(variables["params"])
+    found[remat] = named_leaves((variables, gradients))
+    traced = jax.make_jaxpr(jax.grad(lambda p: loss(p)[0]))(variables["params"])
+    kept[remat] = "remat" not in str(traced)
+  assert kept == {False: True, True: False}
+  assert found[False].keys() == found[True].keys()
+  for leaf, expected in found[False].items():
+    np.testing.assert_allclose(
+      found[True][leaf], expected, rtol=1e-4, atol=1e-5, err_msg=leaf
+    )
