@@ -6,16 +6,14 @@ Each function draws the panels of a figure from its run, and judges its claims.
 import collections
 import dataclasses
 import statistics
-from collections.abc import Iterable
 
 from sslprune_jax.report import overlaps, verdicts
-from sslprune_jax.report.curves import Curve, Estimate, Point
+from sslprune_jax.report.curves import Curve, Point
 from sslprune_jax.report.figure_runs import FigureRun
-from sslprune_jax.report.panels import Drawn, Histogram, Panel, remaining
+from sslprune_jax.report.panels import Drawn, Panel, remaining, retrained
 from sslprune_jax.report.results import INITS, task_name
+from sslprune_jax.report.sparsity_figures import alive
 
-_ACCURACY = "Accuracy after retraining (%)"
-_PRECISION = "machine_precision"
 _FEW = (
   *("labels", "rotnet", "few_images", "few_classes"),
   *("s4l_few_images", "s4l_few_classes"),
@@ -34,12 +32,11 @@ def masks(run: FigureRun) -> Drawn:
   panels = []
   for init, of in starts.items():
     panels.append(
-      Panel(
+      retrained(
         f"{INITS[init].capitalize()}s",
-        _ACCURACY,
-        _present((*of.values(), *controls)),
-        dense=_dense(of["labels"]),
-        natural=_natural(run, "labels"),
+        (*of.values(), *controls),
+        dense=of["labels"],
+        natural=alive(run, "labels"),
       )
     )
   panels += _overlap(run)
@@ -131,11 +128,10 @@ def depth(run: FigureRun) -> Drawn:
     count = layers[depth]
     title = f"First {count} layers" if count > 1 else "First layer"
     panels.append(
-      Panel(
+      retrained(
         f"{title} ({depth})" if count else "All layers",
-        _ACCURACY,
-        _present(curves.values()),
-        dense=_dense(curves["labels", "rewind"]),
+        curves.values(),
+        dense=curves["labels", "rewind"],
       )
     )
     gaps[depth] = verdicts.difference(
@@ -170,11 +166,10 @@ def few_labels(run: FigureRun) -> Drawn:
   ):
     names = ("labels", "rotnet", few, f"s4l_{few}")
     panels.append(
-      Panel(
+      retrained(
         title,
-        _ACCURACY,
-        _present((*(tickets[name] for name in names), random)),
-        dense=_dense(tickets["labels"]),
+        (*(tickets[name] for name in names), random),
+        dense=tickets["labels"],
       )
     )
     few_, both = tickets[few], tickets[f"s4l_{few}"]
@@ -201,84 +196,15 @@ def few_labels(run: FigureRun) -> Drawn:
   return [panel for panel in panels if panel.curves], found
 
 
-def natural_sparsity(run: FigureRun) -> Drawn:
-  """Figures 6 and 10: magnitudes before pruning, and what they do to it."""
-  shares, exponents, thresholds = {}, [], {}
-  for variant, seeds in run.magnitudes.items():
-    rows = []
-    for of in seeds.values():
-      bins, exponents = of["histogram"], of["histogram"]["exponents"]
-      thresholds = {
-        name.replace("_", " "): at["threshold"]
-        for name, at in of["at_most"].items()
-        if at["threshold"] > 0  # No place on a logarithmic axis.
-      }
-      counts = [bins["below"], *bins["counts"]]
-      rows.append([count / of["remaining"] for count in counts])
-    if rows:
-      shares[variant] = [statistics.fmean(of) for of in zip(*rows, strict=True)]
-  panels = []
-  if shares:
-    panels.append(
-      Histogram(
-        "Weights of the dense network",
-        shares,
-        exponents,
-        thresholds,
-      )
-    )
-  found = []
-  sparse = run.config["dataset"]["name"] != "imagenet2012"
-  for variant in run.variants:
-    name = task_name(variant)
-    inits = ("rewind", "reinit", "random", "adjusted")
-    curves = {init: run.curve(variant, init) for init in inits}
-    natural = run.natural_sparsity(variant, _PRECISION)
-    tickets = curves["rewind"]
-    panels.append(
-      Panel(
-        f"Pruned, masks of {name}",
-        _ACCURACY,
-        _present(curves.values()),
-        dense=_dense(tickets),
-        natural=_natural(run, variant),
-      )
-    )
-    claim = f"{name}: of the dense network's weights"
-    if not sparse:
-      text = f"{claim}, hardly any are zero at machine precision"
-      found.append(verdicts.less(text, natural, 0.05))
-      continue
-    text = f"{claim}, more than half are zero at machine precision"
-    found.append(verdicts.greater(text, natural, 0.5))
-    alive = 1 - statistics.fmean(natural.values()) if natural else 1.0
-    points = [p for p in tickets.points if p.round and p.density >= alive]
-    free = [p.round for p in points]
-    if free:
-      found += [
-        verdicts.no_less(
-          f"{name}: tickets lose nothing down to {remaining(points[-1:])} "
-          "remaining, where no more is pruned than is zero by itself",
-          verdicts.change(tickets, free[-1]),
-        ),
-        verdicts.greater(
-          f"{name}: random masks are worse than those adjusted for it, there",
-          verdicts.difference(curves["adjusted"], curves["random"], free),
-        ),
-      ]
-  return panels, found
-
-
 def rewind(run: FigureRun) -> Drawn:
   """Figure 7: four criteria of where to rewind to."""
   panels, found = [], []
   for init in ("rewind", "reinit"):
     curves = {name: run.curve(name, init) for name in run.variants}
     panels.append(
-      Panel(
+      retrained(
         f"{INITS[init].capitalize()}s",
-        _ACCURACY,
-        _present(curves.values()),
+        curves.values(),
       )
     )
     if init == "rewind":
@@ -298,18 +224,3 @@ def _zero(curve: Curve) -> Curve:
     for p in curve.points
   )
   return dataclasses.replace(curve, points=points)
-
-
-def _present(curves: Iterable[Curve]) -> tuple[Curve, ...]:
-  return tuple(curve for curve in curves if curve.points)
-
-
-def _dense(curve: Curve) -> Estimate | None:
-  return curve.at(0).estimate if curve.at(0) else None
-
-
-def _natural(run: FigureRun, variant: str) -> float | None:
-  """Returns the share that training left alive, where it is not nearly all."""
-  shares = run.natural_sparsity(variant, _PRECISION).values()
-  share = statistics.fmean(shares) if shares else 0.0
-  return 1 - share if share > 0.01 else None

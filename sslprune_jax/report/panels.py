@@ -3,7 +3,7 @@
 import dataclasses
 import math
 import textwrap
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 
 from matplotlib import lines
 from matplotlib.axes import Axes
@@ -53,6 +53,30 @@ class Panel:
   dense: Estimate | None = None
   untrained: Estimate | None = None
   natural: float | None = None
+
+
+def retrained(
+  title: str,
+  curves: Iterable[Curve],
+  dense: Curve | None = None,
+  natural: float | None = None,
+) -> Panel:
+  """Returns a panel of accuracies after retraining.
+
+  Args:
+    title: above it.
+    curves: those without points are left out.
+    dense: whose dense network is the thin line.
+    natural: see `Panel`.
+  """
+  at = dense.at(0) if dense else None
+  return Panel(
+    title,
+    "Accuracy after retraining (%)",
+    tuple(curve for curve in curves if curve.points),
+    dense=at.estimate if at else None,
+    natural=natural,
+  )
 
 
 @dataclasses.dataclass(frozen=True)

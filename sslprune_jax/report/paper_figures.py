@@ -7,7 +7,11 @@ what is reproduced is the layout, the protocol and the statements.
 import dataclasses
 from collections.abc import Callable
 
-from sslprune_jax.report import mask_figures, transfer_figures
+from sslprune_jax.report import (
+  mask_figures,
+  sparsity_figures,
+  transfer_figures,
+)
 from sslprune_jax.report.figure_runs import FigureRun
 from sslprune_jax.report.panels import Drawn
 
@@ -124,7 +128,7 @@ FIGURES = {
     _F6,
     _MAGNITUDES,
     "the start (line)",
-    mask_figures.natural_sparsity,
+    sparsity_figures.natural_sparsity,
   ),
   "fig7_rewind": PaperFigure(
     "Figure 7 and table 1: the rewind criterion",
@@ -157,6 +161,6 @@ FIGURES = {
     _F6,
     _MAGNITUDES,
     "the start (line)",
-    mask_figures.natural_sparsity,
+    sparsity_figures.natural_sparsity,
   ),
 }

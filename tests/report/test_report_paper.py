@@ -2,9 +2,10 @@
 
 import json
 
+import numpy as np
 import pytest
 
-from sslprune_jax import report
+from sslprune_jax import magnitudes, report
 from sslprune_jax.report import (
   figure_runs,
   overlaps,
@@ -193,3 +194,25 @@ def test_few_labels_are_held_against_rotnet_and_not_the_other_way(
     *("holds", fails, fails),  # (b): S4L lies below both
     "holds",  # (a) above (b)
   ]
+
+
+def test_what_training_drove_to_zero_is_drawn_and_judged(make, tmp_path):
+  run = _figure(make, tmp_path / "run", "fig6_natural_sparsity", labels=0.0)
+  kernel = np.full(100, 0.1, np.float32)
+  kernel[:70] = 1e-20
+  params = {"trunk": {"conv": {"kernel": kernel}}}
+  masks = {"trunk": {"conv": {"kernel": np.ones(100, bool)}}}
+  found = magnitudes.report(params, masks)
+  for seed in (0, 1, 2):
+    folder = run / f"labels/seed_{seed}/labels/round_00"
+    (folder / "magnitudes.json").write_text(json.dumps(found))
+  (read,) = figure_runs.read([run])
+  drawn, verdicts = paper_figures.FIGURES["fig6_natural_sparsity"].draw(read)
+  weights, pruned = drawn
+  assert weights.shares["labels"][0] == pytest.approx(0.7)  # Below all bins.
+  assert pruned.natural == pytest.approx(0.3) and pruned.dense
+  zero, lossless, controls = verdicts
+  assert zero.verdict == "holds" and zero.found.mean == pytest.approx(0.7)
+  assert "down to 51 % remaining" in lossless.claim  # Next: 21 % < 30 %.
+  assert lossless.verdict == "holds"
+  assert controls.verdict == "undecided"  # No adjusted masks were retrained.
