@@ -20,13 +20,19 @@ class Ours:
 
   def __init__(self, restores):
     """Draws a state, and saves it once."""
-    from cases import steps
-
-    _, variables = steps.variables_of("resnet50", (64, 64, 3), 1000)
     import jax
 
-    from sslprune_jax import checkpoints, masks, optim, state
+    from cases import steps
+    from sslprune_jax import (
+      checkpoints,
+      masks,
+      optim,
+      platform_setup,
+      state,
+    )
 
+    platform_setup.prepare()
+    _, variables = steps.variables_of("resnet50", (64, 64, 3), 1000)
     self._state = state.create(
       variables,
       masks.dense(variables["params"]),

@@ -19,9 +19,8 @@ def variables_of(name, shape, classes=_CLASSES):
   """Returns our network and fresh variables of it."""
   import jax
 
-  from sslprune_jax import models, platform_setup, state
+  from sslprune_jax import models, state
 
-  platform_setup.prepare()
   network = models.build(name, classes)
   return network, state.initialize(network, shape, jax.random.key(0))
 
@@ -31,6 +30,9 @@ class Ours:
 
   def __init__(self, name, augment=None, masked=True):
     """Compiles the step under a mask that keeps half of the weights."""
+    from sslprune_jax import platform_setup
+
+    platform_setup.prepare()
     shape = _SHAPES[name]
     network, variables = variables_of(name, shape)
     import jax

@@ -12,7 +12,8 @@ _ROUNDS, _EPOCHS, _BATCH, _RATE = 5, 1, 128, 0.2
 _TRAIN, _TEST = 10_000, 2_000
 
 
-def _config():
+def config():
+  """Returns a small study on Fashion-MNIST."""
   from sslprune_jax import recipes
 
   config = recipes.study("labels", "fashion_mnist")
@@ -55,7 +56,7 @@ class Ours:
 
     folder = pathlib.Path(tempfile.mkdtemp(prefix="benchmark_study_"))
     atexit.register(shutil.rmtree, folder, ignore_errors=True)
-    lines = studies.run(_config(), folder)
+    lines = studies.run(config(), folder)
     self._accuracy = [
       line["value"] for line in lines if line["metric"] == "accuracy"
     ]
@@ -75,10 +76,10 @@ class Torch:
 
     torch.set_num_threads(2)
     torch.manual_seed(0)
-    config = _config()
+    settings = config()
     self._sets = []
-    for split in (config.dataset.train, config.dataset.test):
-      source = study_data.load(config.dataset, split)
+    for split in (settings.dataset.train, settings.dataset.test):
+      source = study_data.load(settings.dataset, split)
       images = (source.images.astype(np.float32) / 255 - 0.286) / 0.353
       self._sets.append(
         (
