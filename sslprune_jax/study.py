@@ -96,22 +96,39 @@ class Study:
       The lines of results of these seeds.
     """
     self._list_labelled(seeds)
-    results = []
+    done = {}
+
+    def write():
+      self._write_results(done, seeds)
+
     for stage in self.stages(seeds):
       news = not files.exists(self.workdir / stage.path / "result.json")
-      results += self._run_once(stage, progress)
+      done[stage.path] = self._run_once(stage, progress)
       if news:
-        processes.from_first(self._write_results)
-    processes.from_first(self._write_results)
-    return results
+        processes.from_first(write)
+    processes.from_first(write)
+    return [line for s in self.stages(seeds) for line in done[s.path]]
 
-  def _write_results(self) -> None:
-    """Writes the results of all seeds, those of other processes among them."""
-    found = (
-      self.workdir / stage.path / "result.json" for stage in plan(self.config)
+  def _write_results(
+    self, done: dict[str, list[dict[str, Any]]], seeds: Sequence[int]
+  ) -> None:
+    """Writes the results of all seeds.
+
+    Args:
+      done: path of a stage -> its lines; those that other processes have done
+        since are added.
+      seeds: of this process.
+    """
+    stages_of_all = plan(self.config)
+    for stage in stages_of_all:
+      path = self.workdir / stage.path / "result.json"
+      is_others = stage.seed not in seeds and stage.path not in done
+      if is_others and path.exists():
+        done[stage.path] = files.read_json(path)
+    files.write_json_lines(
+      self.workdir / "results.jsonl",
+      [line for stage in stages_of_all for line in done.get(stage.path, ())],
     )
-    lines = [line for f in found if f.exists() for line in files.read_json(f)]
-    files.write_json_lines(self.workdir / "results.jsonl", lines)
 
   def _list_labelled(self, seeds: Sequence[int]) -> None:
     """Writes down whose labels are seen, where it is not everyone's."""

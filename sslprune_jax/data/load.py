@@ -2,7 +2,6 @@
 
 import numpy as np
 from PIL import Image
-from sklearn.datasets import load_digits
 
 from sslprune_jax.data.folder import load_folder
 from sslprune_jax.data.places import load_places205
@@ -70,6 +69,8 @@ def _digits(
   """Returns scikit-learn's handwritten digits: 8 x 8, or enlarged."""
   if split not in ("train", "test"):
     raise DataError(f"split: found {split}, expected train or test")
+  from sklearn.datasets import load_digits  # Takes a second, for digits alone.
+
   digits = load_digits()
   rows = holdout(digits.target, split)
   grey = np.rint(digits.images[rows] * (255 / 16)).astype(np.uint8)
