@@ -20,13 +20,13 @@ class _ConvNorm(nn.Module):
 class ConvNet(nn.Module):
   """Four convolutions, as `models/convnet.py`."""
 
-  def __init__(self, channels, outputs):
+  def __init__(self, channels, outputs, width=1.0):
     """Makes the layers."""
     super().__init__()
-    widths = (channels, 16, 32, 64, 64)
+    widths = (channels, *(round(n * width) for n in (16, 32, 64, 64)))
     for i in range(1, 5):
       setattr(self, f"stage{i}", _ConvNorm(widths[i - 1], widths[i]))
-    self.head = nn.Linear(64, outputs)
+    self.head = nn.Linear(widths[-1], outputs)
 
   def forward(self, x):
     """Maps f32[B,C,H,W] to logits."""
@@ -56,20 +56,20 @@ class _Block(nn.Module):
 class ResNet18(nn.Module):
   """ResNet-18 for images of 32 x 32, as `models/resnet.py`."""
 
-  def __init__(self, channels, outputs):
+  def __init__(self, channels, outputs, width=1.0):
     """Makes the layers."""
     super().__init__()
-    self.stem = _ConvNorm(channels, 64)
-    width = 64
+    inputs = round(64 * width)
+    self.stem = _ConvNorm(channels, inputs)
     for i in range(1, 5):
       blocks = nn.Module()
       for j in (1, 2):
         stride = 2 if i > 1 and j == 1 else 1
-        outputs_of = 64 * 2 ** (i - 1)
-        setattr(blocks, f"block{j}", _Block(width, outputs_of, stride))
-        width = outputs_of
+        outputs_of = round(64 * width) * 2 ** (i - 1)
+        setattr(blocks, f"block{j}", _Block(inputs, outputs_of, stride))
+        inputs = outputs_of
       setattr(self, f"stage{i}", blocks)
-    self.head = nn.Linear(width, outputs)
+    self.head = nn.Linear(inputs, outputs)
 
   def forward(self, x):
     """Maps f32[B,C,H,W] to logits."""

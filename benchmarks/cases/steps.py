@@ -9,32 +9,32 @@ _SHAPES = {"convnet": (28, 28, 1), "resnet18": (32, 32, 3)}
 _CLASSES, _RATE, _DECAY = 10, 0.01, 1e-4
 
 
-def _batch(shape):
+def _batch(shape, size=BATCH):
   rng = np.random.default_rng(0)
-  images = rng.integers(0, 256, (BATCH, *shape), np.uint8)
-  return images, rng.integers(0, _CLASSES, BATCH).astype(np.int32)
+  images = rng.integers(0, 256, (size, *shape), np.uint8)
+  return images, rng.integers(0, _CLASSES, size).astype(np.int32)
 
 
-def variables_of(name, shape, classes=_CLASSES):
+def variables_of(name, shape, classes=_CLASSES, width=1.0):
   """Returns our network and fresh variables of it."""
   import jax
 
   from sslprune_jax import models, state
 
-  network = models.build(name, classes)
+  network = models.build(name, classes, width=width)
   return network, state.initialize(network, shape, jax.random.key(0))
 
 
 class Ours:
   """Our step on one batch that lies on the device."""
 
-  def __init__(self, name, augment=None, masked=True):
+  def __init__(self, name, augment=None, masked=True, width=1.0, batch=BATCH):
     """Compiles the step under a mask that keeps half of the weights."""
     from sslprune_jax import platform_setup
 
     platform_setup.prepare()
     shape = _SHAPES[name]
-    network, variables = variables_of(name, shape)
+    network, variables = variables_of(name, shape, width=width)
     import jax
 
     from sslprune_jax import data, masks, optim, parallel, state, tasks, train
@@ -52,11 +52,11 @@ class Ours:
       mask = masks.dense(variables["params"])
       masks.apply = lambda masks, tree: tree  # Before the step is traced.
     self._state = state.create(variables, mask, optimizer, jax.random.key(1))
-    images, labels = _batch(shape)
+    images, labels = _batch(shape, batch)
     feed = data.ResidentBatches(
-      data.ArraySource(images, labels), BATCH, parallel.split()
+      data.ArraySource(images, labels), batch, parallel.split()
     )
-    self._batch = next(feed.train(lambda epoch: np.arange(BATCH), 0, 1))
+    self._batch = next(feed.train(lambda epoch: np.arange(batch), 0, 1))
     rate = optim.schedule("constant", _RATE, length=1)
     self._step = train.pmapped(train.make_step(network, task, optimizer, rate))
 
@@ -82,7 +82,7 @@ def half(params):
 class Torch:
   """The same step in PyTorch: SGD, weights and gradients masked."""
 
-  def __init__(self, name, compiled=False):
+  def __init__(self, name, compiled=False, width=1.0):
     """Loads our fresh weights."""
     import torch
     import torch_networks
@@ -91,8 +91,8 @@ class Torch:
 
     torch.set_num_threads(2)
     shape = _SHAPES[name]
-    _, variables = variables_of(name, shape)
-    network = torch_networks.NETWORKS[name](shape[2], _CLASSES)
+    _, variables = variables_of(name, shape, width=width)
+    network = torch_networks.NETWORKS[name](shape[2], _CLASSES, width)
     torch_networks.load(network, named_leaves(variables["params"]))
     ours = named_leaves(half(variables["params"]))
     self._masks = {
@@ -149,11 +149,11 @@ def _augmented():
   return Ours("convnet", augment=data.Augment(padding=2, flip=True))
 
 
-def _case(name, compiled=False):
+def _case(name, compiled=False, width=1.0, called=""):
   return {
-    "ours": functools.partial(Ours, name),
-    "peer": functools.partial(Torch, name, compiled),
-    "ours_is": f"an update of {name} under a mask, batch 128, f32",
+    "ours": functools.partial(Ours, name, width=width),
+    "peer": functools.partial(Torch, name, compiled, width),
+    "ours_is": f"an update of {called or name} under a mask, batch 128, f32",
     "peer_is": "PyTorch, "
     + ("channels last, compiled" if compiled else "eager"),
     "target": 1.3 if compiled else 1.1,
@@ -171,6 +171,9 @@ CASES = {
   "step_convnet": _case("convnet"),
   "step_resnet18": _case("resnet18"),
   "step_resnet18_compiled": _case("resnet18", compiled=True),
+  "step_narrow": _case(
+    "resnet18", width=0.25, called="resnet18 at a quarter of its width"
+  ),
   "masked_step": {
     "ours": functools.partial(Ours, "resnet18"),
     "peer": functools.partial(Ours, "resnet18", masked=False),

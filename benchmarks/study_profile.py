@@ -1,0 +1,210 @@
+"""Where does the time of a study go, from the start of Python to the report?
+
+  python benchmarks/study_profile.py           # two studies, and the picture
+  python benchmarks/study_profile.py --config=configs/quickstart.py
+
+Each study runs from the start in a process and a folder of its own, with a warm
+compilation cache. The main thread's time is divided among the functions named
+below, each without what it calls of the others; "training" is what remains of
+the loop: dispatch, and waiting for the device. Tracing, lowering and reading
+what is compiled are told apart by JAX's own events, wherever they happen.
+"""
+
+import argparse
+import bisect
+import collections
+import importlib.util
+import json
+import os
+import pathlib
+import subprocess
+import sys
+import tempfile
+import time
+
+_HERE = pathlib.Path(__file__).parent
+# Part of a study -> what does it, as module:name.
+_PARTS = {
+  "start": (),  # Of Python and JAX, and the imports.
+  "load data": ("study:StudyData",),
+  "compile": (),
+  "training": ("train:fit",),
+  "feed": (),
+  "evaluation": ("training:Training.evaluate",),
+  "checkpoints": (
+    "checkpoints:Checkpoints.save",
+    "checkpoints:Checkpoints.wait",
+    "checkpoints:Checkpoints.restore_newest",
+    "checkpoints:Checkpoints.rewind",
+    "checkpoints:Checkpoints.close",
+    "checkpoints:Checkpoints.delete",
+  ),
+  "prune": ("rounds:prune",),
+  "tickets and results": (
+    "tickets:save",
+    "tickets:load",
+    "magnitudes:report",
+    "masks:report",
+    "masks:check_pruned",
+    "files:write_json",
+    "study:Study._write_results",
+  ),
+  "begin a training": ("state:create", "training:Training.draw"),
+  "report": ("report:write",),
+  "other": (),  # What is in none of them.
+}
+
+
+class Clock:
+  """Divides the time of one thread among parts that call each other."""
+
+  def __init__(self, began):
+    """Starts in "start", at a time of `time.monotonic`."""
+    self._parts, self._turns = ["start"], [(began, "start")]
+    self._compiling = []
+
+  def enter(self, part):
+    """Goes to a part."""
+    self._parts.append(part)
+    self._turns.append((time.monotonic(), part))
+
+  def leave(self):
+    """Goes back to the part that called."""
+    self._parts.pop()
+    self._turns.append((time.monotonic(), self._parts[-1]))
+
+  def compiled(self, event, seconds, **_):
+    """Takes down that JAX has traced, lowered, compiled or read."""
+    if event.startswith("/jax/core/compile/"):
+      now = time.monotonic()
+      self._compiling.append((now - seconds, now))
+
+  def shares(self):
+    """Returns seconds by part; a moment of compiling counts as that alone."""
+    ends = [when for when, _ in self._turns[1:]] + [time.monotonic()]
+    seconds = collections.Counter()
+    starts = [when for when, _ in self._turns]
+    for (begin, part), end in zip(self._turns, ends, strict=True):
+      seconds[part] += end - begin
+    until = 0.0
+    for begin, end in sorted(self._compiling):
+      begin = max(begin, until, starts[0])  # Events lie within each other.
+      while begin < end:
+        turn = bisect.bisect_right(starts, begin) - 1
+        stop = min(end, ends[turn])
+        seconds[self._turns[turn][1]] -= stop - begin
+        seconds["compile"] += stop - begin
+        begin = stop
+      until = max(until, end)
+    return dict(seconds)
+
+
+def _timed(clock, part, function):
+  def timed(*args, **kwargs):
+    clock.enter(part)
+    try:
+      return function(*args, **kwargs)
+    finally:
+      clock.leave()
+
+  return timed
+
+
+def _watch(clock):
+  """Puts the clock around all functions of `_PARTS`, and around the feed."""
+  for part, names in _PARTS.items():
+    for name in names:
+      module, path = name.split(":")
+      owner = importlib.import_module(f"sslprune_jax.{module}")
+      *owners, last = path.split(".")
+      for each in owners:
+        owner = getattr(owner, each)
+      setattr(owner, last, _timed(clock, part, getattr(owner, last)))
+
+  from sslprune_jax import train
+
+  fit = train.fit
+
+  def fed(batches):
+    batches = iter(batches)
+    following = _timed(clock, "feed", lambda: next(batches, None))
+    while (batch := following()) is not None:
+      yield batch
+
+  train.fit = lambda state, step, batches, **rest: fit(
+    state, step, fed(batches), **rest
+  )
+
+
+def _child(path, began):
+  """Runs a study as `main` does, and prints the seconds of each part."""
+  clock = Clock(began)
+  import jax.monitoring
+
+  jax.monitoring.register_event_duration_secs_listener(clock.compiled)
+  from sslprune_jax import command_line, studies
+
+  _watch(clock)
+  answers, sys.stdout = sys.stdout, sys.stderr
+  with tempfile.TemporaryDirectory() as folder:
+
+    def work():
+      clock.leave()
+      studies.run(_config(path), folder)
+      return folder
+
+    clock._parts.insert(0, "other")
+    command_line.run(work)
+    print(json.dumps(clock.shares()), file=answers, flush=True)
+
+
+def _config(path):
+  if path == "fashion_mnist":
+    from cases import study
+
+    return study.config()
+  spec = importlib.util.spec_from_file_location("config", path)
+  module = importlib.util.module_from_spec(spec)
+  spec.loader.exec_module(module)
+  return module.get_config()
+
+
+def profile(path):
+  """Runs a study in a process of its own.
+
+  Args:
+    path: of a configuration; or "fashion_mnist", the study of the case.
+
+  Returns:
+    Seconds by part.
+  """
+  answer = subprocess.run(
+    [sys.executable, __file__, "--child", path, str(time.monotonic())],
+    stdout=subprocess.PIPE,
+    check=True,
+    env={**os.environ, "PYTHONPATH": str(_HERE.parent)},
+  ).stdout
+  return json.loads(answer)
+
+
+def main():
+  """Prints a line of JSON for each study."""
+  if sys.argv[1:2] == ["--child"]:
+    return _child(sys.argv[2], float(sys.argv[3]))
+  parser = argparse.ArgumentParser(description=__doc__.split("\n")[0])
+  parser.add_argument("--config", action="append")
+  arguments = parser.parse_args()
+  quickstart = str(_HERE.parent / "configs/quickstart.py")
+  for path in arguments.config or (quickstart, "fashion_mnist"):
+    found = profile(path)
+    total = sum(found.values())
+    shares = {
+      part: round(seconds / total, 4)
+      for part, seconds in sorted(found.items(), key=lambda item: -item[1])
+    }
+    name = pathlib.Path(path).stem
+    print(json.dumps({"study": name, "seconds": round(total, 1), **shares}))
+
+
+if __name__ == "__main__":
+  main()
