@@ -71,7 +71,7 @@ PARTS: dict[str, tuple[str, tuple[int | float, ...], Callable]] = {
     "width", (0.5, 1, 2, 4), lambda size: _step(width=size)
   ),
   "pruning, weights": (
-    "weights", tuple(2**n for n in range(17, 26, 2)), _prune
+    "weights", tuple(100_000 * 4**n for n in range(5)), _prune
   ),
   "k-means, points": (
     "points",

@@ -1,19 +1,17 @@
-"""Writes docs/benchmarks.md and its picture from what `run.py` found."""
+"""Writes docs/benchmarks.md and its pictures from what `run.py` found."""
 
 import pathlib
 
-import matplotlib
-
-matplotlib.use("Agg")
-import matplotlib.pyplot as plt
-import numpy as np
+import pictures
 
 _DOCS = pathlib.Path(__file__).parent.parent / "docs"
 
 
 def write(found):
   """Writes the page."""
-  _draw(found["cases"], _DOCS / "benchmarks.png")
+  pictures.ratios(found["cases"], _DOCS / "benchmarks.png")
+  pictures.growth(found["growth"], _DOCS / "growth.png")
+  pictures.profiles(found["profiles"], _DOCS / "profile.png")
   (_DOCS / "benchmarks.md").write_text(_page(found))
 
 
@@ -34,6 +32,26 @@ def _page(found):
     for case in found["cases"]
     if case["note"]
   )
+  growth = "\n".join(
+    f"| {part['part']} | {_listed(part['sizes'])} "
+    f"| {_listed(part['seconds'])} | {part['exponent']:.2f} "
+    f"| {part['exponent_at_the_end']:.2f} |"
+    for part in found["growth"]
+  )
+  studies = " | ".join(
+    f"{s['study'].replace('_', ' ')}, {s['seconds']:.0f} s"
+    for s in found["profiles"]
+  )
+  rule = "---|" * len(found["profiles"])
+  parts = dict.fromkeys(part for s in found["profiles"] for part in s["shares"])
+  profile = "\n".join(
+    f"| {part} | "
+    + " | ".join(
+      f"{100 * s['shares'].get(part, 0):.1f}" for s in found["profiles"]
+    )
+    + " |"
+    for part in parts
+  )
   made = f"commit {about['commit']}, {about['date']}, {about['machine']}"
   return f"""# Benchmarks
 
@@ -52,45 +70,39 @@ faster. The machine is shared; the load is that after the last run.
 ![Ratios and targets](benchmarks.png)
 
 {notes}
+
+## How time grows
+
+`python benchmarks/growth.py`: medians of runs by turns; dotted: in proportion.
+The exponent is the slope of a line through the logarithms.
+
+| | sizes | seconds | exponent | between the two largest |
+|---|---|---|---|---|
+{growth}
+
+![Seconds over sizes](growth.png)
+
+## Where the time of a study goes
+
+`python benchmarks/study_profile.py`, one run of each with a warm compilation
+cache: the quickstart, whose trainings take half a second each, and labels on
+the 60,000 images of Fashion-MNIST, the dense convnet, 3 rounds and 2
+retrainings of an epoch each. Percent of the main thread's time; "training" is
+dispatch, and waiting for the device.
+
+| | {studies} |
+|---|{rule}
+{profile}
+
+![Where the time goes](profile.png)
 """
+
+
+def _listed(numbers):
+  return ", ".join(
+    f"{number:,.4g}" if number < 1e4 else f"{number:,}" for number in numbers
+  )
 
 
 def _is_met(case):
   return case["ratio"] <= case["target"]
-
-
-def _draw(cases, path):
-  figure, axes = plt.subplots(figsize=(7.5, 0.36 * len(cases) + 1))
-  at = np.arange(len(cases))[::-1]
-  ratios = np.array([case["ratio"] for case in cases])
-  low, high = np.transpose([case["quartiles"] for case in cases])
-  axes.errorbar(
-    ratios,
-    at,
-    xerr=(np.maximum(ratios - low, 0), np.maximum(high - ratios, 0)),
-    fmt="o",
-    color="#1f4e79",
-    capsize=3,
-    label="measured, with quartiles",
-  )
-  axes.plot(
-    [case["target"] for case in cases],
-    at,
-    "|",
-    color="#c0392b",
-    markersize=14,
-    markeredgewidth=2,
-    label="target",
-  )
-  axes.axvline(1, color="0.6", linewidth=0.8)
-  axes.set_xscale("log")
-  ticks = [0.02, 0.05, 0.1, 0.2, 0.5, 1, 2, 5]
-  axes.set_xticks(ticks, [f"{tick:g}" for tick in ticks])
-  axes.minorticks_off()
-  axes.set_yticks(at, [case["case"].replace("_", " ") for case in cases])
-  axes.set_xlabel("time, ours over the peer's (log scale; left is faster)")
-  axes.legend(loc="lower left", fontsize=8)
-  axes.spines[["top", "right"]].set_visible(False)
-  figure.tight_layout()
-  figure.savefig(path, dpi=130)
-  plt.close(figure)

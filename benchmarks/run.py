@@ -3,7 +3,8 @@
   pip install -e '.[benchmarks]' && pip install torch==2.13.0
   python benchmarks/run.py                  # all cases
   python benchmarks/run.py prune kmeans     # some of them
-  python benchmarks/run.py --write          # docs/benchmarks.md and its picture
+  python benchmarks/run.py --write          # and growth.py, study_profile.py:
+                                            # docs/benchmarks.md, its pictures
 
 Each case has two sides, each in a process of its own with two threads, which
 hold the same input. What they compute is compared first; then they are run by
@@ -163,12 +164,24 @@ def main():
     for words in ("answers", "ours", "peer", "note"):
       del shown[words]
     print(json.dumps(shown), flush=True)
-    if arguments.json:
-      arguments.json.write_text(json.dumps(found, indent=2) + "\n")
+    _keep(found, arguments.json)
   if arguments.write:
+    import growth
     import page
+    import study_profile
 
+    for name, source in (("growth", growth), ("profiles", study_profile)):
+      found[name] = []
+      for line in source.measure_all():
+        print(json.dumps(line), flush=True)
+        found[name].append(line)
+        _keep(found, arguments.json)
     page.write(found)
+
+
+def _keep(found, path):
+  if path:
+    path.write_text(json.dumps(found, indent=2) + "\n")
 
 
 if __name__ == "__main__":

@@ -1,6 +1,6 @@
 """Where does the time of a study go, from the start of Python to the report?
 
-  python benchmarks/study_profile.py           # two studies, and the picture
+  python benchmarks/study_profile.py           # the two of docs/benchmarks.md
   python benchmarks/study_profile.py --config=configs/quickstart.py
 
 Each study runs from the start in a process and a folder of its own, with a warm
@@ -23,6 +23,8 @@ import tempfile
 import time
 
 _HERE = pathlib.Path(__file__).parent
+_QUICKSTART = str(_HERE.parent / "configs/quickstart.py")
+_FASHION_MNIST = "fashion_mnist"
 # Part of a study -> what does it, as module:name.
 _PARTS = {
   "start": (),  # Of Python and JAX, and the imports.
@@ -60,7 +62,7 @@ class Clock:
 
   def __init__(self, began):
     """Starts in "start", at a time of `time.monotonic`."""
-    self._parts, self._turns = ["start"], [(began, "start")]
+    self._parts, self._turns = ["other", "start"], [(began, "start")]
     self._compiling = []
 
   def enter(self, part):
@@ -153,30 +155,39 @@ def _child(path, began):
       studies.run(_config(path), folder)
       return folder
 
-    clock._parts.insert(0, "other")
     command_line.run(work)
     print(json.dumps(clock.shares()), file=answers, flush=True)
 
 
 def _config(path):
-  if path == "fashion_mnist":
-    from cases import study
-
-    return study.config()
+  if path == _FASHION_MNIST:
+    return _fashion_mnist()
   spec = importlib.util.spec_from_file_location("config", path)
   module = importlib.util.module_from_spec(spec)
   spec.loader.exec_module(module)
   return module.get_config()
 
 
-def profile(path):
+def _fashion_mnist():
+  from sslprune_jax import recipes
+
+  config = recipes.study("labels", "fashion_mnist")
+  config.seeds = (0,)
+  config.train.duration = config.retrain.train.duration = "1ep"
+  config.prune.update(rounds=3, rewind="100it")
+  config.retrain.update(rounds=(3,), inits=("rewind", "random"))
+  return config
+
+
+def measure(path):
   """Runs a study in a process of its own.
 
   Args:
-    path: of a configuration; or "fashion_mnist", the study of the case.
+    path: of a configuration, or `_FASHION_MNIST`.
 
   Returns:
-    Seconds by part.
+    JSON values: the study, its seconds, and the share of each part, the largest
+    first.
   """
   answer = subprocess.run(
     [sys.executable, __file__, "--child", path, str(time.monotonic())],
@@ -184,7 +195,20 @@ def profile(path):
     check=True,
     env={**os.environ, "PYTHONPATH": str(_HERE.parent)},
   ).stdout
-  return json.loads(answer)
+  seconds = json.loads(answer)
+  total = sum(seconds.values())
+  ordered = sorted(seconds.items(), key=lambda item: -item[1])
+  return {
+    "study": pathlib.Path(path).stem,
+    "seconds": round(total, 1),
+    "shares": {part: round(s / total, 4) for part, s in ordered},
+  }
+
+
+def measure_all():
+  """Runs both studies; yields what was found."""
+  for path in (_QUICKSTART, _FASHION_MNIST):
+    yield measure(path)
 
 
 def main():
@@ -192,18 +216,11 @@ def main():
   if sys.argv[1:2] == ["--child"]:
     return _child(sys.argv[2], float(sys.argv[3]))
   parser = argparse.ArgumentParser(description=__doc__.split("\n")[0])
-  parser.add_argument("--config", action="append")
+  parser.add_argument("--config", help="a study of your own in their place")
   arguments = parser.parse_args()
-  quickstart = str(_HERE.parent / "configs/quickstart.py")
-  for path in arguments.config or (quickstart, "fashion_mnist"):
-    found = profile(path)
-    total = sum(found.values())
-    shares = {
-      part: round(seconds / total, 4)
-      for part, seconds in sorted(found.items(), key=lambda item: -item[1])
-    }
-    name = pathlib.Path(path).stem
-    print(json.dumps({"study": name, "seconds": round(total, 1), **shares}))
+  path = arguments.config
+  for found in [measure(path)] if path else measure_all():
+    print(json.dumps(found), flush=True)
 
 
 if __name__ == "__main__":

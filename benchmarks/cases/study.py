@@ -12,8 +12,7 @@ _ROUNDS, _EPOCHS, _BATCH, _RATE = 5, 1, 128, 0.2
 _TRAIN, _TEST = 10_000, 2_000
 
 
-def config():
-  """Returns a small study on Fashion-MNIST."""
+def _config():
   from sslprune_jax import recipes
 
   config = recipes.study("labels", "fashion_mnist")
@@ -56,7 +55,7 @@ class Ours:
 
     folder = pathlib.Path(tempfile.mkdtemp(prefix="benchmark_study_"))
     atexit.register(shutil.rmtree, folder, ignore_errors=True)
-    lines = studies.run(config(), folder)
+    lines = studies.run(_config(), folder)
     self._accuracy = [
       line["value"] for line in lines if line["metric"] == "accuracy"
     ]
@@ -76,10 +75,10 @@ class Torch:
 
     torch.set_num_threads(2)
     torch.manual_seed(0)
-    settings = config()
+    config = _config()
     self._sets = []
-    for split in (settings.dataset.train, settings.dataset.test):
-      source = study_data.load(settings.dataset, split)
+    for split in (config.dataset.train, config.dataset.test):
+      source = study_data.load(config.dataset, split)
       images = (source.images.astype(np.float32) / 255 - 0.286) / 0.353
       self._sets.append(
         (
@@ -182,8 +181,8 @@ CASES = {
     "tolerance": 0.05,  # Other draws and orders.
     "seconds": 120,
     "least": 2,
-    "note": "every run traces its steps anew and reads what is compiled from "
-    "the cache, evaluates each training, and writes tickets, checkpoints and "
-    "results; PyTorch's loop writes nothing. Not profiled yet.",
+    "note": "every run decodes its images, traces its steps anew and reads "
+    "what is compiled from the cache, and writes tickets, checkpoints and "
+    "results; PyTorch's loop keeps its images and writes nothing.",
   }
 }
