@@ -5,7 +5,7 @@
 operation is one `jax.tree.map(f, masks, params)` and nothing is None.
 """
 
-from collections.abc import Sequence
+from collections.abc import Mapping
 from typing import Any
 
 import jax
@@ -202,21 +202,23 @@ def overlap(a: Masks, b: Masks) -> list[dict[str, Any]]:
   ]
 
 
-def report(masks: Masks, params: Tree, order: Sequence[str]) -> dict[str, Any]:
+def report(
+  masks: Masks, params: Tree, uses: Mapping[str, int]
+) -> dict[str, Any]:
   """Counts what remains, layer by layer.
 
   Args:
     masks: the masks.
     params: arrays or shapes of the parameters.
-    order: the prunable kernels' names in forward order.
+    uses: of each prunable kernel, from `models.uses`; in forward order.
 
   Returns:
-    JSON values: `layers` (path, shape, total, kept, dead_outputs: output
+    JSON values: `layers` (path, shape, total, kept, uses, dead_outputs: output
     channels of which no weight is left), `kept` and `prunable` weights,
     `parameters` of the whole network, and `excluded` (path, size, reason).
   """
   by_name = {name: np.asarray(leaf) for name, leaf in prunable(masks).items()}
-  assert sorted(order) == sorted(by_name), "order names other kernels"
+  assert sorted(uses) == sorted(by_name), "uses names other kernels"
   sizes = {
     name: int(np.prod(leaf.shape))
     for name, leaf in named_leaves(params).items()
@@ -229,9 +231,10 @@ def report(masks: Masks, params: Tree, order: Sequence[str]) -> dict[str, Any]:
         "shape": list(by_name[name].shape),
         "total": by_name[name].size,
         "kept": int(np.count_nonzero(by_name[name])),
+        "uses": count_of_uses,
         "dead_outputs": _dead_outputs(by_name[name]),
       }
-      for name in order
+      for name, count_of_uses in uses.items()
     ],
     "kept": kept,
     "prunable": total,

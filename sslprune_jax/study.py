@@ -66,6 +66,7 @@ class Study:
     self.transfers = Transfers(config, self.image_shape)
     network = self.trainings.pretext[config.tasks[0]].network
     self.layers = models.layer_order(network, self.image_shape)
+    self._uses = models.uses(network, self.image_shape)
     if config.prune.first_layers > len(self.layers):
       raise ConfigError(
         f"config.prune.first_layers: found {config.prune.first_layers}, "
@@ -208,8 +209,7 @@ class Study:
     early.close()
     self._save_ticket(directory / "ticket.npz", stage, masks, variables)
     self._save_ticket(directory / "trained.npz", stage, masks, state.variables)
-    order = [name for layer in self.layers for name in layer]
-    report = masks_lib.report(masks, state.params, order)
+    report = masks_lib.report(masks, state.params, self._uses)
     for layer in report["layers"]:
       if not layer["kept"]:  # Said, never mended silently.
         logging.warning("%s: nothing of %s remains", stage.path, layer["path"])

@@ -72,14 +72,15 @@ def test_check_names_what_differs():
 
 
 def test_report_counts_every_parameter_once():
-  order = ["trunk/fc/kernel", "trunk/conv/kernel"]
-  report = masks_lib.report(_some_masks(), PARAMS, order)
+  uses = {"trunk/fc/kernel": 1, "trunk/conv/kernel": 49}
+  report = masks_lib.report(_some_masks(), PARAMS, uses)
   assert report["layers"] == [
     {
       "path": "trunk/fc/kernel",
       "shape": [3, 2],
       "total": 6,
       "kept": 5,
+      "uses": 1,
       "dead_outputs": 0,
     },
     {
@@ -87,6 +88,7 @@ def test_report_counts_every_parameter_once():
       "shape": [1, 1, 2, 3],
       "total": 6,
       "kept": 4,
+      "uses": 49,
       "dead_outputs": 1,
     },
   ]

@@ -6,3 +6,4 @@ from sslprune_jax.models.network import build as build
 from sslprune_jax.models.network import layer_order as layer_order
 from sslprune_jax.models.network import num_features as num_features
 from sslprune_jax.models.network import readout as readout
+from sslprune_jax.models.network import uses as uses

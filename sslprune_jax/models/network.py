@@ -1,5 +1,6 @@
 """A network is a trunk, which is pruned, and a head, which never is."""
 
+import math
 from collections.abc import Callable
 from typing import Any
 
@@ -183,12 +184,38 @@ def layer_order(
     counted as a layer; it stands in the entry of the first layer of the block
     that it belongs to, whose input it shares.
   """
-  order: list[str] = []
+  layers: list[tuple[str, ...]] = []
+  for name in uses(network, image_shape):
+    if "/shortcut/" in name:
+      block = name.split("shortcut/")[0]
+      first = next(i for i, e in enumerate(layers) if e[0].startswith(block))
+      layers[first] += (name,)
+    else:
+      layers.append((name,))
+  return tuple(layers)
+
+
+def uses(network: Network, image_shape: tuple[int, int, int]) -> dict[str, int]:
+  """Counts how often an image uses each weight of a kernel.
+
+  Times the number of weights these are the multiply-adds of a forward pass: a
+  convolution uses its weights once at each place of its output.
+
+  Args:
+    network: from `build`.
+    image_shape: (H, W, C).
+
+  Returns:
+    Name of a kernel of the trunk -> its uses, in forward order.
+  """
+  found: dict[str, int] = {}
 
   def record(call, args, kwargs, context):
+    outputs = call(*args, **kwargs)
     if isinstance(context.module, (nn.Conv, nn.Dense)):
-      order.append("/".join((*context.module.path, "kernel")))
-    return call(*args, **kwargs)
+      name = "/".join((*context.module.path, "kernel"))
+      found[name] = math.prod(outputs.shape[1:-1])
+    return outputs
 
   # Traced, not run. Parameter trees do not help: JAX sorts their keys.
   with nn.intercept_methods(record):
@@ -197,14 +224,4 @@ def layer_order(
         jax.random.key(0), jnp.zeros((1, *image_shape)), train=False
       )
     )
-  layers: list[tuple[str, ...]] = []
-  for name in order:
-    if not name.startswith("trunk/"):
-      continue
-    if "/shortcut/" in name:
-      block = name.split("shortcut/")[0]
-      first = next(i for i, e in enumerate(layers) if e[0].startswith(block))
-      layers[first] += (name,)
-    else:
-      layers.append((name,))
-  return tuple(layers)
+  return {k: v for k, v in found.items() if k.startswith("trunk/")}

@@ -147,7 +147,10 @@ def trainings(rows: Iterable[dict]) -> Table:
 
 
 def layers(sparsity: Iterable[dict], task: str) -> Table:
-  """Tabulates the layers of a task at its last round, ranges over seeds."""
+  """Tabulates the layers of a task at its last round, ranges over seeds.
+
+  Multiply-adds are counted: a weight, times the places of an image that use it.
+  """
   own = [entry for entry in sparsity if entry["task"] == task]
   last = max(entry["round"] for entry in own)
   groups = collections.defaultdict(list)
@@ -155,17 +158,22 @@ def layers(sparsity: Iterable[dict], task: str) -> Table:
     if entry["round"] == last:
       for layer in entry["layers"]:
         groups[layer["path"]].append(layer)
-  rows = []
+  rows, all_dense, all_left = [], 0, 0.0
   for path, same in groups.items():
-    total = same[0]["total"]
+    total, uses = same[0]["total"], same[0]["uses"]
     kept = sum(layer["kept"] for layer in same) / len(same) / total
+    dense, left = uses * total, uses * total * kept
+    all_dense, all_left = all_dense + dense, all_left + left
     shape = " × ".join(map(str, same[0]["shape"]))
     dead = write_range(layer["dead_outputs"] for layer in same)
     dead = f"{dead} of {same[0]['shape'][-1]:,}"
     counts = write_range(layer["kept"] for layer in same)
-    rows.append([path, shape, f"{total:,}", counts, percent(kept), dead])
+    cells = [path, shape, f"{total:,}", counts, percent(kept)]
+    rows.append([*cells, f"{left:,.0f} of {dense:,}", dead])
+  share = f"{percent(all_left / all_dense)} %"
+  rows.append(["all", "", "", "", "", f"{share} of {all_dense:,}", ""])
   header = ["layer", "shape", "weights", "kept", "kept (%)"]
-  return Table([*header, "dead outputs"], rows)
+  return Table([*header, "multiply-adds left", "dead outputs"], rows)
 
 
 def excluded(sparsity: Sequence[dict]) -> Table:

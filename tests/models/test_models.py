@@ -61,6 +61,24 @@ def test_layer_order_names_every_kernel_once(name, size, layers, kernels):
   assert len(order) == layers
 
 
+@pytest.mark.parametrize(
+  "name, size, multiply_adds",
+  [
+    # Without their classifiers: 2.05, 4.1 and 4.1 million.
+    ("resnet50", 224, 4_087_136_256),
+    ("vgg16", 224, 15_466_168_320),
+    ("resnet18", 32, 555_417_600),
+  ],
+)
+def test_uses_times_weights_are_the_multiply_adds_of_the_literature(
+  name, size, multiply_adds
+):
+  network = models.build(name, 10)
+  uses = models.uses(network, (size, size, 3))
+  params = named_leaves(_shapes(network, (size, size, 3))["params"])
+  assert sum(uses[n] * params[n].size for n in uses) == multiply_adds
+
+
 def test_a_projection_stands_with_the_first_layer_of_its_block():
   order = models.layer_order(models.build("resnet18", 10), (32, 32, 3))
   assert order[0] == ("trunk/stem/conv/kernel",)

@@ -20,6 +20,7 @@ def sparsity(index, layers=4):
       "shape": [3, 3, 8, 16],
       "total": total,
       "kept": round(total * min(1, scale * share)),
+      "uses": (64, 16, 4, 1)[i % 4],
       "dead_outputs": i if index > 9 else 0,
     }
     for i, share in enumerate(shares)

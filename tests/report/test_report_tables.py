@@ -60,12 +60,22 @@ def test_differences_name_what_is_compared(make):
 def test_layers_of_the_last_round_and_the_round_that_emptied_one():
   def entry(index, seed, kept):
     layer = {"path": "a", "shape": [3, 3, 1, 10], "total": 90}
-    layer |= {"kept": kept, "dead_outputs": 10 if kept == 0 else 4}
+    layer |= {"kept": kept, "uses": 20}
+    layer |= {"dead_outputs": 10 if kept == 0 else 4}
     return {"task": "rotnet", "seed": seed, "round": index, "layers": [layer]}
 
   entries = [entry(0, 0, 90), entry(1, 0, 0), entry(2, 0, 0), entry(2, 1, 9)]
   assert tables.layers(entries, "rotnet").rows == [
-    ["a", "3 × 3 × 1 × 10", "90", "0 to 9", "5", "4 to 10 of 10"]
+    [
+      "a",
+      "3 × 3 × 1 × 10",
+      "90",
+      "0 to 9",
+      "5",
+      "90 of 1,800",
+      "4 to 10 of 10",
+    ],
+    ["all", "", "", "", "", "5 % of 1,800", ""],
   ]
   assert tables.emptied(entries) == ["a: empty from round 1 (RotNet, seed 0)"]
 
