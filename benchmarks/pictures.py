@@ -10,12 +10,12 @@ from matplotlib import ticker
 _BLUE, _RED = "#1f4e79", "#c0392b"
 
 
-def ratios(cases, path):
-  """Draws the ratio and the target of each case."""
-  figure, axes = plt.subplots(figsize=(7.5, 0.36 * len(cases) + 1))
-  at = np.arange(len(cases))[::-1]
-  medians = np.array([case["ratio"] for case in cases])
-  low, high = np.transpose([case["quartiles"] for case in cases])
+def ratios(found, cases, path):
+  """Draws the ratio and the target of each case that was run."""
+  figure, axes = plt.subplots(figsize=(7.5, 0.36 * len(found) + 1))
+  at = np.arange(len(found))[::-1]
+  medians = np.array([of["ratio"] for of in found.values()])
+  low, high = np.transpose([of["quartiles"] for of in found.values()])
   axes.errorbar(
     medians,
     at,
@@ -26,7 +26,7 @@ def ratios(cases, path):
     label="measured, with quartiles",
   )
   axes.plot(
-    [case["target"] for case in cases],
+    [cases[name].target for name in found],
     at,
     "|",
     color=_RED,
@@ -39,7 +39,7 @@ def ratios(cases, path):
   ticks = [0.02, 0.05, 0.1, 0.2, 0.5, 1, 2, 5]
   axes.set_xticks(ticks, [f"{tick:g}" for tick in ticks])
   axes.minorticks_off()
-  axes.set_yticks(at, [case["case"].replace("_", " ") for case in cases])
+  axes.set_yticks(at, [name.replace("_", " ") for name in found])
   axes.set_xlabel("time, ours over the peer's (log scale; left is faster)")
   axes.legend(loc="lower left", fontsize=8)
   axes.spines[["top", "right"]].set_visible(False)

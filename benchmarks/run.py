@@ -2,14 +2,17 @@
 
   pip install -e '.[benchmarks]' && pip install torch==2.13.0
   python benchmarks/run.py                  # all cases
-  python benchmarks/run.py prune kmeans     # some of them
+  python benchmarks/run.py study kmeans     # some of them
   python benchmarks/run.py --write          # and growth.py, study_profile.py:
-                                            # docs/benchmarks.md, its pictures
+                                            # docs/benchmarks.*, and pictures
+  python benchmarks/run.py --write study    # its row alone is replaced
 
 Each case has two sides, each in a process of its own with two threads, which
 hold the same input. What they compute is compared first; then they are run by
 turns, and the ratios of neighbouring runs are taken: their median is quoted,
 and their quartiles. A ratio is ours over the peer's: less than 1 is faster.
+Short runs are of several pairs of processes, as how memory happens to be laid
+out makes one process faster than the next.
 """
 
 import argparse
@@ -23,7 +26,10 @@ import subprocess
 import sys
 import time
 
+import growth
 import numpy as np
+import page
+import study_profile
 from cases import CASES
 
 _HERE = pathlib.Path(__file__).parent
@@ -79,36 +85,39 @@ def compare(answers, tolerance):
 def measure(name):
   """Runs a case; returns what was found."""
   case = CASES[name]
-  sides = [Process(name, side) for side in ("ours", "peer")]
-  answers = [side.ask() for side in sides]
-  compare(answers, case.tolerance)
-  seconds = []
-  until = time.monotonic() + case.seconds
-  while len(seconds) < case.least or (
-    time.monotonic() < until and len(seconds) < case.most
-  ):
-    pair = []
-    for side in sides if len(seconds) % 2 else reversed(sides):
-      time.sleep(_REST)
-      pair.append(side.ask())
-    seconds.append(pair if len(seconds) % 2 else pair[::-1])
-  for side in sides:
-    side.end()
+  seconds, answers = [], None
+  for _ in range(case.starts):
+    answers = _measure_once(name, case, seconds)
   ratios = np.array([ours / peer for ours, peer in seconds])
   low, median, high = np.quantile(ratios, (0.25, 0.5, 0.75))
   return {
     "case": name,
     "ratio": round(float(median), 3),
     "quartiles": [round(float(low), 3), round(float(high), 3)],
-    "target": case.target,
     "runs": len(seconds),
     "seconds": [float(s) for s in np.median(seconds, axis=0)],
     "answers": answers,
     "load": os.getloadavg()[0],
-    "note": case.note,
-    "ours": case.ours_is,
-    "peer": case.peer_is,
   }
+
+
+def _measure_once(name, case, seconds):
+  """Starts both sides and runs them by turns, adding to the seconds."""
+  sides = [Process(name, side) for side in ("ours", "peer")]
+  answers = [side.ask() for side in sides]
+  compare(answers, case.tolerance)
+  runs = 0
+  until = time.monotonic() + case.seconds / case.starts
+  while runs < case.least or (time.monotonic() < until and runs < case.most):
+    pair = []
+    for side in sides if runs % 2 else reversed(sides):
+      time.sleep(_REST)
+      pair.append(side.ask())
+    seconds.append(pair if runs % 2 else pair[::-1])
+    runs += 1
+  for side in sides:
+    side.end()
+  return answers
 
 
 def about():
@@ -150,38 +159,26 @@ def main():
   """Runs the cases that are named."""
   parser = argparse.ArgumentParser(description=__doc__.split("\n")[0])
   parser.add_argument("cases", nargs="*", help=f"of {', '.join(CASES)}")
-  parser.add_argument("--json", type=pathlib.Path, help="file of all numbers")
   parser.add_argument("--write", action="store_true", help="write the page")
   arguments = parser.parse_args()
-  names = arguments.cases or CASES
-  for name in names:
+  for name in arguments.cases:
     if name not in CASES:
       sys.exit(f"error: found the case {name!r}, expected one of {[*CASES]}")
-  found = {"about": about(), "cases": []}
-  for name in names:
-    found["cases"].append(measure(name))
-    shown = {**found["cases"][-1]}
-    for words in ("answers", "ours", "peer", "note"):
-      del shown[words]
-    print(json.dumps(shown), flush=True)
-    _keep(found, arguments.json)
-  if arguments.write:
-    import growth
-    import page
-    import study_profile
-
+  found = {"cases": {}, "about": about()}
+  if arguments.cases and arguments.write:
+    found = json.loads(page.FOUND.read_text()) | {"about": about()}
+  for name in arguments.cases or CASES:
+    of_case = measure(name)
+    print(json.dumps(of_case), flush=True)
+    found["cases"][name] = of_case | {"commit": found["about"]["commit"]}
+  if arguments.write and not arguments.cases:
     for name, source in (("growth", growth), ("profiles", study_profile)):
       found[name] = []
       for line in source.measure_all():
         print(json.dumps(line), flush=True)
         found[name].append(line)
-        _keep(found, arguments.json)
+  if arguments.write:
     page.write(found)
-
-
-def _keep(found, path):
-  if path:
-    path.write_text(json.dumps(found, indent=2) + "\n")
 
 
 if __name__ == "__main__":

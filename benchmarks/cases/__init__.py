@@ -29,6 +29,8 @@ class Case:
     seconds: after which no run is begun.
     least: runs, however long they take.
     most: runs.
+    starts: pairs of processes, among which the seconds are divided; each has
+      as many runs at least and at most.
     note: what to know of the ratio: why it is what it is, what was tried.
   """
 
@@ -41,6 +43,7 @@ class Case:
   seconds: float = 60
   least: int = 5
   most: int = 31
+  starts: int = 1
   note: str = ""
 
 
