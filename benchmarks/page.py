@@ -82,7 +82,7 @@ The exponent is the slope of a line through the logarithms.
 
 ## Where the time of a study goes
 
-`python benchmarks/study_profile.py`, one run of each with a warm compilation
+`python benchmarks/study_profile.py`, one run of each with an empty compilation
 cache: the quickstart, whose trainings take half a second each, and labels on
 the 60,000 images of Fashion-MNIST, the dense convnet, 3 rounds and 2
 retrainings of an epoch each. Percent of the main thread's time; "training" is

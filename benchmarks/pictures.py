@@ -63,15 +63,17 @@ def growth(parts, path):
       fontsize=8,
     )
     axes.set_ylabel("seconds", fontsize=8)
-    axes.set_xticks(
-      sizes, [ticker.EngFormatter(sep="")(size) for size in sizes], fontsize=7
-    )
+    axes.set_xticks(sizes, [_short(size) for size in sizes], fontsize=7)
     axes.minorticks_off()
     axes.tick_params(axis="y", labelsize=7)
     axes.spines[["top", "right"]].set_visible(False)
   figure.tight_layout()
   figure.savefig(path, dpi=130)
   plt.close(figure)
+
+
+def _short(size):
+  return f"{size:g}" if size < 1000 else ticker.EngFormatter(sep="")(size)
 
 
 def profiles(studies, path):

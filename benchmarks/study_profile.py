@@ -3,11 +3,11 @@
   python benchmarks/study_profile.py           # the two of docs/benchmarks.md
   python benchmarks/study_profile.py --config=configs/quickstart.py
 
-Each study runs from the start in a process and a folder of its own, with a warm
-compilation cache. The main thread's time is divided among the functions named
+Each study runs from the start in a process and a folder of its own, with an
+empty compilation cache, as on the first run. The main thread's time is divided among the functions named
 below, each without what it calls of the others; "training" is what remains of
-the loop: dispatch, and waiting for the device. Tracing, lowering and reading
-what is compiled are told apart by JAX's own events, wherever they happen.
+the loop: dispatch, and waiting for the device. Tracing, lowering and compiling
+are told apart by JAX's own events, wherever they happen.
 """
 
 import argparse
@@ -189,12 +189,17 @@ def measure(path):
     JSON values: the study, its seconds, and the share of each part, the largest
     first.
   """
-  answer = subprocess.run(
-    [sys.executable, __file__, "--child", path, str(time.monotonic())],
-    stdout=subprocess.PIPE,
-    check=True,
-    env={**os.environ, "PYTHONPATH": str(_HERE.parent)},
-  ).stdout
+  with tempfile.TemporaryDirectory() as cache:
+    answer = subprocess.run(
+      [sys.executable, __file__, "--child", path, str(time.monotonic())],
+      stdout=subprocess.PIPE,
+      check=True,
+      env={
+        **os.environ,
+        "PYTHONPATH": str(_HERE.parent),
+        "XDG_CACHE_HOME": cache,
+      },
+    ).stdout
   seconds = json.loads(answer)
   total = sum(seconds.values())
   ordered = sorted(seconds.items(), key=lambda item: -item[1])

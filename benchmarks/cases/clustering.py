@@ -94,5 +94,7 @@ CASES = {
     "peer_is": "faiss-cpu, float32",
     "target": 0.8,
     "most": 9,
+    "note": "0.80 to 0.90 in three whole runs, with these quartiles: float32 "
+    "distances took 1.4 in a trial, and nothing else was tried.",
   }
 }

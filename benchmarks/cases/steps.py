@@ -204,5 +204,8 @@ CASES = {
     "tolerance": np.inf,
     "most": 41,
     "starts": 5,
+    "note": "cropping and flipping alone take 0.1 ms of an update of 45 ms; "
+    "kept apart from the step by a barrier they took as long. What is left is "
+    "how memory lies in each process, which the quartiles show.",
   },
 }
