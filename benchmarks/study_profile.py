@@ -4,10 +4,11 @@
   python benchmarks/study_profile.py --config=configs/quickstart.py
 
 Each study runs from the start in a process and a folder of its own, with an
-empty compilation cache, as on the first run. The main thread's time is divided among the functions named
-below, each without what it calls of the others; "training" is what remains of
-the loop: dispatch, and waiting for the device. Tracing, lowering and compiling
-are told apart by JAX's own events, wherever they happen.
+empty compilation cache, as on the first run. The main thread's time is divided
+among the functions named below, each without what it calls of the others;
+"training" is what remains of the loop: dispatch, and waiting for the device.
+Tracing, lowering and compiling are told apart by JAX's own events, wherever
+they happen.
 """
 
 import argparse
