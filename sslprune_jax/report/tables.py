@@ -160,7 +160,8 @@ def layers(sparsity: Iterable[dict], task: str) -> Table:
         groups[layer["path"]].append(layer)
   rows, all_dense, all_left = [], 0, 0.0
   for path, same in groups.items():
-    total, uses = same[0]["total"], same[0]["uses"]
+    total = same[0]["total"]
+    uses = same[0].get("uses", 0)  # An earlier version did not count them.
     kept = sum(layer["kept"] for layer in same) / len(same) / total
     dense, left = uses * total, uses * total * kept
     all_dense, all_left = all_dense + dense, all_left + left
@@ -169,9 +170,10 @@ def layers(sparsity: Iterable[dict], task: str) -> Table:
     dead = f"{dead} of {same[0]['shape'][-1]:,}"
     counts = write_range(layer["kept"] for layer in same)
     cells = [path, shape, f"{total:,}", counts, percent(kept)]
-    rows.append([*cells, f"{left:,.0f} of {dense:,}", dead])
-  share = f"{percent(all_left / all_dense)} %"
-  rows.append(["all", "", "", "", "", f"{share} of {all_dense:,}", ""])
+    rows.append([*cells, f"{left:,.0f} of {dense:,}" if uses else "", dead])
+  if all_dense:
+    share = f"{percent(all_left / all_dense)} %"
+    rows.append(["all", "", "", "", "", f"{share} of {all_dense:,}", ""])
   header = ["layer", "shape", "weights", "kept", "kept (%)"]
   return Table([*header, "multiply-adds left", "dead outputs"], rows)
 

@@ -78,6 +78,10 @@ def test_layers_of_the_last_round_and_the_round_that_emptied_one():
     ["all", "", "", "", "", "5 % of 1,800", ""],
   ]
   assert tables.emptied(entries) == ["a: empty from round 1 (RotNet, seed 0)"]
+  for old in entries:
+    del old["layers"][0]["uses"]  # As an earlier version wrote them.
+  (row,) = tables.layers(entries, "rotnet").rows
+  assert row[-2] == ""
 
 
 def test_csv_keeps_all_digits_and_all_fields():
