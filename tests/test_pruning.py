@@ -1,6 +1,7 @@
 """Tests of pruning: exact counts, ties, nestedness, scopes."""
 
 import math
+import tracemalloc
 
 import jax
 import numpy as np
@@ -145,3 +146,16 @@ def test_a_collapsed_layer_stays_collapsed_and_the_others_go_on():
   masks["trunk"]["a"]["kernel"][:] = False
   masks = pruning.prune(params, masks, 0.5, _rng(), scope="layer")
   assert masks_lib.count(masks)[0] == 200
+
+
+def test_memory_is_two_copies_of_the_scores_and_the_new_masks():
+  kernel = np.random.default_rng(0).standard_normal(1_000_000, np.float32)
+  params = {"trunk": {"conv": {"kernel": kernel}}}
+  dense = masks_lib.dense(params)
+  tracemalloc.start()
+  try:
+    pruning.prune(params, dense, 0.8, np.random.default_rng(0))
+    _, peak = tracemalloc.get_traced_memory()
+  finally:
+    tracemalloc.stop()
+  assert peak < 1.05 * (2 * kernel.nbytes + kernel.size)
