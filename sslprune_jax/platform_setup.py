@@ -21,7 +21,8 @@ _LINES_WITH_FLAG = ((0, 10), (0, 11), (0, 12))
 # (M_TRIM_THRESHOLD), to map no large buffer on its own (M_MMAP_MAX), and to
 # give all threads one heap (M_ARENA_MAX): further ones end at 64 MB.
 _KEEP_MEMORY = ((-1, -1), (-4, 0), (-8, 1))
-_MALLOC = ("MALLOC_", "GLIBC_TUNABLES", "LD_PRELOAD")
+# Beginnings of the variables by which a user chooses how memory is taken.
+MALLOC = ("MALLOC_", "GLIBC_TUNABLES", "LD_PRELOAD")
 # Files of /dev: those of NVIDIA's and AMD's GPUs, and of TPUs.
 _ACCELERATORS = ("nvidia[0-9]*", "kfd", "accel[0-9]*", "vfio/[0-9]*")
 
@@ -29,16 +30,15 @@ _ACCELERATORS = ("nvidia[0-9]*", "kfd", "accel[0-9]*", "vfio/[0-9]*")
 def prepare() -> None:
   """Sets XLA's flags and the compilation cache, unless the user has set them.
 
-  Before JAX starts its devices: their threads take their memory as it is then.
-
   A second run of the same programs starts at once: they are compiled once a
-  machine.
+  machine. On a CPU memory is kept (`_keep_memory`), which has no effect once
+  JAX has started its threads.
   """
   flags = os.environ.get("XLA_FLAGS", "")
   line = tuple(int(part) for part in jax.__version__.split(".")[:2])
   if line in _LINES_WITH_FLAG and "ynn_fusion_type" not in flags:
     os.environ["XLA_FLAGS"] = f"{flags} {_EIGEN_CONVOLUTIONS}".strip()
-  set_by_user = any(name.startswith(_MALLOC) for name in os.environ)
+  set_by_user = any(name.startswith(MALLOC) for name in os.environ)
   if _is_cpu() and not set_by_user:  # Accelerators have their own allocators.
     _keep_memory()
   if not jax.config.jax_compilation_cache_dir:
@@ -51,7 +51,7 @@ def _keep_memory() -> None:
   """Lets the buffers of XLA's CPU steps be used again by the next update.
 
   Else each update gives them back to the kernel, and the next one waits for as
-  many pages of zeros: a third of the time of small networks.
+  many pages of zeros (`tests/test_platform_setup.py` counts them).
   """
   libc = ctypes.CDLL(None)
   if hasattr(libc, "mallopt"):

@@ -1,6 +1,6 @@
 """Stages on disk: run once, and then read."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Any
 
 from etils import epath
@@ -50,3 +50,26 @@ def run_once(
     )
   checkpoints.Checkpoints(directory / "checkpoint").delete()
   return files.read_json(done)
+
+
+def write_results(
+  workdir: epath.Path,
+  paths: Sequence[str],
+  done: dict[str, list[dict[str, Any]]],
+  others: Sequence[str],
+) -> None:
+  """Writes the lines of results of all stages that are done.
+
+  Args:
+    workdir: of the study.
+    paths: of its stages, in the order of the lines.
+    done: path of a stage -> its lines, as far as they are known.
+    others: paths of the stages that other processes run; what they have done
+      since is read, once, and added to `done`.
+  """
+  for path in others:
+    result = workdir / path / "result.json"
+    if path not in done and result.exists():
+      done[path] = files.read_json(result)
+  lines = [line for path in paths for line in done.get(path, ())]
+  files.write_json_lines(workdir / "results.jsonl", lines)

@@ -65,8 +65,8 @@ class Study:
     self.trainings = StudyTrainings(config, self.data, trainings)
     self.transfers = Transfers(config, self.image_shape)
     network = self.trainings.pretext[config.tasks[0]].network
-    self.layers = models.layer_order(network, self.image_shape)
     self._uses = models.uses(network, self.image_shape)
+    self.layers = models.layer_order(self._uses)
     if config.prune.first_layers > len(self.layers):
       raise ConfigError(
         f"config.prune.first_layers: found {config.prune.first_layers}, "
@@ -97,10 +97,13 @@ class Study:
       The lines of results of these seeds.
     """
     self._list_labelled(seeds)
+    planned = plan(self.config)
+    paths = [stage.path for stage in planned]
+    others = [stage.path for stage in planned if stage.seed not in seeds]
     done = {}
 
     def write():
-      self._write_results(done, seeds)
+      stages.write_results(self.workdir, paths, done, others)
 
     for stage in self.stages(seeds):
       news = not files.exists(self.workdir / stage.path / "result.json")
@@ -109,27 +112,6 @@ class Study:
         processes.from_first(write)
     processes.from_first(write)
     return [line for s in self.stages(seeds) for line in done[s.path]]
-
-  def _write_results(
-    self, done: dict[str, list[dict[str, Any]]], seeds: Sequence[int]
-  ) -> None:
-    """Writes the results of all seeds.
-
-    Args:
-      done: path of a stage -> its lines; those that other processes have done
-        since are added.
-      seeds: of this process.
-    """
-    stages_of_all = plan(self.config)
-    for stage in stages_of_all:
-      path = self.workdir / stage.path / "result.json"
-      is_others = stage.seed not in seeds and stage.path not in done
-      if is_others and path.exists():
-        done[stage.path] = files.read_json(path)
-    files.write_json_lines(
-      self.workdir / "results.jsonl",
-      [line for stage in stages_of_all for line in done.get(stage.path, ())],
-    )
 
   def _list_labelled(self, seeds: Sequence[int]) -> None:
     """Writes down whose labels are seen, where it is not everyone's."""

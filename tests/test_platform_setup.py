@@ -44,9 +44,14 @@ print(faults(10))
 
 
 def _page_faults(**env):
+  unset = {
+    name: value
+    for name, value in os.environ.items()
+    if not name.startswith(platform_setup.MALLOC)
+  }
   done = subprocess.run(
     [sys.executable, "-c", _FAULTS],
-    env={**os.environ, "JAX_PLATFORMS": "cpu", **env},
+    env={**unset, "JAX_PLATFORMS": "cpu", **env},
     capture_output=True,
     text=True,
     check=True,
@@ -65,8 +70,11 @@ def test_a_host_with_an_accelerator_is_told_by_its_files(monkeypatch):
   before = jax.config.jax_platforms
   try:
     jax.config.update("jax_platforms", None)
-    monkeypatch.setattr(platform_setup, "_ACCELERATORS", ("nul*",))
+    monkeypatch.setattr(platform_setup, "_ACCELERATORS", ("nothing", "nul*"))
     assert not platform_setup._is_cpu()
+    monkeypatch.setattr(platform_setup, "_ACCELERATORS", ("nothing",))
+    assert platform_setup._is_cpu()
+    monkeypatch.setattr(platform_setup, "_ACCELERATORS", ("nul*",))
     jax.config.update("jax_platforms", "cpu")
     assert platform_setup._is_cpu()
   finally:

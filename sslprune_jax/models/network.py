@@ -1,7 +1,7 @@
 """A network is a trunk, which is pruned, and a head, which never is."""
 
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from typing import Any
 
 import flax.linen as nn
@@ -170,31 +170,6 @@ def num_features(network: Network, image_shape: tuple[int, int, int]) -> int:
   return outputs["features"].shape[-1]
 
 
-def layer_order(
-  network: Network, image_shape: tuple[int, int, int]
-) -> tuple[tuple[str, ...], ...]:
-  """Lists the trunk's kernels in forward order.
-
-  Args:
-    network: from `build`.
-    image_shape: (H, W, C).
-
-  Returns:
-    An entry a layer: the name of its kernel. A shortcut's projection is not
-    counted as a layer; it stands in the entry of the first layer of the block
-    that it belongs to, whose input it shares.
-  """
-  layers: list[tuple[str, ...]] = []
-  for name in uses(network, image_shape):
-    if "/shortcut/" in name:
-      block = name.split("shortcut/")[0]
-      first = next(i for i, e in enumerate(layers) if e[0].startswith(block))
-      layers[first] += (name,)
-    else:
-      layers.append((name,))
-  return tuple(layers)
-
-
 def uses(network: Network, image_shape: tuple[int, int, int]) -> dict[str, int]:
   """Counts how often an image uses each weight of a kernel.
 
@@ -225,3 +200,25 @@ def uses(network: Network, image_shape: tuple[int, int, int]) -> dict[str, int]:
       )
     )
   return {k: v for k, v in found.items() if k.startswith("trunk/")}
+
+
+def layer_order(kernels: Iterable[str]) -> tuple[tuple[str, ...], ...]:
+  """Groups the trunk's kernels into layers.
+
+  Args:
+    kernels: their names in forward order, as of `uses`.
+
+  Returns:
+    An entry a layer: the name of its kernel. A shortcut's projection is not
+    counted as a layer; it stands in the entry of the first layer of the block
+    that it belongs to, whose input it shares.
+  """
+  layers: list[tuple[str, ...]] = []
+  for name in kernels:
+    if "/shortcut/" in name:
+      block = name.split("shortcut/")[0]
+      first = next(i for i, e in enumerate(layers) if e[0].startswith(block))
+      layers[first] += (name,)
+    else:
+      layers.append((name,))
+  return tuple(layers)

@@ -43,13 +43,13 @@ def natural_sparsity(run: FigureRun) -> Drawn:
     inits = ("rewind", "reinit", "random", "adjusted")
     curves = {init: run.curve(variant, init) for init in inits}
     natural = run.natural_sparsity(variant, _PRECISION)
-    tickets = curves["rewind"]
+    tickets, left = curves["rewind"], alive(run, variant)
     panels.append(
       retrained(
         f"Pruned, masks of {name}",
         curves.values(),
         dense=tickets,
-        natural=alive(run, variant),
+        natural=left,
       )
     )
     claim = f"{name}: of the dense network's weights"
@@ -59,7 +59,8 @@ def natural_sparsity(run: FigureRun) -> Drawn:
       continue
     text = f"{claim}, more than half are zero at machine precision"
     found.append(verdicts.greater(text, natural, 0.5))
-    left = 1 - statistics.fmean(natural.values()) if natural else 1.0
+    if left is None:
+      continue
     points = [p for p in tickets.points if p.round and p.density >= left]
     free = [p.round for p in points]
     if free:

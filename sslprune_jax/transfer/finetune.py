@@ -145,8 +145,12 @@ def pruned(
   before = dataclasses.replace(stage, round=stage.round - 1)
   trained = tickets.load(workdir / before.path / "trained.npz")
   network = task_setup.make_network(config.model, 1)
-  layers = models.layer_order(network, tuple(dense.meta["image_shape"]))
+  uses = models.uses(network, tuple(dense.meta["image_shape"]))
   masks = rounds.prune(
-    trained, config.prune, layers, stage.seed, f"ties {stage.path}"
+    trained,
+    config.prune,
+    models.layer_order(uses),
+    stage.seed,
+    f"ties {stage.path}",
   )
   return dataclasses.replace(dense, masks=masks)

@@ -51,7 +51,7 @@ def test_parameter_counts_are_the_published_ones(
 )
 def test_layer_order_names_every_kernel_once(name, size, layers, kernels):
   network = models.build(name, 10)
-  order = models.layer_order(network, (size, size, 3))
+  order = models.layer_order(models.uses(network, (size, size, 3)))
   names = [name for layer in order for name in layer]
   params = _shapes(network, (size, size, 3))["params"]
   expected = {
@@ -64,7 +64,8 @@ def test_layer_order_names_every_kernel_once(name, size, layers, kernels):
 @pytest.mark.parametrize(
   "name, size, multiply_adds",
   [
-    # Without their classifiers: 2.05, 4.1 and 4.1 million.
+    # Without the classifiers of 1,000 classes, 2,048,000 and 4,096,000, and of
+    # 10, 5,120.
     ("resnet50", 224, 4_087_136_256),
     ("vgg16", 224, 15_466_168_320),
     ("resnet18", 32, 555_417_600),
@@ -80,7 +81,8 @@ def test_uses_times_weights_are_the_multiply_adds_of_the_literature(
 
 
 def test_a_projection_stands_with_the_first_layer_of_its_block():
-  order = models.layer_order(models.build("resnet18", 10), (32, 32, 3))
+  network = models.build("resnet18", 10)
+  order = models.layer_order(models.uses(network, (32, 32, 3)))
   assert order[0] == ("trunk/stem/conv/kernel",)
   assert order[5] == (
     "trunk/stage2/block1/conv1/conv/kernel",
