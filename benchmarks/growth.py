@@ -43,13 +43,12 @@ def _kmeans(points=25_000, clusters=250):
 
   drawn = clustering.points_of(points)
   ours = clustering.Ours(drawn, "bfloat16")
-  return lambda: ours.cluster(drawn[:clusters], 5)
+  return lambda: ours.cluster(drawn[:clusters], 2)
 
 
 def _study(rounds):
-  from sslprune_jax import platform_setup, recipes, studies
+  from sslprune_jax import recipes, studies
 
-  platform_setup.prepare()
   config = recipes.study("labels", "digits")
   config.seeds, config.prune.rounds = (0,), rounds
   config.train.duration = "3ep"
@@ -75,12 +74,12 @@ PARTS: dict[str, tuple[str, tuple[int | float, ...], Callable]] = {
   ),
   "k-means, points": (
     "points",
-    (12_500, 25_000, 50_000, 100_000),
+    tuple(12_500 * 2**n for n in range(6)),
     lambda size: _kmeans(points=size),
   ),
   "k-means, clusters": (
     "clusters",
-    (125, 250, 500, 1000),
+    tuple(125 * 2**n for n in range(7)),
     lambda size: _kmeans(clusters=size),
   ),
   "a study of digits, rounds": ("rounds", (1, 2, 4, 8, 16), _study),
@@ -96,6 +95,9 @@ def measure(part):
   Returns:
     JSON values: the sizes, the median seconds of each, and the exponents.
   """
+  from sslprune_jax import platform_setup
+
+  platform_setup.prepare()
   of, sizes, make = PARTS[part]
   runs = [make(size) for size in sizes]
   for run in runs:

@@ -7,8 +7,7 @@
 Prints a line of JSON for each size: the time of ours over that of faiss (median
 of ratios taken side by side), in bfloat16 and float32, the inertia that each
 ended with over faiss's, and the most memory that a process of ours held beyond
-points and centroids, with whether that is within 256 MiB. Draws time against N
-and k to docs/kmeans.png, unless --quick.
+points and centroids, with whether that is within 256 MiB.
 """
 
 import argparse
@@ -19,15 +18,13 @@ import subprocess
 import sys
 import time
 
-import matplotlib.pyplot as plt
 import numpy as np
-from cases.clustering import WIDTH, Faiss, Ours, points_of
-from matplotlib import ticker
+from cases.clustering import Faiss, Ours, points_of
+
+from sslprune_jax import platform_setup
 
 _ITERATIONS = 5
 _SIZES = ((100_000, 1_000), (500_000, 1_000), (100_000, 10_000))
-_GROWTH_N = (12_500, 25_000, 50_000, 100_000, 200_000, 400_000)
-_GROWTH_K = (125, 250, 500, 1_000, 2_000, 4_000, 8_000)
 _ALLOWED = 256 * 2**20  # bytes beyond points and centroids
 
 
@@ -81,56 +78,15 @@ def _resident(field):
   return int(line.split()[1]) * 1024
 
 
-def growth(sizes, repeats):
-  """Returns seconds an iteration of faiss and ours, for pairs of N and k."""
-  lines = []
-  for size, k in sizes:
-    points = points_of(size)
-    start = points[:k].copy()
-    rivals = {"faiss": Faiss(points), "ours": Ours(points, "bfloat16")}
-    line = {"N": size, "k": k}
-    for name, rival in rivals.items():
-      _timed(rival, start, 1)
-      one = [_timed(rival, start, 1)[0] for _ in range(repeats)]
-      line[name] = np.median(one) / 2  # An iteration, and the last assignment.
-    lines.append(line)
-  return lines
-
-
-def draw(by_size, by_k, path):
-  """Draws the seconds of one iteration against N and against k."""
-  figure, axes = plt.subplots(
-    1, 2, figsize=(9, 3.6), layout="constrained", sharey=True
-  )
-  for axis, lines, field, held in (
-    (axes[0], by_size, "N", f"k = {by_size[0]['k']:,}"),
-    (axes[1], by_k, "k", f"N = {by_k[0]['N']:,}"),
-  ):
-    for name, label in {"faiss": "faiss", "ours": "ours, bfloat16"}.items():
-      axis.loglog(
-        [x[field] for x in lines], [x[name] for x in lines], "o-", label=label
-      )
-    ticks = [x[field] for x in lines]
-    axis.set_xticks(ticks, [f"{tick:,}" for tick in ticks], fontsize=8)
-    axis.minorticks_off()
-    axis.set_xlabel({"N": "points N", "k": "clusters k"}[field])
-    axis.set_title(f"{held}, {WIDTH} dimensions", fontsize=10)
-    axis.grid(alpha=0.4, linewidth=0.5)
-  axes[0].set_ylabel("seconds an iteration")
-  axes[0].yaxis.set_major_formatter(ticker.FormatStrFormatter("%g"))
-  axes[0].legend(frameon=False)
-  figure.savefig(path, dpi=150)
-
-
 def main():
   """Runs each size in a process of its own, so that memory starts anew."""
   parser = argparse.ArgumentParser(description=__doc__.split("\n")[0])
   parser.add_argument("--quick", action="store_true", help="small sizes")
-  parser.add_argument("--out", default="docs/kmeans.png", help="the picture")
   parser.add_argument("--only", nargs=3, help=argparse.SUPPRESS)
   arguments = parser.parse_args()
   repeats = 3 if arguments.quick else 5
   if arguments.only:
+    platform_setup.prepare()
     what, size, k = arguments.only
     if what == "memory":
       print(memory(int(size), int(k)))
@@ -148,11 +104,6 @@ def main():
       for name, x in line.items()
     }
     print(json.dumps({**line, "load": os.getloadavg()[0]}), flush=True)
-  by_size = growth([(n // scale, 1_000 // scale) for n in _GROWTH_N], repeats)
-  by_k = growth([(100_000 // scale, k // scale) for k in _GROWTH_K], repeats)
-  if not arguments.quick:  # Toy sizes are no picture for the README.
-    draw(by_size, by_k, arguments.out)
-  print(json.dumps({"growth": by_size + by_k}))
 
 
 def _alone(what, size, k, arguments):

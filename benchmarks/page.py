@@ -71,8 +71,9 @@ faster. The machine is shared; the load is that after the last run.
 
 ## How time grows
 
-`python benchmarks/growth.py`: medians of runs by turns; dotted: in proportion.
-The exponent is the slope of a line through the logarithms.
+`python benchmarks/growth.py`, commit {found["growth"][0]["commit"]}: medians
+of runs by turns; dotted: in proportion. The exponent is the slope of a line
+through the logarithms.
 
 | | sizes | seconds | exponent | between the two largest |
 |---|---|---|---|---|
@@ -82,14 +83,15 @@ The exponent is the slope of a line through the logarithms.
 
 ## Where the time of a study goes
 
-`python benchmarks/study_profile.py`, one run of each with an empty compilation
-cache: the quickstart, whose trainings take half a second each, and labels on
-the 60,000 images of Fashion-MNIST, the dense convnet, 3 rounds and 2
-retrainings of an epoch each. Percent of the main thread's time; "training" is
-dispatch, and waiting for the device. The aim is 10 % for all that is not
-training: with trainings as short as these both miss it, by what each training
-costs once (feed and evaluation; between rounds, tickets and checkpoints) and by
-what a study does once (decoding its images, starting, compiling).
+`python benchmarks/study_profile.py`, commit {found["profiles"][0]["commit"]},
+one run of each with an empty compilation cache: the quickstart, whose trainings
+take half a second each, and labels on the 60,000 images of Fashion-MNIST, the
+dense convnet, 3 rounds and 2 retrainings of an epoch each. Percent of the main
+thread's time; "training" is dispatch, and waiting for the device. The aim is
+10 % for all that is not training: with trainings as short as these both miss
+it, by what each training costs once (feed and evaluation; between rounds,
+tickets and checkpoints) and by what a study does once (decoding its images,
+starting, compiling).
 
 | | {studies} |
 |---|{rule}

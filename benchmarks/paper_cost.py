@@ -10,25 +10,22 @@ they have fewer multiply-adds. A forward pass counts as a third. Nothing here
 was run on a TPU.
 """
 
-import importlib.util
+import functools
 import json
 import pathlib
+import runpy
 
+import jax
+import jax.numpy as jnp
 from ml_collections import ConfigDict
 
 from sslprune_jax import config as config_lib
-from sslprune_jax import paper, variants
+from sslprune_jax import models, paper, variants
 from sslprune_jax.plan import Stage, Transfer, plan
+from sslprune_jax.trees import named_leaves
 
 CONFIGS = pathlib.Path(__file__).parent.parent / "configs/paper"
 _IMAGES_A_SECOND = 1790  # of ResNet-50, a chip
-# Multiply-adds of a forward pass, 1e9: at 224 x 224; at 32 x 32 for CIFAR-10's.
-_MULTIPLY_ADDS = {
-  "resnet50": 4.1,
-  "alexnet": 1.1,
-  "resnet18": 0.56,
-  "vgg19": 0.40,
-}
 _IMAGES = {
   "imagenet2012": 1_281_167,
   "cifar10": 50_000,
@@ -40,11 +37,9 @@ _IMAGES = {
 def main():
   """Prints a line of JSON for every figure and set of the paper."""
   for path in sorted(CONFIGS.glob("*.py")):
-    spec = importlib.util.spec_from_file_location(path.stem, path)
-    module = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(module)
+    get_config = runpy.run_path(str(path))["get_config"]
     for dataset in paper.PAPER:
-      found = variants.of(module.get_config(dataset)).values()
+      found = variants.of(get_config(dataset)).values()
       hours = sum(_chip_hours(config) for config in found)
       line = {"figure": path.stem, "dataset": dataset}
       print(json.dumps({**line, "v5e_chip_hours": float(f"{hours:.2g}")}))
@@ -57,8 +52,22 @@ def _chip_hours(config: ConfigDict) -> float:
     else _of_stage(config, stage)
     for stage in plan(config)
   )
-  slower = _MULTIPLY_ADDS[config.model.name] / _MULTIPLY_ADDS["resnet50"]
+  size = 32 if config.dataset.name == "cifar10" else 224
+  slower = _multiply_adds(config.model.name, size) / _multiply_adds("resnet50")
   return images * slower / _IMAGES_A_SECOND / 3600
+
+
+@functools.cache
+def _multiply_adds(name: str, size: int = 224) -> int:
+  """Counts those of a forward pass, without the head."""
+  network = models.build(name, 1)
+  shape = (size, size, 3)
+  params = jax.eval_shape(
+    lambda: network.init(jax.random.key(0), jnp.zeros((1, *shape)), train=False)
+  )["params"]
+  leaves = named_leaves(params)
+  uses = models.uses(network, shape)
+  return sum(count * leaves[name].size for name, count in uses.items())
 
 
 def _of_stage(config: ConfigDict, stage: Stage) -> float:

@@ -1,11 +1,11 @@
 """Times ours beside what a user would pick instead, and writes the page.
 
   pip install -e '.[benchmarks]' && pip install torch==2.13.0
-  python benchmarks/run.py                  # all cases
-  python benchmarks/run.py study kmeans     # some of them
-  python benchmarks/run.py --write          # and growth.py, study_profile.py:
-                                            # docs/benchmarks.*, and pictures
-  python benchmarks/run.py --write study    # its row alone is replaced
+  python benchmarks/run.py                # all, with growth.py and
+                                          # study_profile.py
+  python benchmarks/run.py study kmeans   # some
+  python benchmarks/run.py --write        # docs/benchmarks.*, and its pictures
+  python benchmarks/run.py --write study  # what is not named stays
 
 Each case has two sides, each in a process of its own with two threads, which
 hold the same input. What they compute is compared first; then they are run by
@@ -33,6 +33,11 @@ import study_profile
 from cases import CASES
 
 _HERE = pathlib.Path(__file__).parent
+# What has no peer.
+_WHOLE = {
+  "growth": growth.measure_all,
+  "profiles": study_profile.measure_all,
+}
 _REST = 0.2  # seconds, in which threads that spin give up
 
 
@@ -156,27 +161,27 @@ def about():
 
 
 def main():
-  """Runs the cases that are named."""
+  """Runs what is named."""
   parser = argparse.ArgumentParser(description=__doc__.split("\n")[0])
-  parser.add_argument("cases", nargs="*", help=f"of {', '.join(CASES)}")
+  every = (*CASES, *_WHOLE)
+  parser.add_argument("names", nargs="*", help=f"of {', '.join(every)}")
   parser.add_argument("--write", action="store_true", help="write the page")
   arguments = parser.parse_args()
-  for name in arguments.cases:
-    if name not in CASES:
-      sys.exit(f"error: found the case {name!r}, expected one of {[*CASES]}")
-  found = {"cases": {}, "about": about()}
-  if arguments.cases and arguments.write:
+  for name in arguments.names:
+    if name not in every:
+      sys.exit(f"error: found the case {name!r}, expected one of {[*every]}")
+  found = {"about": about(), "cases": {}}
+  if arguments.names and arguments.write:  # What is not named stays.
     found = json.loads(page.FOUND.read_text()) | {"about": about()}
-  for name in arguments.cases or CASES:
-    of_case = measure(name)
-    print(json.dumps(of_case), flush=True)
-    found["cases"][name] = of_case | {"commit": found["about"]["commit"]}
-  if arguments.write and not arguments.cases:
-    for name, source in (("growth", growth), ("profiles", study_profile)):
-      found[name] = []
-      for line in source.measure_all():
-        print(json.dumps(line), flush=True)
-        found[name].append(line)
+  for name in arguments.names or every:
+    lines = []
+    for line in _WHOLE[name]() if name in _WHOLE else [measure(name)]:
+      lines.append(line | {"commit": found["about"]["commit"]})
+      print(json.dumps(lines[-1]), flush=True)
+    if name in _WHOLE:
+      found[name] = lines
+    else:
+      found["cases"][name] = lines[0]
   if arguments.write:
     page.write(found)
 

@@ -11,6 +11,10 @@ def main():
 
   answers, sys.stdout = sys.stdout, sys.stderr  # A study prints its progress.
   case, side = sys.argv[1:]
+  if side == "ours" or CASES[case].both_ours:
+    from sslprune_jax import platform_setup
+
+    platform_setup.prepare()
   made = getattr(CASES[case], side)()
   sys.stdin.readline()
   print(json.dumps(made.answer()), file=answers, flush=True)

@@ -14,10 +14,11 @@ they happen.
 import argparse
 import bisect
 import collections
-import importlib.util
+import importlib
 import json
 import os
 import pathlib
+import runpy
 import subprocess
 import sys
 import tempfile
@@ -163,10 +164,7 @@ def _child(path, began):
 def _config(path):
   if path == _FASHION_MNIST:
     return _fashion_mnist()
-  spec = importlib.util.spec_from_file_location("config", path)
-  module = importlib.util.module_from_spec(spec)
-  spec.loader.exec_module(module)
-  return module.get_config()
+  return runpy.run_path(path)["get_config"]()
 
 
 def _fashion_mnist():

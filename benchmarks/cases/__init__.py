@@ -25,6 +25,8 @@ class Case:
     ours_is: in words.
     peer_is: in words.
     target: ours over the peer's.
+    both_ours: whether the peer too runs as a study of ours does, prepared by
+      `platform_setup`.
     tolerance: relative, of the numbers.
     seconds: after which no run is begun.
     least: runs, however long they take.
@@ -39,6 +41,7 @@ class Case:
   ours_is: str
   peer_is: str
   target: float
+  both_ours: bool = False
   tolerance: float = 1e-3
   seconds: float = 60
   least: int = 5

@@ -23,15 +23,8 @@ class Ours:
     import jax
 
     from cases import steps
-    from sslprune_jax import (
-      checkpoints,
-      masks,
-      optim,
-      platform_setup,
-      state,
-    )
+    from sslprune_jax import checkpoints, masks, optim, state
 
-    platform_setup.prepare()
     _, variables = steps.variables_of("resnet50", (64, 64, 3), 1000)
     self._state = state.create(
       variables,

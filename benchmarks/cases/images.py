@@ -36,9 +36,8 @@ class Ours:
 
   def __init__(self):
     """Lists the folder."""
-    from sslprune_jax import data, parallel, platform_setup
+    from sslprune_jax import data, parallel
 
-    platform_setup.prepare()
     source = data.load(
       "folder", "train", data_dir=str(_folder()), image_size=224, workers=2
     )

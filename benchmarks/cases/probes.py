@@ -22,10 +22,9 @@ class Linear:
     """Lays the features out."""
     import jax
 
-    from sslprune_jax import optim, parallel, platform_setup
+    from sslprune_jax import optim, parallel
     from sslprune_jax.transfer import linear
 
-    platform_setup.prepare()
     features, labels = _features(50_000, 512, 10, seed=1)
     self._test = _features(10_000, 512, 10, seed=2)
     self._rows = jax.device_put(features[None], parallel.split())

@@ -34,9 +34,8 @@ class Ours:
 
   def __init__(self, name):
     """Draws the weights."""
-    from sslprune_jax import masks, platform_setup
+    from sslprune_jax import masks
 
-    platform_setup.prepare()
     self._params = _weights(name)
     self._dense = masks.dense(self._params)
 
@@ -104,9 +103,8 @@ class Partition:
 
   def __init__(self, name):
     """Draws the same weights."""
-    from sslprune_jax import masks, platform_setup, trees
+    from sslprune_jax import masks, trees
 
-    platform_setup.prepare()  # Keeps memory as ours does: this is the limit.
     self._scores = np.concatenate(
       [
         np.abs(leaf).ravel()
@@ -131,7 +129,7 @@ class Partition:
     return [np.partition(self._scores, place)[place] for place in places]
 
 
-def _case(name, peer, peer_is, target, note="", least=3):
+def _case(name, peer, peer_is, target, least=3, **more):
   return {
     "ours": functools.partial(Ours, name),
     "peer": functools.partial(peer, name),
@@ -141,7 +139,7 @@ def _case(name, peer, peer_is, target, note="", least=3):
     "tolerance": 1e-6,  # Torch rounds the count of each rate by itself.
     "least": least,
     "most": 7,
-    "note": note,
+    **more,
   }
 
 
@@ -154,8 +152,9 @@ CASES = {
     Partition,
     "np.partition of the magnitudes, no masks",
     2.5,
-    "what is more than the partition: scores, a check for NaN, a copy that may "
-    "be reordered, a count of ties, masks. Half of the passes went at commit "
-    "f20eb21 (from 4.07); both sides keep their memory between runs.",
+    note="what is more than the partition: scores, a check for NaN, a copy "
+    "that may be reordered, a count of ties, masks. Half of the passes went at "
+    "commit f20eb21 (from 4.07); both sides keep their memory between runs.",
+    both_ours=True,
   ),
 }

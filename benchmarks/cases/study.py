@@ -39,9 +39,6 @@ class Ours:
 
   def __init__(self):
     """Prepares the configuration."""
-    from sslprune_jax import platform_setup
-
-    platform_setup.prepare()
     self._accuracy = None
 
   def answer(self):
