@@ -10,9 +10,13 @@ _DOCS = pathlib.Path(__file__).parent.parent / "docs"
 FOUND = _DOCS / "benchmarks.json"
 
 
-def write(found):
-  """Writes the numbers, the page and the pictures."""
+def keep(found):
+  """Writes the numbers."""
   FOUND.write_text(json.dumps(found, indent=2) + "\n")
+
+
+def write(found):
+  """Writes the page and the pictures."""
   pictures.ratios(found["cases"], CASES, _DOCS / "benchmarks.png")
   pictures.growth(found["growth"], _DOCS / "growth.png")
   pictures.profiles(found["profiles"], _DOCS / "profile.png")

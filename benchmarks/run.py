@@ -182,6 +182,8 @@ def main():
       found[name] = lines
     else:
       found["cases"][name] = lines[0]
+    if arguments.write:  # A later one may fail.
+      page.keep(found)
   if arguments.write:
     page.write(found)
 

@@ -28,7 +28,7 @@ _HERE = pathlib.Path(__file__).parent
 _QUICKSTART = str(_HERE.parent / "configs/quickstart.py")
 _FASHION_MNIST = "fashion_mnist"
 # Part of a study -> what does it, as module:name.
-_PARTS = {
+PARTS = {
   "start": (),  # Of Python and JAX, and the imports.
   "load data": ("study:StudyData",),
   "compile": (),
@@ -51,7 +51,7 @@ _PARTS = {
     "masks:report",
     "masks:check_pruned",
     "files:write_json",
-    "study:Study._write_results",
+    "stages:write_results",
   ),
   "begin a training": ("state:create", "training:Training.draw"),
   "report": ("report:write",),
@@ -114,16 +114,22 @@ def _timed(clock, part, function):
   return timed
 
 
+def find(name):
+  """Returns what holds a function of `PARTS`, its name there, and itself."""
+  module, path = name.split(":")
+  owner = importlib.import_module(f"sslprune_jax.{module}")
+  *owners, last = path.split(".")
+  for each in owners:
+    owner = getattr(owner, each)
+  return owner, last, getattr(owner, last)
+
+
 def _watch(clock):
-  """Puts the clock around all functions of `_PARTS`, and around the feed."""
-  for part, names in _PARTS.items():
+  """Puts the clock around all functions of `PARTS`, and around the feed."""
+  for part, names in PARTS.items():
     for name in names:
-      module, path = name.split(":")
-      owner = importlib.import_module(f"sslprune_jax.{module}")
-      *owners, last = path.split(".")
-      for each in owners:
-        owner = getattr(owner, each)
-      setattr(owner, last, _timed(clock, part, getattr(owner, last)))
+      owner, last, function = find(name)
+      setattr(owner, last, _timed(clock, part, function))
 
   from sslprune_jax import train
 
