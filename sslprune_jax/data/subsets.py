@@ -101,11 +101,14 @@ def stratified(labels: np.ndarray, fraction: float, seed: int) -> np.ndarray:
   """
   _check_fraction(labels, fraction, "every class")
   order = np.argsort(streams.raw(seed, "subset", 0, len(labels)), kind="stable")
-  chosen = []
-  for label in np.unique(labels):
-    members = order[labels[order] == label]
-    count = max(1, math.floor(fraction * len(members) + 0.5))
-    chosen.append(members[:count])
+  # By class, and in that order within one: a pass over all for each class takes
+  # seconds of ImageNet.
+  order = order[np.argsort(labels[order], kind="stable")]
+  _, sizes = np.unique(labels, return_counts=True)
+  chosen = [
+    members[: max(1, math.floor(fraction * len(members) + 0.5))]
+    for members in np.split(order, np.cumsum(sizes)[:-1])
+  ]
   return np.sort(np.concatenate(chosen))
 
 

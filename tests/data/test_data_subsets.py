@@ -91,6 +91,14 @@ def test_fractions_are_nested(labels, one, other):
   assert np.isin(small, large).all()
 
 
+def test_the_images_of_a_fraction_stay_the_same_for_ever():
+  # Drawn by the first version, in a loop over the classes.
+  labels = np.arange(40) % 3
+  assert stratified(labels, 0.2, seed=7).tolist() == [
+    1, 7, 8, 13, 15, 23, 24, 27, 35,
+  ]  # fmt: skip
+
+
 def test_fractions_depend_on_the_seed_alone():
   labels = np.arange(1000) % 10
   first = stratified(labels, 0.1, seed=1)
