@@ -16,6 +16,7 @@ from etils import epath
 
 from sslprune_jax import files, parallel, processes
 from sslprune_jax import state as state_lib
+from sslprune_jax.runtime.errors import LostFileError
 from sslprune_jax.state import TaskState, TrainState
 from sslprune_jax.trees import Tree, digests
 
@@ -23,7 +24,7 @@ from sslprune_jax.trees import Tree, digests
 _FIELDS = ("params", "batch_stats", "opt_state", "masks")
 
 
-class CheckpointError(RuntimeError):
+class CheckpointError(LostFileError, RuntimeError):
   """A checkpoint that is needed is missing or damaged."""
 
 

@@ -1,10 +1,13 @@
 """What the command lines share: flags, errors in a line, the closing words."""
 
+import os
 import sys
 import time
 from collections.abc import Callable
 
 from absl import app, logging
+
+from sslprune_jax.runtime.errors import LostFileError, UserError
 
 
 def parse(argv: list[str]) -> list[str]:
@@ -31,14 +34,7 @@ def run(
     reports: whether the results are whole, so that a page is written of them.
   """
   # Imported here, so that --help and a mistyped flag answer at once.
-  from sslprune_jax import files, platform_setup, preemption, processes, report
-  from sslprune_jax.checkpoints import CheckpointError
-  from sslprune_jax.config import ConfigError
-  from sslprune_jax.data import DataError
-  from sslprune_jax.processes import ProcessError
-  from sslprune_jax.side_by_side import ShareError
-  from sslprune_jax.tickets import TicketError
-  from sslprune_jax.train import DivergedError
+  from sslprune_jax import files, platform_setup, preemption, processes
 
   platform_setup.prepare()
   logging.set_verbosity(logging.WARNING)
@@ -47,23 +43,25 @@ def run(
     workdir = work()
     page = None
     if reports:
-      page, *_ = processes.from_first(
-        lambda: report.write([workdir], f"{workdir}/report.html")
-      )
+      page = processes.from_first(lambda: _write_report(workdir))
   except preemption.Preempted:
     return _say("stopped by SIGTERM; resume with the same command")
-  except (
-    ConfigError, DataError, DivergedError, ProcessError, ShareError,
-    report.ResultsError,
-  ) as error:  # fmt: skip
-    sys.exit(f"error: {error}")
-  except (CheckpointError, TicketError) as error:
-    sys.exit(f"error: {error}{advice}")
+  except UserError as error:
+    lost = isinstance(error, LostFileError)
+    sys.exit(f"error: {error}{advice if lost else ''}")
   except KeyboardInterrupt:
     sys.exit("\nstopped; the same command goes on from here")
   _say(platform_setup.usage(time.monotonic() - started))
   if page:
     _say(f"report: {files.absolute(page)}")
+
+
+def _write_report(workdir: str) -> os.PathLike:
+  # Imported here, as matplotlib takes a second, and a run ends with it.
+  from sslprune_jax import report
+
+  page, *_ = report.write([workdir], f"{workdir}/report.html")
+  return page
 
 
 def _say(text: str) -> None:

@@ -11,6 +11,7 @@ from typing import Any
 from ml_collections import ConfigDict
 
 from sslprune_jax import optim
+from sslprune_jax.runtime.errors import UserError
 
 INITS = ("rewind", "reinit", "random", "adjusted")
 PROTOCOLS = ("linear", "svm", "knn", "finetune", "prune")
@@ -37,7 +38,7 @@ _PRESETS = {
 TARGETS = tuple(_PRESETS)
 
 
-class ConfigError(ValueError):
+class ConfigError(UserError, ValueError):
   """A field of the configuration is impossible; the message names it."""
 
 

@@ -19,6 +19,8 @@ import jax
 import numpy as np
 from jax.experimental import multihost_utils
 
+from sslprune_jax.runtime.errors import UserError
+
 _START_TIMEOUT = 50  # seconds that processes wait for each other
 _SILENCE_TIMEOUT = 30  # seconds after which a silent process counts as dead
 _CHUNK = 2**26  # bytes that are sent at a time
@@ -40,7 +42,7 @@ if not sys.stdin.read(1):
 """
 
 
-class ProcessError(RuntimeError):
+class ProcessError(UserError, RuntimeError):
   """Processes do not find each other, or would not do the same."""
 
 

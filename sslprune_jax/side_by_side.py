@@ -10,10 +10,12 @@ import sys
 import threading
 from collections.abc import Sequence
 
+from sslprune_jax.runtime.errors import UserError
+
 _PARENT = "SSLPRUNE_JAX_PARENT"  # set in the environment of the processes
 
 
-class ShareError(RuntimeError):
+class ShareError(UserError, RuntimeError):
   """A process ended before its share was done."""
 
 

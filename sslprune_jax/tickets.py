@@ -23,10 +23,11 @@ from etils import epath
 
 from sslprune_jax import files
 from sslprune_jax import masks as masks_lib
+from sslprune_jax.runtime.errors import LostFileError
 from sslprune_jax.trees import Tree, digests, from_names, named_leaves
 
 
-class TicketError(ValueError):
+class TicketError(LostFileError, ValueError):
   """A file is no ticket, or a damaged one."""
 
 

@@ -14,6 +14,7 @@ from sslprune_jax import masks as masks_lib
 from sslprune_jax import parallel
 from sslprune_jax import state as state_lib
 from sslprune_jax.preemption import Preempted
+from sslprune_jax.runtime.errors import UserError
 from sslprune_jax.state import TrainState
 from sslprune_jax.tasks import Task
 from sslprune_jax.tasks.base import Batch
@@ -23,7 +24,7 @@ Step = Callable[[TrainState, Batch], tuple[TrainState, dict[str, jax.Array]]]
 _LOSS = zlib.crc32(b"loss")
 
 
-class DivergedError(RuntimeError):
+class DivergedError(UserError, RuntimeError):
   """The loss is no longer finite."""
 
 

@@ -6,6 +6,8 @@ import sys
 
 import pytest
 
+from sslprune_jax import command_line, platform_setup, processes
+
 ROOT = pathlib.Path(__file__).parent.parent
 
 
@@ -35,3 +37,40 @@ def test_a_mistake_is_one_clear_line(flag, words, tmp_path):
   assert all(word in run.stderr for word in words), run.stderr
   assert "Traceback" not in run.stderr
   assert not (tmp_path / "run").exists()
+
+
+_LOADS = """
+import sys
+import sslprune_jax.studies, sslprune_jax.preflight, sslprune_jax.transfer.alone
+print(*(name for name in {names} if name in sys.modules))
+"""
+
+
+def test_libraries_that_few_studies_need_are_loaded_where_they_are_needed():
+  names = ("joblib", "matplotlib", "scipy", "sklearn", "tensorflow_datasets")
+  run = subprocess.run(
+    [sys.executable, "-c", _LOADS.format(names=names)],
+    capture_output=True,
+    text=True,
+    check=True,
+  )
+  assert run.stdout.strip() == ""
+
+
+def test_a_page_that_cannot_be_written_is_said_to_all_processes(
+  tmp_path, monkeypatch, capsys
+):
+  passed_on = []
+
+  def from_first(make):
+    try:
+      return make()
+    except Exception as error:
+      passed_on.append(error)
+      raise
+
+  monkeypatch.setattr(processes, "from_first", from_first)
+  monkeypatch.setattr(platform_setup, "prepare", lambda: None)
+  with pytest.raises(SystemExit, match="error: .*results"):
+    command_line.run(lambda: str(tmp_path))
+  assert passed_on

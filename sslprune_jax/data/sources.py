@@ -5,12 +5,14 @@ from typing import Protocol
 
 import numpy as np
 
+from sslprune_jax.runtime.errors import UserError
+
 Rows = dict[str, np.ndarray]
 
 UNLABELLED = -1
 
 
-class DataError(ValueError):
+class DataError(UserError, ValueError):
   """The data are not what was asked for; one line says what to do."""
 
 

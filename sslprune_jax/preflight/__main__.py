@@ -15,6 +15,7 @@ from absl import app, flags, logging
 from ml_collections import config_flags
 
 from sslprune_jax import command_line
+from sslprune_jax.runtime.errors import UserError
 
 _CONFIG = config_flags.DEFINE_config_file(
   "config", None, "The study: a file of configs/.", lock_config=True
@@ -40,13 +41,11 @@ def main(argv: list[str]) -> None:
   os.environ["JAX_PLATFORMS"] = "cpu"
   logging.set_verbosity(logging.WARNING)
   from sslprune_jax import preflight
-  from sslprune_jax.config import ConfigError
-  from sslprune_jax.data import DataError
   from sslprune_jax.preflight import table
 
   try:
     found = preflight.cost(_CONFIG.value, _TOPOLOGY.value, _TASK.value)
-  except (ConfigError, DataError, preflight.TopologyError) as error:
+  except UserError as error:
     sys.exit(f"error: {error}")
   print(json.dumps(found) if _JSON.value else "\n".join(table.lines(found)))
   sys.exit(0 if found["fits"] else 1)

@@ -11,10 +11,12 @@ from collections.abc import Iterator
 import jax
 from jax.experimental import topologies
 
+from sslprune_jax.runtime.errors import UserError
+
 _MOST_CHIPS = 256
 
 
-class TopologyError(ValueError):
+class TopologyError(UserError, ValueError):
   """There is no such topology, or nothing that compiles for it."""
 
 

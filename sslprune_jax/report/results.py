@@ -8,6 +8,8 @@ from collections.abc import Iterable, Sequence
 
 from etils import epath
 
+from sslprune_jax.runtime.errors import UserError
+
 TASKS = {
   "labels": "Labels",
   "rotnet": "RotNet",
@@ -75,7 +77,7 @@ _CELL = (
 ).split()
 
 
-class ResultsError(ValueError):
+class ResultsError(UserError, ValueError):
   """A run that cannot be reported, in one line."""
 
 

@@ -9,8 +9,6 @@ import math
 import statistics
 from collections.abc import Mapping, Sequence
 
-from scipy import stats
-
 from sslprune_jax.report.curves import Curve, Estimate, estimate
 
 HOLDS, FAILS, UNDECIDED = "holds", "does not hold", "undecided"
@@ -140,6 +138,8 @@ def _blocked_anova(rows: Sequence[Sequence[float]]) -> float:
   free = (ways - 1) * (blocks - 1)
   if rest == 0:
     return 1.0 if between == 0 else 0.0
+  from scipy import stats  # Takes half a second, for verdicts alone.
+
   return float(stats.f.sf(between / (ways - 1) / (rest / free), ways - 1, free))
 
 
@@ -185,6 +185,8 @@ def _judge(claim, test, values, verdict) -> Verdict:
   found = estimate(values.values())
   if found.error is None:
     return Verdict(claim, f"{test}: one seed", found, None, None, UNDECIDED)
+  from scipy import stats  # As above.
+
   half = found.error * stats.t.ppf((1 + LEVEL) / 2, found.n - 1)
   low, high = found.mean - float(half), found.mean + float(half)
   if math.isclose(low, high):  # Equal in all seeds: the interval is a point.

@@ -10,7 +10,6 @@ from typing import ClassVar
 import jax
 import jax.numpy as jnp
 import numpy as np
-from sklearn.metrics import normalized_mutual_info_score
 
 from sslprune_jax import clustering, data, parallel
 from sslprune_jax import state as state_lib
@@ -191,6 +190,9 @@ def statistics(
     clusters, and the normalised mutual information with what there is of the
     epoch before and of the labels.
   """
+  # Takes a second, for this task alone.
+  from sklearn.metrics import normalized_mutual_info_score
+
   sizes = np.bincount(assignment, minlength=k)
   shares = sizes[sizes > 0] / len(assignment)
   entropy = -float(np.sum(shares * np.log(shares)))

@@ -7,13 +7,10 @@ import dataclasses
 import warnings
 from collections.abc import Sequence
 
-import joblib
 import numpy as np
-from sklearn.exceptions import ConvergenceWarning
-from sklearn.model_selection import cross_val_score
-from sklearn.preprocessing import normalize
-from sklearn.svm import LinearSVC
 
+# scikit-learn is imported where it is used: it takes a second, for this
+# protocol alone.
 FOLDS = 3
 
 
@@ -68,6 +65,8 @@ def fit(
   Raises:
     ValueError: names a class that is in too few images, or in too many.
   """
+  import joblib
+
   check(labels, class_names)
   there, features = labels == 1, _unit(features)
   fitted = joblib.Parallel(n_jobs=-1)(
@@ -97,6 +96,9 @@ def check(labels: np.ndarray, class_names: Sequence[str]) -> None:
 
 def _fit(features, there, costs):
   """Chooses the cost of a class, and trains its machine."""
+  from sklearn.exceptions import ConvergenceWarning
+  from sklearn.model_selection import cross_val_score
+
   with warnings.catch_warnings():
     # Large costs do not converge; that of the machine that is kept is said.
     warnings.simplefilter("ignore", ConvergenceWarning)
@@ -118,10 +120,14 @@ def _fit(features, there, costs):
 
 
 def _unit(features: np.ndarray) -> np.ndarray:
+  from sklearn.preprocessing import normalize
+
   return normalize(features.astype(np.float64))
 
 
-def _machine(cost: float) -> LinearSVC:
+def _machine(cost: float):
+  from sklearn.svm import LinearSVC
+
   return LinearSVC(
     C=cost,
     class_weight={True: 2, False: 1},
