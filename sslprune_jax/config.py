@@ -10,7 +10,7 @@ from typing import Any
 
 from ml_collections import ConfigDict
 
-from sslprune_jax import optim
+from sslprune_jax import durations
 from sslprune_jax.runtime.errors import UserError
 
 INITS = ("rewind", "reinit", "random", "adjusted")
@@ -282,10 +282,11 @@ def updates(config: ConfigDict, field: str, **of_training: int) -> int:
   Args:
     config: the configuration.
     field: its name, with dots.
-    **of_training: `batch_size`, `num_images` and `reads` of `optim.updates`.
+    **of_training: `batch_size`, `num_images` and `reads` of
+      `durations.to_updates`.
   """
   try:
-    return optim.updates(lookup(config, field), **of_training)
+    return durations.to_updates(lookup(config, field), **of_training)
   except (TypeError, ValueError) as error:
     raise ConfigError(f"config.{field}: {error}") from None
 

@@ -8,7 +8,7 @@ import optax
 from ml_collections import ConfigDict
 
 from sslprune_jax import config as config_lib
-from sslprune_jax import optim
+from sslprune_jax import durations, optim
 
 
 @dataclasses.dataclass(frozen=True)
@@ -43,7 +43,7 @@ def make_recipe(
     config: validated.
     section: such as "train" or "retrain.train".
     num_images: in the training set.
-    reads: see `optim.updates`.
+    reads: see `durations.to_updates`.
     own_head: see `optim.optimizer`.
     frozen_trunk: see `optim.optimizer`.
 
@@ -105,8 +105,8 @@ def stretched(config: ConfigDict, section: str, factor: float) -> ConfigDict:
     return config
   config = config.copy_and_resolve_references()
   recipe = config_lib.lookup(config, section)
-  recipe.duration = optim.stretched(recipe.duration, factor)
+  recipe.duration = durations.stretch(recipe.duration, factor)
   recipe.milestones = tuple(
-    optim.stretched(milestone, factor) for milestone in recipe.milestones
+    durations.stretch(milestone, factor) for milestone in recipe.milestones
   )
   return config

@@ -9,7 +9,7 @@ from fractions import Fraction
 from ml_collections import ConfigDict
 
 from sslprune_jax import config as config_lib
-from sslprune_jax import optim
+from sslprune_jax import durations
 
 # The paper reports 14 remaining rates between 80 % and 0.1 % without listing
 # them; these rounds span that range. 0 is the dense network.
@@ -266,7 +266,7 @@ def rewinds(
   recipe = reference.train
 
   def updates(duration: str) -> int:
-    return optim.updates(
+    return durations.to_updates(
       duration, batch_size=recipe.batch_size, num_images=num_images
     )
 
@@ -279,5 +279,5 @@ def rewinds(
     "epochs": f"{float(round(epochs, 2)):g}ep",
     "samples": f"{samples}samples",
     "updates": f"{rewind}it",
-    "share": optim.stretched(config.train.duration, share),
+    "share": durations.stretch(config.train.duration, share),
   }

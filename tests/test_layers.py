@@ -9,7 +9,8 @@ ROOT = pathlib.Path(sslprune_jax.__file__).parent
 
 # Each line may import from itself (inside a folder) and the lines before it.
 LAYERS = (
-  ("processes", "trees"),
+  ("runtime",),
+  ("durations", "processes", "trees"),
   ("files", "preemption"),
   ("process_flags", "side_by_side"),
   ("masks", "optim", "parallel", "models", "data"),

@@ -4,7 +4,7 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from sslprune_jax import optim
+from sslprune_jax import durations, optim
 
 
 @pytest.mark.parametrize(
@@ -20,22 +20,22 @@ from sslprune_jax import optim
   ],
 )
 def test_samples_are_the_papers_updates(batch_size, expected):
-  updates = optim.updates(
+  updates = durations.to_updates(
     "3840000samples", batch_size=batch_size, num_images=1_281_167
   )
   assert updates == expected
 
 
 def test_epochs_are_whole_batches():
-  assert optim.updates("2ep", batch_size=100, num_images=1050) == 20
-  assert optim.updates("0.5ep", batch_size=100, num_images=1050) == 5
-  assert optim.updates("7it", batch_size=100, num_images=1050) == 7
+  assert durations.to_updates("2ep", batch_size=100, num_images=1050) == 20
+  assert durations.to_updates("0.5ep", batch_size=100, num_images=1050) == 5
+  assert durations.to_updates("7it", batch_size=100, num_images=1050) == 7
 
 
 @pytest.mark.parametrize("duration", ["5", "5 ep", "ep", "-1it", "5epochs", ""])
 def test_a_duration_without_its_unit_is_refused(duration):
   with pytest.raises(ValueError, match="its unit"):
-    optim.updates(duration, batch_size=1, num_images=1)
+    durations.to_updates(duration, batch_size=1, num_images=1)
 
 
 def test_step_schedule_with_warmup_against_a_table():

@@ -1,0 +1,53 @@
+"""Durations of a training: epochs, updates and samples, by their unit."""
+
+import re
+from fractions import Fraction
+
+_DURATION = re.compile(r"(\d+(?:\.\d+)?)(ep|it|samples)")
+
+
+def to_updates(
+  duration: str, *, batch_size: int, num_images: int, reads: int = 1
+) -> int:
+  """Converts a duration to updates.
+
+  Args:
+    duration: a number with its unit: "90ep" epochs, "500it" updates or
+      "3840000samples" images seen.
+    batch_size: images an update, over all devices.
+    num_images: images in the training set; an epoch is the whole batches of it.
+    reads: samples that are seen for each image of a batch: 2 of S4L, whose
+      batch of 1024 stands beside as many labelled images.
+
+  Returns:
+    Updates, rounded half up.
+
+  Raises:
+    ValueError: the duration has another form.
+  """
+  match = _DURATION.fullmatch(duration)
+  if not match:
+    raise ValueError(
+      f"found {duration!r}, expected a number with its unit, such as '90ep', "
+      "'500it' or '3840000samples'"
+    )
+  number, unit = Fraction(match[1]), match[2]
+  scale = {
+    "it": Fraction(1),
+    "ep": Fraction(num_images // batch_size),
+    "samples": Fraction(1, batch_size * reads),
+  }[unit]
+  return int(number * scale + Fraction(1, 2))
+
+
+def stretch(duration: str, factor: float | Fraction) -> str:
+  """Returns a duration as many times as long, of the same unit.
+
+  Args:
+    duration: of the form that `to_updates` takes.
+    factor: above 0.
+  """
+  number, unit = _DURATION.fullmatch(duration).groups()
+  longer = Fraction(number) * Fraction(factor)
+  whole = longer.denominator == 1
+  return f"{longer.numerator if whole else float(longer)}{unit}"
