@@ -32,6 +32,7 @@ from sslprune_jax import (
   tickets,
 )
 from sslprune_jax.data import batches
+from sslprune_jax.runtime import rng as rng_lib
 
 _BATCH = 256
 _FEW, _DRAWS = 10, 5
@@ -56,7 +57,7 @@ def main():
     network = task_setup.make_network(config.model, task.num_outputs)
     step = extraction.make_step(network, task.normalise)
     shape = sources[0].image_shape
-    key = state.stream_key(arguments.seed, "init")
+    key = rng_lib.stream_key(arguments.seed, "init")
     networks = {"random": state.initialize(network, shape, key)}
     folder = arguments.run / f"seed_{arguments.seed}" / name
     for path in sorted(folder.glob("round_*/trained.npz")):

@@ -39,7 +39,8 @@ from sslprune_jax import (
   platform_setup,
   state,
 )
-from sslprune_jax.data import batches, streams
+from sslprune_jax.data import batches
+from sslprune_jax.runtime import rng as rng_lib
 from sslprune_jax.transfer import features, linear
 
 _BATCH = 256
@@ -138,7 +139,7 @@ def _mixture(size, seed):
 
 def _ours(train, test):
   x, y = train
-  order = functools.partial(streams.permutation, 0, size=len(x))
+  order = functools.partial(rng_lib.permutation, 0, size=len(x))
   length = _EPOCHS * (len(x) // _BATCH)
   optimizer = optim.optimizer("sgd", weight_decay=5e-4)
   milestones = [length * of // _EPOCHS for of in (8, 16, 24)]

@@ -17,7 +17,8 @@ from etils import epath
 from sslprune_jax import files, parallel, processes
 from sslprune_jax import state as state_lib
 from sslprune_jax.runtime.errors import LostFileError
-from sslprune_jax.state import TaskState, TrainState
+from sslprune_jax.state import TrainState
+from sslprune_jax.tasks.base import TaskState
 from sslprune_jax.trees import Tree, digests
 
 # The base key is a function of the seed, and the step is the folder's name.

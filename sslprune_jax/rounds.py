@@ -6,8 +6,8 @@ import numpy as np
 from ml_collections import ConfigDict
 
 from sslprune_jax import controls, magnitudes, pruning
-from sslprune_jax import state as state_lib
 from sslprune_jax.masks import Masks
+from sslprune_jax.runtime import rng as rng_lib
 from sslprune_jax.tickets import Ticket
 from sslprune_jax.trees import Tree
 
@@ -36,7 +36,7 @@ def prune(
     trained.params,
     trained.masks,
     settings.rate,
-    state_lib.stream_generator(seed, purpose),
+    rng_lib.stream_generator(seed, purpose),
     scope=settings.scope,
     layers=[name for layer in first for name in layer],
   )

@@ -1,7 +1,6 @@
 """The training state: arrays only, replicated, without a device axis."""
 
 import functools
-import zlib
 from typing import Any
 
 import flax.struct
@@ -12,21 +11,8 @@ import optax
 
 from sslprune_jax import masks as masks_lib
 from sslprune_jax import parallel
+from sslprune_jax.tasks.base import TASK_AXES, TaskState
 from sslprune_jax.trees import Tree
-
-
-@flax.struct.dataclass
-class TaskState:
-  """What a task carries along, `{}` for most.
-
-  Attributes:
-    shared: replicated.
-    by_sample: a row for every training image, split over the devices: leaves
-      `[D, ceil(N / D), ...]`, from `parallel.by_sample`.
-  """
-
-  shared: Tree = flax.struct.field(default_factory=dict)
-  by_sample: Tree = flax.struct.field(default_factory=dict)
 
 
 @flax.struct.dataclass
@@ -57,7 +43,6 @@ class TrainState:
     return {"params": self.params, "batch_stats": self.batch_stats}
 
 
-TASK_AXES = TaskState(shared=None, by_sample=0)
 # Which leaves have a device axis: the `in_axes` of a step.
 AXES = TrainState(
   step=None,
@@ -68,20 +53,6 @@ AXES = TrainState(
   task_state=TASK_AXES,
   rng=None,
 )
-
-
-def stream_key(seed: int, purpose: str) -> jax.Array:
-  """Returns the random key of one purpose, apart from those of all others."""
-  return jax.random.fold_in(jax.random.key(seed), zlib.crc32(purpose.encode()))
-
-
-def stream_generator(seed: int, purpose: str) -> np.random.Generator:
-  """Returns the host's random generator of one purpose."""
-  return np.random.Generator(
-    np.random.Philox(
-      np.random.SeedSequence([seed, zlib.crc32(purpose.encode())])
-    )
-  )
 
 
 @functools.partial(jax.jit, static_argnums=(0, 1))
@@ -144,20 +115,27 @@ def create(
 
 def place(state: TrainState) -> TrainState:
   """Copies a state to the devices: replicated, a row a device by sample."""
-  task_state = TaskState(
-    shared=parallel.replicate(state.task_state.shared),
-    by_sample=parallel.distribute(state.task_state.by_sample),
-  )
   rest = parallel.replicate(state.replace(task_state=None))
-  return rest.replace(task_state=task_state)
+  return rest.replace(task_state=_place_task(state.task_state))
 
 
-def with_head(state: TrainState, head: Tree) -> TrainState:
-  """Replaces the head; its moments, and its count of updates, start again.
+def _place_task(task_state: TaskState) -> TaskState:
+  return TaskState(
+    shared=parallel.replicate(task_state.shared),
+    by_sample=parallel.distribute(task_state.by_sample),
+  )
+
+
+def begin_epoch(
+  state: TrainState, task_state: TaskState, head: Tree
+) -> TrainState:
+  """Returns the state that an epoch of a task that prepares its epochs begins.
 
   Args:
     state: on the devices, trained by `optim.optimizer(own_head=True)`.
-    head: params of the same structure.
+    task_state: the task's, of the same structure.
+    head: params of the same structure; its moments, and its count of updates,
+      start again.
 
   Returns:
     The state on the devices; the rest of it is not copied.
@@ -166,5 +144,6 @@ def with_head(state: TrainState, head: Tree) -> TrainState:
   fresh = parallel.replicate(jax.tree.map(jnp.zeros_like, states["head"]))
   return state.replace(
     params={**state.params, "head": parallel.replicate(head)},
+    task_state=_place_task(task_state),
     opt_state=state.opt_state._replace(inner_states={**states, "head": fresh}),
   )

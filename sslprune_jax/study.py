@@ -29,10 +29,10 @@ from sslprune_jax import (
 )
 from sslprune_jax import config as config_lib
 from sslprune_jax import masks as masks_lib
-from sslprune_jax import state as state_lib
 from sslprune_jax.config import ConfigError
 from sslprune_jax.plan import RANDOM, Stage, Transfer, plan
 from sslprune_jax.progress import Progress
+from sslprune_jax.runtime import rng
 from sslprune_jax.study_data import RETRAINING, StudyData, listed
 from sslprune_jax.study_trainings import StudyTrainings
 from sslprune_jax.trainings import Trainings
@@ -222,7 +222,7 @@ class Study:
       stage.init,
       self._ticket(stage, "ticket.npz"),
       training.draw(self.image_shape, seed, "reinit"),
-      state_lib.stream_generator(seed, purpose),
+      rng.stream_generator(seed, purpose),
       dense=lambda: self._ticket(dense, "trained.npz"),
       ranked=self._ranked,
     )

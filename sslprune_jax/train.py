@@ -16,7 +16,7 @@ from sslprune_jax import state as state_lib
 from sslprune_jax.preemption import Preempted
 from sslprune_jax.runtime.errors import UserError
 from sslprune_jax.state import TrainState
-from sslprune_jax.tasks import Task
+from sslprune_jax.tasks import Task, base
 from sslprune_jax.tasks.base import Batch
 
 Step = Callable[[TrainState, Batch], tuple[TrainState, dict[str, jax.Array]]]
@@ -144,7 +144,7 @@ def make_evaluation_step(network: Any, task: Task) -> Callable:
 
   return parallel.pmapped(
     evaluation_step,
-    in_axes=({"variables": None, "task_state": state_lib.TASK_AXES}, 0),
+    in_axes=({"variables": None, "task_state": base.TASK_AXES}, 0),
   )
 
 

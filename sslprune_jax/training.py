@@ -28,9 +28,11 @@ from sslprune_jax import state as state_lib
 from sslprune_jax.data import batches
 from sslprune_jax.progress import MetricLines, Progress
 from sslprune_jax.recipe_setup import make_recipe
-from sslprune_jax.state import TaskState, TrainState
+from sslprune_jax.runtime import rng
+from sslprune_jax.state import TrainState
 from sslprune_jax.study_data import Images
 from sslprune_jax.tasks import Task
+from sslprune_jax.tasks.base import TaskState
 from sslprune_jax.trees import Tree
 
 
@@ -125,7 +127,7 @@ class Training:
 
   def task_state(self, source: data.Source, seed: int) -> TaskState:
     """Returns the task's share of the state at update 0."""
-    return self.task.init(state_lib.stream_key(seed, "task"), source)
+    return self.task.init(rng.stream_key(seed, "task"), source)
 
   def run(
     self,
@@ -168,7 +170,7 @@ class Training:
       variables,
       masks,
       self.optimizer,
-      state_lib.stream_key(seed, "augment"),
+      rng.stream_key(seed, "augment"),
       step=start,
       task_state=task_state or self.task_state(source, seed),
     )
@@ -223,10 +225,15 @@ class Training:
           lines.event(first, "evaluation", self.evaluate(state, images))
         if self._begins_epoch(first):
           epoch = first // self._updates_per_epoch
-          key = state_lib.stream_key(seed, "epoch")
-          state, found = self.task.begin_epoch(
-            state, jax.random.fold_in(key, epoch), source, self._extract(source)
+          key = rng.stream_key(seed, "epoch")
+          *begun, found = self.task.begin_epoch(
+            state.task_state,
+            state.params["head"],
+            jax.random.fold_in(key, epoch),
+            source,
+            functools.partial(self._extract, state.variables, source),
           )
+          state = state_lib.begin_epoch(state, *begun)
           lines.event(first, "epoch", found)
         # Copied: the state's own is donated to the first update.
         shared = jax.device_get(state.task_state.shared)
@@ -272,18 +279,14 @@ class Training:
     )
     return [begin, *between, self.length]
 
-  def _extract(self, source: data.Source) -> Callable:
-    """Returns what extracts the features of the training images."""
+  def _extract(
+    self, variables: dict[str, Tree], source: data.Source
+  ) -> tuple[jax.Array, np.ndarray]:
+    """Extracts the features of the training images."""
     shards = clustering.shards()
     size = -(-self.batch_size // shards) * shards
-
-    def extract(state: TrainState) -> tuple[jax.Array, np.ndarray]:
-      feed = batches.make(source, size, parallel.split())
-      return extraction.extract(
-        self._extraction_step, state.variables, feed, shards
-      )
-
-    return extract
+    feed = batches.make(source, size, parallel.split())
+    return extraction.extract(self._extraction_step, variables, feed, shards)
 
   def evaluate(self, state: TrainState, images: Images) -> dict[str, float]:
     """Returns the task's mean scores, each image counted once."""
@@ -319,5 +322,5 @@ class Training:
     self, image_shape: tuple[int, int, int], seed: int, purpose: str
   ) -> dict[str, Tree]:
     """Draws fresh variables from the initializer."""
-    key = state_lib.stream_key(seed, purpose)
+    key = rng.stream_key(seed, purpose)
     return state_lib.initialize(self.network, image_shape, key)

@@ -7,6 +7,7 @@ import numpy as np
 from sslprune_jax import checkpoints, models, optim
 from sslprune_jax import masks as masks_lib
 from sslprune_jax import state as state_lib
+from sslprune_jax.tasks import base
 
 
 def _state(devices, bank):
@@ -20,7 +21,7 @@ def _state(devices, bank):
     masks_lib.dense(variables["params"]),
     optim.optimizer("sgd", weight_decay=0.0),
     jax.random.key(1),
-    task_state=state_lib.TaskState(
+    task_state=base.TaskState(
       shared={"normaliser": jnp.float32(bank[0, 0])},
       by_sample={"bank": padded.reshape(devices, rows, -1)},
     ),

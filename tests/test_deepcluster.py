@@ -51,9 +51,14 @@ def _begun(source, epochs=1):
 
   after = state
   for epoch in range(epochs):
-    after, logged = TASK.begin_epoch(
-      after, jax.random.key(epoch), source, extract
+    *begun, logged = TASK.begin_epoch(
+      after.task_state,
+      after.params["head"],
+      jax.random.key(epoch),
+      source,
+      functools.partial(extract, after),
     )
+    after = state_lib.begin_epoch(after, *begun)
   return state, after, logged, extract
 
 

@@ -8,8 +8,9 @@ import numpy as np
 import pytest
 
 from sslprune_jax import data, parallel
-from sslprune_jax.state import TASK_AXES, TaskState
+from sslprune_jax.runtime import rng
 from sslprune_jax.tasks import Exemplar, exemplar
+from sslprune_jax.tasks.base import TASK_AXES, TaskState
 
 VIEWS = {
   "augment": data.Augment(padding=1, rotation=10.0),
@@ -218,7 +219,7 @@ def test_views_stand_in_a_row_and_differ():
   images = RNG.integers(0, 256, (7, 8, 8, 1), np.uint8)
   source = data.ArraySource(images, np.zeros(7, np.int32))
   order = task.order(0, 2, source, {})
-  plain = data.permutation(0, 2, 7)
+  plain = rng.permutation(0, 2, 7)
   np.testing.assert_array_equal(order, np.repeat(plain, 3))
   batch = {"image": jnp.asarray(images[order[:6]]), "index": order[:6]}
   view = task.view(jax.random.split(jax.random.key(0), 6), batch)["image"]

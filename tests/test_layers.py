@@ -14,8 +14,9 @@ LAYERS = (
   ("files", "preemption"),
   ("process_flags", "side_by_side"),
   ("masks", "optim", "parallel", "models", "data"),
-  ("clustering", "controls", "magnitudes", "neighbours", "pruning", "state"),
+  ("clustering", "controls", "magnitudes", "neighbours", "pruning"),
   ("tasks",),
+  ("state",),
   ("config", "checkpoints", "tickets", "progress", "plan"),
   (
     "extraction",

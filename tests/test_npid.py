@@ -8,9 +8,9 @@ import numpy as np
 import pytest
 
 from sslprune_jax import data, parallel
-from sslprune_jax.state import TASK_AXES, TaskState
 from sslprune_jax.tasks import NPID
 from sslprune_jax.tasks import npid as npid_lib
+from sslprune_jax.tasks.base import TASK_AXES, TaskState
 
 VIEWS = {
   "augment": data.Augment(),

@@ -14,7 +14,7 @@ import pytest
 from sslprune_jax import data, models, optim, parallel, train
 from sslprune_jax import masks as masks_lib
 from sslprune_jax import state as state_lib
-from sslprune_jax.tasks import Labels, RotNet
+from sslprune_jax.tasks import Labels, RotNet, base
 
 VIEWS = {
   "augment": data.Augment(padding=1),
@@ -196,11 +196,11 @@ def test_the_tasks_state_is_read_by_its_loss_and_updated_after():
 
     def update(self, outputs, batch, task_state, metrics):
       seen = metrics["seen"] + 1.0
-      return state_lib.TaskState(shared={"seen": seen})
+      return base.TaskState(shared={"seen": seen})
 
   network, optimizer, step = _sgd_step(Counting(num_outputs=10, **VIEWS))
   state = _state(network, optimizer).replace(
-    task_state=state_lib.TaskState(shared={"seen": jnp.zeros(())})
+    task_state=base.TaskState(shared={"seen": jnp.zeros(())})
   )
   for seen in range(3):
     state, metrics = _vmapped(step)(state, _batch())

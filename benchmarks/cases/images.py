@@ -50,7 +50,7 @@ class Ours:
 
   def run(self):
     """Reads an epoch; returns the mean of its bytes."""
-    from sslprune_jax import data
+    from sslprune_jax.runtime import rng as rng_lib
 
     updates = self._feed.updates_per_epoch
     first = self._epoch * updates
@@ -58,7 +58,7 @@ class Ours:
     means = [
       float(np.asarray(batch["image"]).mean())
       for batch in self._feed.train(
-        lambda epoch: data.permutation(0, epoch, self._size),
+        lambda epoch: rng_lib.permutation(0, epoch, self._size),
         first,
         first + updates,
       )

@@ -54,14 +54,14 @@ class Linear:
     """Trains for 28 epochs."""
     import jax
 
-    from sslprune_jax.data import streams
+    from sslprune_jax.runtime import rng as rng_lib
     from sslprune_jax.transfer import linear
 
     size = len(self._labels)
     classifier = linear.create(self._rows, np.arange(size, dtype=np.int32), 10)
     opt_state = self._optimizer.init(classifier.params)
     for epoch in range(_EPOCHS):
-      order = streams.permutation(0, epoch, size)[: self._updates * 256]
+      order = rng_lib.permutation(0, epoch, size)[: self._updates * 256]
       classifier, opt_state, _ = self._epoch(
         classifier,
         opt_state,

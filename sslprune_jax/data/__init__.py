@@ -5,7 +5,6 @@ from sslprune_jax.data.batches import Batches, ResidentBatches, StreamedBatches
 from sslprune_jax.data.load import load
 from sslprune_jax.data.outlines import Outline
 from sslprune_jax.data.sources import ArraySource, DataError, Source
-from sslprune_jax.data.streams import cycled, permutation
 from sslprune_jax.data.subsets import (
   in_memory,
   of_some_classes,
@@ -23,12 +22,10 @@ __all__ = [
   "ResidentBatches",
   "Source",
   "StreamedBatches",
-  "cycled",
   "in_memory",
   "load",
   "normalise",
   "of_some_classes",
-  "permutation",
   "stratified",
   "subset",
   "unlabelled_but",

@@ -14,9 +14,9 @@ import jax.numpy as jnp
 import numpy as np
 from jax.sharding import NamedSharding, PartitionSpec
 
-from sslprune_jax.data import streams
 from sslprune_jax.data.sources import ArraySource, DataError, Source
 from sslprune_jax.data.subsets import check_indices
+from sslprune_jax.runtime import rng
 
 Batch = dict[str, jax.Array]
 _EVERYWHERE = PartitionSpec()
@@ -230,7 +230,7 @@ class StreamedBatches(Batches):
   def _make(self, indices: np.ndarray, update: int | None) -> Batch:
     seeds = None
     if update is not None:
-      seeds = streams.raw(self._seed, "crop", update, self.batch_size)
+      seeds = rng.raw(self._seed, "crop", update, self.batch_size)
       seeds = seeds[self._own]
     indices = indices[self._own]
     # Padding, one past the end, takes the last image.

@@ -4,7 +4,6 @@ import math
 
 import numpy as np
 
-from sslprune_jax.data import streams
 from sslprune_jax.data.sources import (
   UNLABELLED,
   ArraySource,
@@ -12,6 +11,7 @@ from sslprune_jax.data.sources import (
   Rows,
   Source,
 )
+from sslprune_jax.runtime import rng
 
 _CHUNK = 1024  # images read at a time into memory
 
@@ -100,7 +100,7 @@ def stratified(labels: np.ndarray, fraction: float, seed: int) -> np.ndarray:
     i64[M], sorted.
   """
   _check_fraction(labels, fraction, "every class")
-  order = np.argsort(streams.raw(seed, "subset", 0, len(labels)), kind="stable")
+  order = np.argsort(rng.raw(seed, "subset", 0, len(labels)), kind="stable")
   # By class, and in that order within one: a pass over all for each class takes
   # seconds of ImageNet.
   order = order[np.argsort(labels[order], kind="stable")]
@@ -129,7 +129,7 @@ def of_some_classes(
   """
   _check_fraction(labels, fraction, "classes")
   classes = np.unique(labels)
-  order = np.argsort(streams.raw(seed, "classes", 0, len(classes)))
+  order = np.argsort(rng.raw(seed, "classes", 0, len(classes)))
   count = max(1, math.floor(fraction * len(classes) + 0.5))
   return np.flatnonzero(np.isin(labels, classes[order[:count]]))
 

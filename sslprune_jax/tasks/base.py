@@ -4,18 +4,37 @@ import dataclasses
 from collections.abc import Callable
 from typing import ClassVar
 
+import flax.struct
 import jax
 import jax.numpy as jnp
 import numpy as np
 import optax
 
 from sslprune_jax import data
-from sslprune_jax.state import TaskState, TrainState
+from sslprune_jax.runtime import rng as rng_lib
 from sslprune_jax.trees import Tree
 
 Batch = dict[str, jax.Array]
 Outputs = dict[str, jax.Array]
 Metrics = dict[str, jax.Array]
+
+
+@flax.struct.dataclass
+class TaskState:
+  """What a task carries along, `{}` for most.
+
+  Attributes:
+    shared: replicated.
+    by_sample: a row for every training image, split over the devices: leaves
+      `[D, ceil(N / D), ...]`, from `parallel.by_sample`.
+  """
+
+  shared: Tree = flax.struct.field(default_factory=dict)
+  by_sample: Tree = flax.struct.field(default_factory=dict)
+
+
+# Which leaves have a device axis: the `in_axes` of a step.
+TASK_AXES = TaskState(shared=None, by_sample=0)
 
 
 @dataclasses.dataclass(frozen=True)
@@ -78,26 +97,30 @@ class Task:
       batch.
     """
     del shared
-    return data.permutation(seed, epoch, len(source))
+    return rng_lib.permutation(seed, epoch, len(source))
 
   def begin_epoch(
     self,
-    state: TrainState,
+    task_state: TaskState,
+    head: Tree,
     rng: jax.Array,
     source: data.Source,
-    extract: Callable[[TrainState], tuple[jax.Array, np.ndarray]],
-  ) -> tuple[TrainState, dict[str, float]]:
-    """Prepares an epoch, from the state alone.
+    extract: Callable[[], tuple[jax.Array, np.ndarray]],
+  ) -> tuple[TaskState, Tree, dict[str, float]]:
+    """Prepares an epoch, from what the last update left alone.
 
     Args:
-      state: after the last update of the epoch before.
-      rng: of this epoch.
+      task_state: the task's share of the state, on the devices.
+      head: params of the head.
+      rng: key of this epoch.
       source: the training images.
       extract: returns features f32[S,R,F] of all training images, sharded, and
-        the image i32[S,R] that each is of; N where it is padding.
+        the image i32[S,R] that each is of; N where it is padding. The features
+        are those of the network as it is, masked, in evaluation mode.
 
     Returns:
-      The state to go on with, and what to log.
+      The task's state, and params of the head, to go on with, on the host or on
+      devices, and what to log. The optimizer of the head starts again.
     """
     raise NotImplementedError  # Called where `by_epoch` says so.
 

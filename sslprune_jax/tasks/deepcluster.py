@@ -12,14 +12,13 @@ import jax.numpy as jnp
 import numpy as np
 
 from sslprune_jax import clustering, data, parallel
-from sslprune_jax import state as state_lib
-from sslprune_jax.data import streams
-from sslprune_jax.state import TaskState, TrainState
+from sslprune_jax.runtime import rng as rng_lib
 from sslprune_jax.tasks.base import (
   Batch,
   Metrics,
   Outputs,
   Task,
+  TaskState,
   classified,
 )
 from sslprune_jax.trees import Tree
@@ -81,13 +80,14 @@ class DeepCluster(Task):
 
   def begin_epoch(
     self,
-    state: TrainState,
+    task_state: TaskState,
+    head: Tree,
     rng: jax.Array,
     source: data.Source,
-    extract: Callable[[TrainState], tuple[jax.Array, np.ndarray]],
-  ) -> tuple[TrainState, dict[str, float]]:
+    extract: Callable[[], tuple[jax.Array, np.ndarray]],
+  ) -> tuple[TaskState, Tree, dict[str, float]]:
     """Clusters the features, and draws the head anew."""
-    features, image = extract(state)
+    features, image = extract()
     weight = jax.device_put(
       (image < len(source)).astype(np.float32), parallel.split()
     )
@@ -106,26 +106,24 @@ class DeepCluster(Task):
     real = image < len(source)
     assignment = np.empty(len(source), np.int32)
     assignment[image[real]] = parallel.on_host(found.assignment)[real]
-    before = np.asarray(state.task_state.shared["assignment"])
-    head = state.params["head"]
+    before = np.asarray(task_state.shared["assignment"])
     kernel = _HEAD_STD * jax.random.normal(
       jax.random.fold_in(rng, _HEAD), head["kernel"].shape
     )
-    state = state_lib.with_head(
-      state, {"kernel": kernel, "bias": jnp.zeros_like(head["bias"])}
-    )
+    head = {"kernel": kernel, "bias": jnp.zeros_like(head["bias"])}
     shared = {
       "assignment": jnp.asarray(assignment),
       "centroids": found.centroids,
     }
-    state = state.replace(
-      task_state=TaskState(shared=parallel.replicate(shared))
-    )
     inertia = float(found.inertia[-1])
-    return state, {
-      "inertia": inertia / len(source),
-      **statistics(assignment, self.num_outputs, before, source.labels),
-    }
+    return (
+      TaskState(shared),
+      head,
+      {
+        "inertia": inertia / len(source),
+        **statistics(assignment, self.num_outputs, before, source.labels),
+      },
+    )
 
   def order(
     self, seed: int, epoch: int, source: data.Source, shared: Tree
@@ -159,18 +157,18 @@ def balanced_order(assignment: np.ndarray, seed: int, epoch: int) -> np.ndarray:
     i32[N].
   """
   size = len(assignment)
-  mixed = np.argsort(streams.raw(seed, "members", epoch, size), kind="stable")
+  mixed = np.argsort(rng_lib.raw(seed, "members", epoch, size), kind="stable")
   members = mixed[np.argsort(assignment[mixed], kind="stable")]
   _, first, count = np.unique(
     assignment[members], return_index=True, return_counts=True
   )
   share = -(-size // len(count))
   place = np.tile(np.arange(share), (len(count), 1))
-  again = streams.raw(seed, "again", epoch, place.size).reshape(place.shape)
+  again = rng_lib.raw(seed, "again", epoch, place.size).reshape(place.shape)
   repeated = (again % count[:, None].astype(np.uint64)).astype(np.int64)
   place = np.where(place < count[:, None], place, repeated)
   drawn = members[first[:, None] + place].ravel()
-  order = np.argsort(streams.raw(seed, "order", epoch, drawn.size))
+  order = np.argsort(rng_lib.raw(seed, "order", epoch, drawn.size))
   return drawn[order][:size].astype(np.int32)
 
 

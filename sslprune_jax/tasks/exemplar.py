@@ -15,8 +15,7 @@ import numpy as np
 
 from sslprune_jax import data, parallel
 from sslprune_jax.neighbours import similarities, unit
-from sslprune_jax.state import TaskState
-from sslprune_jax.tasks.base import Batch, Metrics, Outputs, Task
+from sslprune_jax.tasks.base import Batch, Metrics, Outputs, Task, TaskState
 from sslprune_jax.trees import Tree
 
 MININGS = ("semi-hard", "batch-hard")

@@ -6,8 +6,7 @@ import jax
 import jax.numpy as jnp
 import optax
 
-from sslprune_jax.state import TaskState
-from sslprune_jax.tasks.base import Batch, Metrics, Outputs, Task
+from sslprune_jax.tasks.base import Batch, Metrics, Outputs, Task, TaskState
 
 
 @dataclasses.dataclass(frozen=True)

@@ -13,8 +13,14 @@ import jax.numpy as jnp
 
 from sslprune_jax import data, parallel
 from sslprune_jax.neighbours import nearest, similarities, unit, vote
-from sslprune_jax.state import TaskState
-from sslprune_jax.tasks.base import Batch, Metrics, Outputs, Task, classified
+from sslprune_jax.tasks.base import (
+  Batch,
+  Metrics,
+  Outputs,
+  Task,
+  TaskState,
+  classified,
+)
 
 OBJECTIVES = ("nce", "softmax")
 NORMALISERS = ("ema", "first")

@@ -10,12 +10,13 @@ import jax.numpy as jnp
 import numpy as np
 
 from sslprune_jax import data
-from sslprune_jax.state import TaskState
+from sslprune_jax.runtime import rng as rng_lib
 from sslprune_jax.tasks.base import (
   Batch,
   Metrics,
   Outputs,
   Task,
+  TaskState,
   classified,
 )
 from sslprune_jax.tasks.rotnet import NUM_ROTATIONS, all_rotations
@@ -47,7 +48,9 @@ class S4L(Task):
     """Pairs every image with a labelled one."""
     images = super().order(seed, epoch, source, shared)
     labelled = np.flatnonzero(source.labels >= 0)
-    partners = data.cycled(seed, "labelled", epoch, len(source), len(labelled))
+    partners = rng_lib.cycled(
+      seed, "labelled", epoch, len(source), len(labelled)
+    )
     return np.stack([images, labelled[partners]], axis=1).ravel()
 
   def view(self, keys: jax.Array, batch: Batch) -> Batch:

@@ -13,6 +13,7 @@ from sslprune_jax import data, extraction, files, models, parallel, task_setup
 from sslprune_jax.config import ConfigError
 from sslprune_jax.progress import MetricLines, Progress
 from sslprune_jax.recipe_setup import make_recipe
+from sslprune_jax.runtime import rng
 from sslprune_jax.tickets import Ticket
 from sslprune_jax.train import DivergedError
 from sslprune_jax.transfer import features, knn, linear, precision, svm
@@ -162,7 +163,7 @@ class Linear(Probe):
       start=0,
     )
     for epoch, first in enumerate(range(0, length, per_epoch)):
-      order = data.permutation(seed, epoch, len(train.place))
+      order = rng.permutation(seed, epoch, len(train.place))
       count = min(per_epoch, length - first)
       index = train.place[order[: count * batch_size]]
       classifier, opt_state, metrics = self._epoch(

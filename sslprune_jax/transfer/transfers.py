@@ -14,6 +14,7 @@ from sslprune_jax.config import network_name
 from sslprune_jax.plan import Transfer, plan
 from sslprune_jax.progress import Progress
 from sslprune_jax.recipe_setup import stretched
+from sslprune_jax.runtime import rng
 from sslprune_jax.study_data import listed
 from sslprune_jax.tickets import Ticket
 from sslprune_jax.transfer.finetune import FINETUNE, FineTuning, pruned
@@ -119,7 +120,7 @@ class Transfers:
     return jax.eval_shape(lambda: self._draw(seed=0))
 
   def _draw(self, seed: int):
-    key = state_lib.stream_key(seed, "init")
+    key = rng.stream_key(seed, "init")
     return state_lib.initialize(self._network, self._image_shape, key)
 
   def _target(self, name: str, whole: bool) -> Target:

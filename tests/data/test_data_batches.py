@@ -19,8 +19,8 @@ from sslprune_jax.data import (
   StreamedBatches,
   batches,
   load,
-  permutation,
 )
+from sslprune_jax.runtime.rng import permutation
 
 SIZE, SHAPE = 23, (6, 6, 3)
 ORDER = functools.partial(permutation, 5, size=SIZE)

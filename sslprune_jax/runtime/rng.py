@@ -1,8 +1,23 @@
-"""Random numbers of the host: counter-based, addressed by what they are for."""
+"""Random streams of host and devices, addressed by what they are for."""
 
 import zlib
 
+import jax
 import numpy as np
+
+
+def stream_key(seed: int, purpose: str) -> jax.Array:
+  """Returns the random key of one purpose, apart from those of all others."""
+  return jax.random.fold_in(jax.random.key(seed), zlib.crc32(purpose.encode()))
+
+
+def stream_generator(seed: int, purpose: str) -> np.random.Generator:
+  """Returns the host's random generator of one purpose."""
+  return np.random.Generator(
+    np.random.Philox(
+      np.random.SeedSequence([seed, zlib.crc32(purpose.encode())])
+    )
+  )
 
 
 def raw(seed: int, purpose: str, number: int, size: int) -> np.ndarray:
