@@ -23,11 +23,11 @@ from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import StandardScaler
 
 from sslprune_jax import (
+  data,
   extraction,
   parallel,
   platform_setup,
   state,
-  study_data,
   task_setup,
   tickets,
 )
@@ -49,7 +49,7 @@ def main():
     json.loads((arguments.run / "config.json").read_text())["config"]
   )
   sources = [
-    study_data.load(config.dataset, config.dataset[split])
+    data.load_dataset(config.dataset, config.dataset[split])
     for split in ("train", "test")
   ]
   for name in config.tasks:

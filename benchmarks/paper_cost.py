@@ -21,8 +21,9 @@ from ml_collections import ConfigDict
 
 from sslprune_jax import config as config_lib
 from sslprune_jax import models, paper, variants
-from sslprune_jax.plan import Stage, Transfer, plan
+from sslprune_jax.plan import plan
 from sslprune_jax.trees import named_leaves
+from sslprune_jax.workdir import Stage, TransferStage
 
 CONFIGS = pathlib.Path(__file__).parent.parent / "configs/paper"
 _IMAGES_A_SECOND = 1790  # of ResNet-50, a chip
@@ -48,7 +49,7 @@ def main():
 def _chip_hours(config: ConfigDict) -> float:
   images = sum(
     _of_transfer(config, stage)
-    if isinstance(stage, Transfer)
+    if isinstance(stage, TransferStage)
     else _of_stage(config, stage)
     for stage in plan(config)
   )
@@ -95,7 +96,7 @@ def _of_stage(config: ConfigDict, stage: Stage) -> float:
   return length * of_training["batch_size"] * rows.get(task, 1)
 
 
-def _of_transfer(config: ConfigDict, stage: Transfer) -> float:
+def _of_transfer(config: ConfigDict, stage: TransferStage) -> float:
   """Counts a transfer's images, those that are not trained on as a third."""
   images = _IMAGES[stage.target] * stage.fraction
   if stage.protocol in ("finetune", "prune"):

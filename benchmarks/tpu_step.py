@@ -22,6 +22,7 @@ import jax.numpy as jnp
 import optax
 
 from sslprune_jax import data, masks, platform_setup, recipes
+from sslprune_jax.data import outlines
 from sslprune_jax.preflight import chips, lowering
 from sslprune_jax.preflight.compiled import compile_once
 from sslprune_jax.study_data import StudyData
@@ -39,7 +40,7 @@ def ours(devices):
   config.retrain.rounds = ()
 
   def outline(dataset, split):
-    return data.Outline(dataset.name, split, (224, 224, 3))
+    return outlines.Outline(dataset.name, split, (224, 224, 3))
 
   images = StudyData(config, outline)
   training = StudyTrainings(config, images, Trainings()).pretext["labels"]

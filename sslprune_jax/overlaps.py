@@ -7,7 +7,7 @@ from ml_collections import ConfigDict
 
 from sslprune_jax import files, processes, tickets
 from sslprune_jax import masks as masks_lib
-from sslprune_jax.plan import Stage
+from sslprune_jax.workdir import Stage
 
 
 def write(workdir: epath.Path, configs: dict[str, ConfigDict]) -> None:

@@ -1,82 +1,18 @@
 """The plan of a study: its stages, in the order in which they run."""
 
-import dataclasses
 from collections.abc import Sequence
 
 from ml_collections import ConfigDict
 
-
-@dataclasses.dataclass(frozen=True)
-class Stage:
-  """One training of a study, and where its result lies.
-
-  Attributes:
-    seed: of the study.
-    task: whose training finds the masks.
-    round: of pruning; 0 is the dense network.
-    init: None for the task's own training; for retraining on labels "rewind"
-      (W_k), "reinit" (fresh weights), "random" (permuted mask, fresh weights)
-      or "adjusted" (random mask among what training left alive, fresh weights).
-  """
-
-  seed: int
-  task: str
-  round: int
-  init: str | None = None
-
-  @property
-  def path(self) -> str:
-    """Folder below the workdir."""
-    of_task, number = f"seed_{self.seed}/{self.task}", f"round_{self.round:02d}"
-    if self.init is None:
-      return f"{of_task}/{number}"
-    return f"{of_task}/retrain/{number}/{self.init}"
+from sslprune_jax.workdir import UNTRAINED, Stage, TransferStage
 
 
-@dataclasses.dataclass(frozen=True)
-class Transfer:
-  """One judgement of a trained network on other data.
-
-  Attributes:
-    seed: of the study.
-    task: whose training the network is of; `RANDOM` for an untrained one.
-    round: of pruning; of "prune" that during transfer.
-    protocol: one of `config.PROTOCOLS`.
-    target: a name of `config.transfer.targets`.
-    fraction: of the training images of each class.
-    layer: that a protocol on frozen features reads.
-  """
-
-  seed: int
-  task: str
-  round: int
-  protocol: str
-  target: str
-  fraction: float = 1.0
-  layer: str = "features"
-
-  @property
-  def path(self) -> str:
-    """Folder below the workdir."""
-    name = f"{self.protocol}_{self.target}"
-    if self.fraction < 1:
-      name += f"_{self.fraction:g}"
-    if self.layer != "features":
-      name += f"_{self.layer}"
-    return (
-      f"seed_{self.seed}/{self.task}/transfer/round_{self.round:02d}/{name}"
-    )
-
-
-RANDOM = "random"  # in place of a task
-
-
-def plan(config: ConfigDict) -> list[Stage | Transfer]:
+def plan(config: ConfigDict) -> list[Stage | TransferStage]:
   """Lists the stages of a study in the order in which they run."""
   stages = []
   for seed in config.seeds:
     if config.transfer.random:
-      stages += transfers(config, seed, RANDOM, (0,))
+      stages += transfers(config, seed, UNTRAINED, (0,))
     for task in config.tasks:
       stages += [Stage(seed, task, i) for i in range(config.prune.rounds + 1)]
       stages += [
@@ -107,13 +43,13 @@ def parts(named: str) -> tuple[str, str, float]:
 
 def transfers(
   config: ConfigDict, seed: int, task: str, rounds: Sequence[int]
-) -> list[Transfer]:
+) -> list[TransferStage]:
   """Lists the transfers of one task's networks.
 
   Args:
     config: the configuration.
     seed: of the study.
-    task: or `RANDOM`, which is not pruned.
+    task: or `UNTRAINED`, which is not pruned.
     rounds: whose networks are transferred.
 
   Returns:
@@ -125,11 +61,11 @@ def transfers(
     protocol, target, fraction = parts(named)
     judged, layers = rounds, config.transfer.layers
     if protocol == "prune":
-      judged = () if task == RANDOM else range(max(rounds, default=-1) + 1)
+      judged = () if task == UNTRAINED else range(max(rounds, default=-1) + 1)
     if protocol in ("prune", "finetune"):
       layers = ("features",)
     stages += [
-      Transfer(seed, task, index, protocol, target, fraction, layer)
+      TransferStage(seed, task, index, protocol, target, fraction, layer)
       for index in judged
       for layer in layers
     ]

@@ -30,13 +30,14 @@ from sslprune_jax import (
 from sslprune_jax import config as config_lib
 from sslprune_jax import masks as masks_lib
 from sslprune_jax.config import ConfigError
-from sslprune_jax.plan import RANDOM, Stage, Transfer, plan
+from sslprune_jax.plan import plan
 from sslprune_jax.progress import Progress
 from sslprune_jax.runtime import rng
-from sslprune_jax.study_data import RETRAINING, StudyData, listed
+from sslprune_jax.study_data import RETRAINING, StudyData, index_list
 from sslprune_jax.study_trainings import StudyTrainings
 from sslprune_jax.trainings import Trainings
-from sslprune_jax.transfer import Transfers
+from sslprune_jax.transfer.transfers import Transfers
+from sslprune_jax.workdir import UNTRAINED, Stage, TransferStage
 
 
 class Study:
@@ -76,7 +77,7 @@ class Study:
     first = self.layers[: config.prune.first_layers or None]
     self._ranked = [name for layer in first for name in layer]
 
-  def stages(self, seeds: Sequence[int]) -> list[Stage | Transfer]:
+  def stages(self, seeds: Sequence[int]) -> list[Stage | TransferStage]:
     """Lists the stages of some seeds in the order in which they run."""
     return [stage for stage in plan(self.config) if stage.seed in seeds]
 
@@ -122,15 +123,15 @@ class Study:
       chosen = self.data.labelled(purpose, seed)
       if chosen is not None:
         path = self.workdir / f"seed_{seed}/labelled_{purpose}.json"
-        files.write_json(path, listed(chosen))
+        files.write_json(path, index_list(chosen))
 
   def _run_once(
-    self, stage: Stage | Transfer, progress: Progress
+    self, stage: Stage | TransferStage, progress: Progress
   ) -> list[dict[str, Any]]:
     """Runs a stage, or reads the result that says that it is done."""
 
     def run():
-      if isinstance(stage, Transfer):
+      if isinstance(stage, TransferStage):
         return self._transfer(stage, progress)
       run = self._retrain if stage.init else self._prune_and_train
       return run(stage, self.workdir / stage.path, progress)
@@ -146,7 +147,7 @@ class Study:
 
   def _transfer(self, stage, progress):
     """Judges the network that a round ended with on other data."""
-    if stage.task == RANDOM:
+    if stage.task == UNTRAINED:
       ticket = self.transfers.random(stage.seed)
     else:
       # What is pruned during transfer starts dense.
@@ -249,7 +250,7 @@ class Study:
     training = self.trainings.of(stage)
     masks_lib.check_pruned(state.masks, state.params)
     scores = training.evaluate(state, images)
-    scored = images.scored_by(training.task)
+    scored = images.scored(training.task.scored_on)
     ranked = masks_lib.prunable(state.masks)
     ranked = [ranked[name] for name in self._ranked]
     line = {
@@ -274,8 +275,8 @@ class Study:
       for metric, value in scores.items()
     ]
 
-  def _images(self, stage: Stage | Transfer) -> int:
-    if isinstance(stage, Transfer):
+  def _images(self, stage: Stage | TransferStage) -> int:
+    if isinstance(stage, TransferStage):
       return self.transfers.num_images(stage)
     return self.trainings.images(stage)
 
@@ -294,7 +295,7 @@ class Study:
           "round": stage.round,
           "density": masks_lib.density(masks),
           "rewind_update": self.trainings.rewind[stage.task],
-          "labelled": None if chosen is None else listed(chosen)["sha256"],
+          "labelled": None if chosen is None else index_list(chosen)["sha256"],
           "image_shape": list(self.image_shape),
           "config": config_lib.resolved(self.config),
         },

@@ -1,6 +1,5 @@
 """The images of a study: which a task is trained on, which labels it sees."""
 
-import dataclasses
 import functools
 import hashlib
 from collections.abc import Callable
@@ -10,22 +9,10 @@ import numpy as np
 from ml_collections import ConfigDict
 
 from sslprune_jax import data
-from sslprune_jax.tasks import SUPERVISED, Task
+from sslprune_jax.data.sources import Images
+from sslprune_jax.tasks import SUPERVISED
 
 RETRAINING = "retrain"  # beside the names of tasks
-_RESIDENT_LIMIT = 8 * 2**30  # bytes of images that every device can hold
-
-
-@dataclasses.dataclass(frozen=True)
-class Images:
-  """What a task is trained on, and what it is tested on."""
-
-  train: data.Source
-  test: data.Source
-
-  def scored_by(self, task: Task) -> data.Source:
-    """Returns the images that a task has answers for."""
-    return self.test if task.scored_on == "test" else self.train
 
 
 class StudyData:
@@ -45,13 +32,13 @@ class StudyData:
 
     Args:
       config: validated.
-      opened: opens a split of it; `load` by default.
+      opened: opens a split of it; `data.load_dataset` by default.
 
     Raises:
       DataError: what was found, and what was expected.
     """
     self._config = config
-    opened = opened or load
+    opened = opened or data.load_dataset
     self.train = opened(config.dataset, config.dataset.train)
     self.test = opened(config.dataset, config.dataset.test)
     if self.train.multi_label:
@@ -70,7 +57,7 @@ class StudyData:
       seed: of the study.
 
     Returns:
-      i64[M], places among the training images, sorted; None for all, and where
+      i64[M], indices of training images, sorted; None for all, and where
       no labels are used.
     """
     images, classes = 1.0, 1.0
@@ -99,50 +86,7 @@ class StudyData:
     return Images(choose(self.train, chosen), test)
 
 
-def load(dataset: ConfigDict, split: str, whole: bool = False) -> data.Source:
-  """Opens the data set that a configuration names.
-
-  Args:
-    dataset: a section such as `config.dataset`, validated.
-    split: one of `dataset.train` and `dataset.test`.
-    whole: whether images are resized whole, not cropped at the centre.
-
-  Returns:
-    The images, in memory where `dataset.resident` says so.
-
-  Raises:
-    DataError: what was found, and what was expected.
-  """
-  return _load(
-    dataset.name,
-    split,
-    dataset.data_dir or None,
-    dataset.image_size,
-    dataset.channels,
-    dataset.workers,
-    whole,
-    dataset.resident,
-  )
-
-
-# Studies of one process, and the targets of their networks, share images.
-@functools.lru_cache(maxsize=8)
-def _load(
-  name, split, data_dir, image_size, channels, workers, whole, resident
-):
-  source = data.load(
-    name,
-    split,
-    data_dir=data_dir,
-    image_size=image_size,
-    channels=channels,
-    workers=workers,
-    whole=whole,
-  )
-  return data.in_memory(source, _RESIDENT_LIMIT) if resident else source
-
-
-def listed(chosen: np.ndarray) -> dict[str, Any]:
-  """Returns a list of images as JSON values, with its SHA-256."""
+def index_list(chosen: np.ndarray) -> dict[str, Any]:
+  """Returns places among images as JSON values, with their SHA-256."""
   digest = hashlib.sha256(chosen.astype("<i8").tobytes()).hexdigest()
   return {"sha256": digest, "images": chosen.tolist()}

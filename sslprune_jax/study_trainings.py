@@ -3,10 +3,10 @@
 from ml_collections import ConfigDict
 
 from sslprune_jax.config import ConfigError
-from sslprune_jax.plan import Stage
 from sslprune_jax.study_data import RETRAINING, StudyData
 from sslprune_jax.training import Training
 from sslprune_jax.trainings import Trainings
+from sslprune_jax.workdir import Stage
 
 
 class StudyTrainings:

@@ -26,11 +26,11 @@ from sslprune_jax import config as config_lib
 from sslprune_jax import masks as masks_lib
 from sslprune_jax import state as state_lib
 from sslprune_jax.data import batches
+from sslprune_jax.data.sources import Images
 from sslprune_jax.progress import MetricLines, Progress
 from sslprune_jax.recipe_setup import make_recipe
 from sslprune_jax.runtime import rng
 from sslprune_jax.state import TrainState
-from sslprune_jax.study_data import Images
 from sslprune_jax.tasks import Task
 from sslprune_jax.tasks.base import TaskState
 from sslprune_jax.trees import Tree
@@ -290,7 +290,7 @@ class Training:
 
   def evaluate(self, state: TrainState, images: Images) -> dict[str, float]:
     """Returns the task's mean scores, each image counted once."""
-    source = images.scored_by(self.task)
+    source = images.scored(self.task.scored_on)
     feed = batches.make(source, self.batch_size, parallel.split())
     return train.evaluate(self._evaluation_step, state, feed.evaluate())
 

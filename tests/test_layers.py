@@ -17,6 +17,7 @@ LAYERS = (
   ("clustering", "controls", "magnitudes", "neighbours", "pruning"),
   ("tasks",),
   ("state",),
+  ("workdir",),
   ("config", "checkpoints", "tickets", "progress", "plan"),
   (
     "extraction",

@@ -9,6 +9,7 @@ from studies import bits, die_after
 
 from sslprune_jax import (
   checkpoints,
+  data,
   recipes,
   studies,
   study_data,
@@ -120,7 +121,7 @@ def test_the_list_of_labelled_images_is_saved_and_hashed(tmp_path):
   listed = json.loads((tmp_path / "seed_0/labelled_labels.json").read_text())
   ticket = tickets.load(tmp_path / "seed_0/labels/round_01/ticket.npz")
   assert ticket.meta["labelled"] == listed["sha256"]
-  labels = study_data.load(config.dataset, "train").labels[listed["images"]]
+  labels = data.load_dataset(config.dataset, "train").labels[listed["images"]]
   assert len(set(labels)) == 3
   pretext, retrained = results[0], results[-1]
   assert pretext["training_images"] == len(labels) < 100

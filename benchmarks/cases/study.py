@@ -67,7 +67,7 @@ class Torch:
     import torch
 
     from cases import steps
-    from sslprune_jax import study_data
+    from sslprune_jax import data
     from sslprune_jax.trees import named_leaves
 
     torch.set_num_threads(2)
@@ -75,7 +75,7 @@ class Torch:
     config = _config()
     self._sets = []
     for split in (config.dataset.train, config.dataset.test):
-      source = study_data.load(config.dataset, split)
+      source = data.load_dataset(config.dataset, split)
       images = (source.images.astype(np.float32) / 255 - 0.286) / 0.353
       self._sets.append(
         (

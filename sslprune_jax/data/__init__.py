@@ -2,9 +2,8 @@
 
 from sslprune_jax.data.augment import Augment, normalise
 from sslprune_jax.data.batches import Batches, ResidentBatches, StreamedBatches
-from sslprune_jax.data.load import load
-from sslprune_jax.data.outlines import Outline
-from sslprune_jax.data.sources import ArraySource, DataError, Source
+from sslprune_jax.data.load import load, load_dataset
+from sslprune_jax.data.sources import ArraySource, DataError, Images, Source
 from sslprune_jax.data.subsets import (
   in_memory,
   of_some_classes,
@@ -18,12 +17,13 @@ __all__ = [
   "Augment",
   "Batches",
   "DataError",
-  "Outline",
+  "Images",
   "ResidentBatches",
   "Source",
   "StreamedBatches",
   "in_memory",
   "load",
+  "load_dataset",
   "normalise",
   "of_some_classes",
   "stratified",

@@ -5,12 +5,15 @@ import importlib.util
 import pathlib
 
 import numpy as np
+from ml_collections import ConfigDict
 from PIL import Image
 
 from sslprune_jax.data.folder import load_folder
 from sslprune_jax.data.places import load_places205
 from sslprune_jax.data.sources import ArraySource, DataError, Source
-from sslprune_jax.data.subsets import holdout
+from sslprune_jax.data.subsets import holdout, in_memory
+
+_RESIDENT_LIMIT = 8 * 2**30  # bytes of images that every device can hold
 
 
 def load(
@@ -65,6 +68,51 @@ def load(
   from sslprune_jax.data.tfds_source import load_tfds
 
   return load_tfds(name, split, data_dir, image_size, channels, workers, whole)
+
+
+def load_dataset(
+  dataset: ConfigDict, split: str, whole: bool = False
+) -> Source:
+  """Opens the data set that a configuration names.
+
+  Args:
+    dataset: a section such as `config.dataset`, validated.
+    split: one of `dataset.train` and `dataset.test`.
+    whole: whether images are resized whole, not cropped at the centre.
+
+  Returns:
+    The images, in memory where `dataset.resident` says so.
+
+  Raises:
+    DataError: what was found, and what was expected.
+  """
+  return _load(
+    dataset.name,
+    split,
+    dataset.data_dir or None,
+    dataset.image_size,
+    dataset.channels,
+    dataset.workers,
+    whole,
+    dataset.resident,
+  )
+
+
+# Studies of one process, and the targets of their networks, share images.
+@functools.lru_cache(maxsize=8)
+def _load(
+  name, split, data_dir, image_size, channels, workers, whole, resident
+):
+  source = load(
+    name,
+    split,
+    data_dir=data_dir,
+    image_size=image_size,
+    channels=channels,
+    workers=workers,
+    whole=whole,
+  )
+  return in_memory(source, _RESIDENT_LIMIT) if resident else source
 
 
 def _digits(

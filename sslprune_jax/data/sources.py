@@ -1,5 +1,6 @@
 """Sources: random access to the images and labels of a split."""
 
+import dataclasses
 from collections.abc import Sequence
 from typing import Protocol
 
@@ -61,6 +62,22 @@ class Source(Protocol):
     Returns:
       `image` u8[B,H,W,C] and `label` i32[B], or i32[B,K].
     """
+
+
+@dataclasses.dataclass(frozen=True)
+class Images:
+  """What a network is trained on, and what it is tested on."""
+
+  train: Source
+  test: Source
+
+  def scored(self, on: str) -> Source:
+    """Returns the images that a task has answers for.
+
+    Args:
+      on: "test", or "train": `Task.scored_on`.
+    """
+    return self.test if on == "test" else self.train
 
 
 class ArraySource:

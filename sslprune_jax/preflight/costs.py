@@ -6,13 +6,7 @@ from typing import Any
 from ml_collections import ConfigDict
 
 from sslprune_jax import config as config_lib
-from sslprune_jax import (
-  data,
-  platform_setup,
-  study_data,
-  validation,
-  variants,
-)
+from sslprune_jax import data, platform_setup, validation, variants
 from sslprune_jax.config import ConfigError
 from sslprune_jax.data import outlines
 from sslprune_jax.preflight import chips, estimate, lowering
@@ -115,4 +109,4 @@ def _opened(dataset: ConfigDict, split: str) -> data.Source:
   if dataset.name in outlines.NAMES:
     size, channels = dataset.image_size, dataset.channels
     return outlines.Outline(dataset.name, split, (size, size, channels))
-  return study_data.load(dataset, split)
+  return data.load_dataset(dataset, split)

@@ -1,3 +1,1 @@
-"""Transfer: what trained networks are worth on other data."""
-
-from sslprune_jax.transfer.transfers import Transfers as Transfers
+"""Transfer: what a trained network is worth elsewhere, a file a protocol."""

@@ -15,10 +15,11 @@ from sslprune_jax import (
   validation,
 )
 from sslprune_jax.config import ConfigError
-from sslprune_jax.plan import RANDOM, transfers
+from sslprune_jax.plan import transfers
 from sslprune_jax.progress import Progress
 from sslprune_jax.tickets import Ticket, TicketError
 from sslprune_jax.transfer.transfers import Transfers
+from sslprune_jax.workdir import UNTRAINED
 
 _OF_TICKET = ("model", "dataset", "prune")
 
@@ -75,7 +76,7 @@ def run(
         "a --workdir"
       )
     if config.transfer.random:
-      for stage in transfers(config, seed, RANDOM, (0,)):
+      for stage in transfers(config, seed, UNTRAINED, (0,)):
         planned[stage] = None
     for stage in transfers(config, seed, task, (index,)):
       if stage.protocol == "prune":

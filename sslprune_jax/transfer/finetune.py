@@ -11,12 +11,9 @@ from ml_collections import ConfigDict
 from sslprune_jax import config as config_lib
 from sslprune_jax import (
   extraction,
-  models,
-  rounds,
   task_setup,
   tickets,
 )
-from sslprune_jax.plan import Transfer
 from sslprune_jax.progress import Progress
 from sslprune_jax.tickets import Ticket
 from sslprune_jax.training import Training
@@ -120,37 +117,3 @@ class FineTuning:
       found.on_host(), found.labels, self.target.train.class_names
     )
     return {"mean_average_precision": sum(classes.values()) / len(classes)}
-
-
-def pruned(
-  config: ConfigDict, dense: Ticket, stage: Transfer, workdir: epath.Path
-) -> Ticket:
-  """Returns what a round of pruning during transfer starts from.
-
-  The rounds are those of pre-training with the pre-trained weights as W_k: the
-  network that the round before fine-tuned is pruned, and what remains starts
-  from its pre-trained value again.
-
-  Args:
-    config: the configuration.
-    dense: the pre-trained network.
-    stage: the round.
-    workdir: where the round before left `trained.npz`.
-
-  Returns:
-    The pre-trained weights under the mask of the round.
-  """
-  if stage.round == 0:
-    return dense
-  before = dataclasses.replace(stage, round=stage.round - 1)
-  trained = tickets.load(workdir / before.path / "trained.npz")
-  network = task_setup.make_network(config.model, 1)
-  uses = models.uses(network, tuple(dense.meta["image_shape"]))
-  masks = rounds.prune(
-    trained,
-    config.prune,
-    models.layer_order(uses),
-    stage.seed,
-    f"ties {stage.path}",
-  )
-  return dataclasses.replace(dense, masks=masks)

@@ -6,9 +6,9 @@ from collections.abc import Sequence
 import numpy as np
 from ml_collections import ConfigDict
 
-from sslprune_jax import data, study_data
+from sslprune_jax import data
 from sslprune_jax.config import ConfigError
-from sslprune_jax.study_data import Images
+from sslprune_jax.data.sources import Images
 
 _PLAIN = {
   "crop_scale": (),
@@ -51,7 +51,7 @@ class Target:
     self.dataset.update(_PLAIN)
     self.crop = "whole" if whole else "centre"
     self.train, self.test = (
-      study_data.load(self.dataset, split, whole)
+      data.load_dataset(self.dataset, split, whole)
       for split in (self.dataset.train, self.dataset.test)
     )
     for source in (self.train, self.test):

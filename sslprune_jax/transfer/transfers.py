@@ -1,5 +1,6 @@
 """Judges trained networks on other data, by the protocols of the field."""
 
+import dataclasses
 import functools
 from typing import Any
 
@@ -7,19 +8,20 @@ import jax
 from etils import epath
 from ml_collections import ConfigDict
 
-from sslprune_jax import files, task_setup, tickets
+from sslprune_jax import files, models, rounds, task_setup, tickets
 from sslprune_jax import masks as masks_lib
 from sslprune_jax import state as state_lib
 from sslprune_jax.config import network_name
-from sslprune_jax.plan import Transfer, plan
+from sslprune_jax.plan import plan
 from sslprune_jax.progress import Progress
 from sslprune_jax.recipe_setup import stretched
 from sslprune_jax.runtime import rng
-from sslprune_jax.study_data import listed
+from sslprune_jax.study_data import index_list
 from sslprune_jax.tickets import Ticket
-from sslprune_jax.transfer.finetune import FINETUNE, FineTuning, pruned
+from sslprune_jax.transfer.finetune import FINETUNE, FineTuning
 from sslprune_jax.transfer.probes import LINEAR, SVM, Linear, Neighbours, Probe
 from sslprune_jax.transfer.target import Target
+from sslprune_jax.workdir import TransferStage
 
 _PROBES = {"linear": Linear, "svm": SVM, "knn": Neighbours}
 
@@ -41,16 +43,16 @@ class Transfers:
     self._targets, self._judges = {}, {}
     self._network = task_setup.make_network(config.model, 1)
     for stage in plan(config):
-      if isinstance(stage, Transfer):
+      if isinstance(stage, TransferStage):
         self._judge(stage)
 
-  def num_images(self, stage: Transfer) -> int:
+  def num_images(self, stage: TransferStage) -> int:
     """Counts the images that go through the network in a stage."""
     return self._judge(stage).num_images()
 
   def run(
     self,
-    stage: Transfer,
+    stage: TransferStage,
     ticket: Ticket,
     workdir: epath.Path,
     progress: Progress,
@@ -74,11 +76,11 @@ class Transfers:
     where = f"{stage.task}, round {stage.round}, seed {stage.seed}"
     tickets.check(ticket, self._shapes["params"], where)
     if stage.protocol == "prune":
-      ticket = pruned(self._config, ticket, stage, workdir)
+      ticket = _pruned(self._config, ticket, stage, workdir)
     target = judge.target
     chosen = target.chosen(stage.fraction, stage.seed)
     if chosen is not None:
-      files.write_json(directory / "labelled.json", listed(chosen))
+      files.write_json(directory / "labelled.json", index_list(chosen))
     found = judge.run(ticket, directory, stage.seed, progress)
     masks_lib.check_pruned(found.masks, found.params)
     images = target.images(stage.fraction, stage.seed)
@@ -130,7 +132,7 @@ class Transfers:
       self._targets[name, whole] = Target(self._config, name, whole)
     return self._targets[name, whole]
 
-  def _judge(self, stage: Transfer) -> Probe | FineTuning:
+  def _judge(self, stage: TransferStage) -> Probe | FineTuning:
     """Returns what judges a stage, the same one for all that may share it."""
     settings = self._config.transfer
     # Pruned in pre-training and in transfer share what they compile.
@@ -153,3 +155,37 @@ class Transfers:
         judge = _PROBES[kind](*common, stage.layer)
       self._judges[key] = judge
     return self._judges[key]
+
+
+def _pruned(
+  config: ConfigDict, dense: Ticket, stage: TransferStage, workdir: epath.Path
+) -> Ticket:
+  """Returns what a round of pruning during transfer starts from.
+
+  The rounds are those of pre-training with the pre-trained weights as W_k: the
+  network that the round before fine-tuned is pruned, and what remains starts
+  from its pre-trained value again.
+
+  Args:
+    config: the configuration.
+    dense: the pre-trained network.
+    stage: the round.
+    workdir: where the round before left `trained.npz`.
+
+  Returns:
+    The pre-trained weights under the mask of the round.
+  """
+  if stage.round == 0:
+    return dense
+  before = dataclasses.replace(stage, round=stage.round - 1)
+  trained = tickets.load(workdir / before.path / "trained.npz")
+  network = task_setup.make_network(config.model, 1)
+  uses = models.uses(network, tuple(dense.meta["image_shape"]))
+  masks = rounds.prune(
+    trained,
+    config.prune,
+    models.layer_order(uses),
+    stage.seed,
+    f"ties {stage.path}",
+  )
+  return dataclasses.replace(dense, masks=masks)

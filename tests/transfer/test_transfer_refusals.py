@@ -8,12 +8,14 @@ import pytest
 from image_files import encode, photo
 from test_transfer_study import config
 
-from sslprune_jax import masks, recipes, tickets, validation
+from sslprune_jax import data, masks, recipes, tickets, validation
 from sslprune_jax.config import ConfigError
 from sslprune_jax.data import ArraySource, DataError
 from sslprune_jax.plan import transfers
+from sslprune_jax.study_data import StudyData
 from sslprune_jax.tickets import TicketError
-from sslprune_jax.transfer import Transfers, alone
+from sslprune_jax.transfer import alone
+from sslprune_jax.transfer.transfers import Transfers
 
 SHAPE = (8, 8, 1)
 
@@ -79,9 +81,7 @@ def test_several_labels_are_not_for_linear_nor_to_pretrain_on(monkeypatch):
   source = ArraySource(
     np.zeros((90, *SHAPE), np.uint8), np.tile(np.eye(3, dtype=int), (30, 1))
   )
-  from sslprune_jax import study_data
-
-  monkeypatch.setattr(study_data, "load", lambda *_: source)
+  monkeypatch.setattr(data, "load_dataset", lambda *_: source)
   with pytest.raises(ConfigError, match="several labels an image, digits, exp"):
     _transfers(protocols=("linear:digits",))
   _transfers(protocols=("svm:digits",))
@@ -90,7 +90,7 @@ def test_several_labels_are_not_for_linear_nor_to_pretrain_on(monkeypatch):
     with pytest.raises(ConfigError, match="class 1: found no test image with"):
       _transfers(protocols=(f"{protocol}:digits",))
   with pytest.raises(DataError, match="several labels, expected one an image"):
-    study_data.StudyData(config())
+    StudyData(config())
 
 
 @pytest.fixture
