@@ -152,7 +152,7 @@ def _child(path, began):
   import jax.monitoring
 
   jax.monitoring.register_event_duration_secs_listener(clock.compiled)
-  from sslprune_jax import command_line, studies
+  from sslprune_jax import cli, studies
 
   _watch(clock)
   answers, sys.stdout = sys.stdout, sys.stderr
@@ -163,7 +163,7 @@ def _child(path, began):
       studies.run(_config(path), folder)
       return folder
 
-    command_line.run(work)
+    cli.run(work)
     print(json.dumps(clock.shares()), file=answers, flush=True)
 
 

@@ -10,7 +10,7 @@ import sys
 from absl import app, flags
 from ml_collections import config_flags
 
-from sslprune_jax import command_line, process_flags, side_by_side
+from sslprune_jax import cli, side_by_side
 
 _CONFIG = config_flags.DEFINE_config_file(
   "config", None, "The study: a file of configs/.", lock_config=True
@@ -37,22 +37,24 @@ def main(argv: list[str]) -> None:
   """Runs the study that the flags name."""
   del argv
   share, children = (0, 1), []
-  if process_flags.are_given() and (_PROCESSES.value or _SHARE.value):
+  if cli.runs_with_others() and (_PROCESSES.value or _SHARE.value):
     sys.exit(
       "error: --coordinator: found --processes or --share, expected neither: "
       "the processes share the work of every update"
     )
   if _SHARE.value:
-    share = process_flags.part("share", _SHARE.value)
+    share = cli.share_of("share", _SHARE.value)
     side_by_side.die_with_parent()
   elif _PROCESSES.value:
     # Before anything slow is imported here, which they import too.
-    children = side_by_side.start(sys.argv[1:], _PROCESSES.value)
+    children = side_by_side.start(
+      "sslprune_jax.main", sys.argv[1:], _PROCESSES.value
+    )
     # What joins their results sees one device, as they do.
     os.environ.update(side_by_side.device(0))
 
   def work():
-    process_flags.join()
+    cli.join_others()
     from sslprune_jax import studies
 
     workdir = _WORKDIR.value or f"runs/{_CONFIG.value.name}"
@@ -60,7 +62,7 @@ def main(argv: list[str]) -> None:
     studies.run(_CONFIG.value, workdir, share)
     return workdir
 
-  command_line.run(
+  cli.run(
     work,
     "; remove the folder round_.. that it lies in and run the same command: it "
     "is made again, bit for bit",
@@ -70,4 +72,4 @@ def main(argv: list[str]) -> None:
 
 if __name__ == "__main__":
   flags.mark_flag_as_required("config")
-  app.run(main, flags_parser=command_line.parse)
+  app.run(main, flags_parser=cli.parse)

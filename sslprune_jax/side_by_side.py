@@ -19,12 +19,15 @@ class ShareError(UserError, RuntimeError):
   """A process ended before its share was done."""
 
 
-def start(arguments: Sequence[str], count: int) -> list[subprocess.Popen]:
+def start(
+  module: str, arguments: Sequence[str], count: int
+) -> list[subprocess.Popen]:
   """Starts the command once for each share of the seeds.
 
   When this process ends, however it does, so do the others.
 
   Args:
+    module: name of this command's module.
     arguments: of this command.
     count: processes.
 
@@ -33,8 +36,7 @@ def start(arguments: Sequence[str], count: int) -> list[subprocess.Popen]:
   """
   return [
     subprocess.Popen(
-      [sys.executable, "-m", "sslprune_jax.main", *arguments]
-      + [f"--share={index}/{count}"],
+      [sys.executable, "-m", module, *arguments] + [f"--share={index}/{count}"],
       env={**os.environ, **device(index), _PARENT: str(os.getpid())},
       stdin=subprocess.PIPE,  # Closed when this process ends.
       stdout=subprocess.PIPE,

@@ -6,7 +6,7 @@ import sys
 
 import pytest
 
-from sslprune_jax import command_line, platform_setup, processes
+from sslprune_jax import cli, platform_setup, processes
 
 ROOT = pathlib.Path(__file__).parent.parent
 
@@ -72,5 +72,5 @@ def test_a_page_that_cannot_be_written_is_said_to_all_processes(
   monkeypatch.setattr(processes, "from_first", from_first)
   monkeypatch.setattr(platform_setup, "prepare", lambda: None)
   with pytest.raises(SystemExit, match="error: .*results"):
-    command_line.run(lambda: str(tmp_path))
+    cli.run(lambda: str(tmp_path))
   assert passed_on

@@ -14,7 +14,7 @@ import sys
 from absl import app, flags, logging
 from ml_collections import config_flags
 
-from sslprune_jax import command_line
+from sslprune_jax import cli
 from sslprune_jax.runtime.errors import UserError
 
 _CONFIG = config_flags.DEFINE_config_file(
@@ -53,4 +53,4 @@ def main(argv: list[str]) -> None:
 
 if __name__ == "__main__":
   flags.mark_flags_as_required(["config", "topology"])
-  app.run(main, flags_parser=command_line.parse)
+  app.run(main, flags_parser=cli.parse)

@@ -11,7 +11,7 @@ with other tickets, their results join those on the page.
 from absl import app, flags
 from ml_collections import config_flags
 
-from sslprune_jax import command_line, process_flags
+from sslprune_jax import cli
 
 _CONFIG = config_flags.DEFINE_config_file(
   "config", None, "What to transfer to: a file of configs/.", lock_config=True
@@ -29,18 +29,18 @@ _WORKDIR = flags.DEFINE_string(
 def main(argv: list[str]) -> None:
   """Runs the transfers that the flags name."""
   del argv
-  process_flags.are_given()
+  cli.runs_with_others()
 
   def work():
-    process_flags.join()
+    cli.join_others()
     from sslprune_jax.transfer import alone
 
     alone.run(_CONFIG.value, _TICKETS.value, _WORKDIR.value)
     return _WORKDIR.value
 
-  command_line.run(work)
+  cli.run(work)
 
 
 if __name__ == "__main__":
   flags.mark_flags_as_required(["config", "ticket"])
-  app.run(main, flags_parser=command_line.parse)
+  app.run(main, flags_parser=cli.parse)

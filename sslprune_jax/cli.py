@@ -1,13 +1,25 @@
-"""What the command lines share: flags, errors in a line, the closing words."""
+"""What the commands share: flags, errors in a line, the closing words."""
 
 import os
+import re
 import sys
 import time
 from collections.abc import Callable
 
-from absl import app, logging
+from absl import app, flags, logging
 
 from sslprune_jax.runtime.errors import LostFileError, UserError
+
+_COORDINATOR = flags.DEFINE_string(
+  "coordinator",
+  None,
+  "Run together with other processes, on the devices of all: HOST:PORT of the "
+  "first, with --process; or auto, on Cloud TPU, under SLURM, Open MPI and "
+  "Kubernetes.",
+)
+_PROCESS = flags.DEFINE_string(
+  "process", None, "Which of the processes this is: 0/2 or 1/2."
+)
 
 
 def parse(argv: list[str]) -> list[str]:
@@ -21,6 +33,46 @@ def parse(argv: list[str]) -> list[str]:
   if len(argv) > 1:
     sys.exit(f"error: found the argument {argv[1]!r}, expected flags only")
   return argv
+
+
+def runs_with_others() -> bool:
+  """Returns whether other processes run this command too.
+
+  Flags that do not go together are refused.
+  """
+  named = _COORDINATOR.value not in (None, "auto")
+  if named != (_PROCESS.value is not None):
+    sys.exit(
+      "error: --process: expected together with --coordinator=HOST:PORT, and "
+      "not without"
+    )
+  if named:
+    share_of("process", _PROCESS.value)
+  return _COORDINATOR.value is not None
+
+
+def join_others() -> None:
+  """Joins the other processes, if there are any, and watches for SIGTERM.
+
+  Raises:
+    ProcessError: see `processes.start`.
+  """
+  # Imported here, so that --help and a mistyped flag answer at once.
+  from sslprune_jax import preemption, processes
+
+  if _COORDINATOR.value == "auto":
+    processes.start("auto")
+  elif _COORDINATOR.value:
+    processes.start(_COORDINATOR.value, *share_of("process", _PROCESS.value))
+  preemption.watch()
+
+
+def share_of(flag: str, value: str) -> tuple[int, int]:
+  """Returns (i, n) of a flag i/n, the i-th of n from 0."""
+  match = re.fullmatch(r"(\d+)/(\d+)", value)
+  if not match or int(match[1]) >= int(match[2]):
+    sys.exit(f"error: --{flag}: found {value!r}, expected such as 0/2 or 1/2")
+  return int(match[1]), int(match[2])
 
 
 def run(
