@@ -22,17 +22,14 @@ from sklearn.neighbors import KNeighborsClassifier
 from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import StandardScaler
 
-from sslprune_jax import (
-  data,
-  extraction,
-  parallel,
-  platform_setup,
-  state,
-  task_setup,
-  tickets,
-)
+from sslprune_jax import data
 from sslprune_jax.data import batches
+from sslprune_jax.features import extraction
+from sslprune_jax.pruning import tickets
+from sslprune_jax.runtime import devices, environment
 from sslprune_jax.runtime import rng as rng_lib
+from sslprune_jax.tasks import setup
+from sslprune_jax.training import state
 
 _BATCH = 256
 _FEW, _DRAWS = 10, 5
@@ -44,7 +41,7 @@ def main():
   parser.add_argument("run", type=pathlib.Path, help="workdir of a study")
   parser.add_argument("--seed", type=int, default=0)
   arguments = parser.parse_args()
-  platform_setup.prepare()
+  environment.prepare()
   config = ConfigDict(
     json.loads((arguments.run / "config.json").read_text())["config"]
   )
@@ -53,8 +50,8 @@ def main():
     for split in ("train", "test")
   ]
   for name in config.tasks:
-    task = task_setup.make_task(config, name, sources[0])
-    network = task_setup.make_network(config.model, task.num_outputs)
+    task = setup.make_task(config, name, sources[0])
+    network = setup.make_network(config.model, task.num_outputs)
     step = extraction.make_step(network, task.normalise)
     shape = sources[0].image_shape
     key = rng_lib.stream_key(arguments.seed, "init")
@@ -72,7 +69,7 @@ def _features(step, variables, source):
   features, image = extraction.extract(
     step,
     variables,
-    batches.make(source, _BATCH, parallel.split()),
+    batches.make(source, _BATCH, devices.split()),
     shards=jax.device_count(),
   )
   rows = np.argsort(image.ravel(), kind="stable")[: len(source)]

@@ -30,12 +30,12 @@ def _step(batch=128, width=1.0):
 
 
 def _prune(count):
-  from sslprune_jax import masks, pruning
+  from sslprune_jax.pruning import magnitude, masks
 
   weights = np.random.default_rng(0).standard_normal(count, np.float32)
   params = {"trunk": {"conv": {"kernel": weights}}}
   dense = masks.dense(params)
-  return lambda: pruning.prune(params, dense, 0.8, np.random.default_rng(0))
+  return lambda: magnitude.prune(params, dense, 0.8, np.random.default_rng(0))
 
 
 def _kmeans(points=25_000, clusters=250):
@@ -47,7 +47,8 @@ def _kmeans(points=25_000, clusters=250):
 
 
 def _study(rounds):
-  from sslprune_jax import recipes, studies
+  from sslprune_jax.config import recipes
+  from sslprune_jax.study import run as run_lib
 
   config = recipes.study("labels", "digits")
   config.seeds, config.prune.rounds = (0,), rounds
@@ -56,7 +57,7 @@ def _study(rounds):
 
   def run():
     with tempfile.TemporaryDirectory() as folder:
-      studies.run(config, folder)
+      run_lib.run(config, folder)
 
   return run
 
@@ -95,9 +96,9 @@ def measure(part):
   Returns:
     JSON values: the sizes, the median seconds of each, and the exponents.
   """
-  from sslprune_jax import platform_setup
+  from sslprune_jax.runtime import environment
 
-  platform_setup.prepare()
+  environment.prepare()
   of, sizes, make = PARTS[part]
   runs = [make(size) for size in sizes]
   for run in runs:

@@ -21,7 +21,7 @@ import time
 import numpy as np
 from cases.clustering import Faiss, Ours, points_of
 
-from sslprune_jax import platform_setup
+from sslprune_jax.runtime import environment
 
 _ITERATIONS = 5
 _SIZES = ((100_000, 1_000), (500_000, 1_000), (100_000, 10_000))
@@ -86,7 +86,7 @@ def main():
   arguments = parser.parse_args()
   repeats = 3 if arguments.quick else 5
   if arguments.only:
-    platform_setup.prepare()
+    environment.prepare()
     what, size, k = arguments.only
     if what == "memory":
       print(memory(int(size), int(k)))

@@ -20,19 +20,13 @@ import jax
 import numpy as np
 
 from sslprune_jax import config as config_lib
-from sslprune_jax import (
-  data,
-  masks,
-  models,
-  optim,
-  parallel,
-  platform_setup,
-  preflight,
-  recipes,
-  tasks,
-  train,
-)
-from sslprune_jax import state as state_lib
+from sslprune_jax import data, models, preflight, tasks
+from sslprune_jax.config import recipes
+from sslprune_jax.pruning import masks
+from sslprune_jax.runtime import devices, environment
+from sslprune_jax.training import optimizer as optimizer_lib
+from sslprune_jax.training import state as state_lib
+from sslprune_jax.training import step as step_lib
 
 _NEGATIVES = 16_384
 
@@ -51,7 +45,7 @@ def _tasks(channels):
 
 def on_cpu(repeats):
   """Prints the ratio of NPID's update to RotNet's for two networks."""
-  platform_setup.prepare()
+  environment.prepare()
   for name, side, channels, images in (
     ("convnet", 28, 1, 60_000),
     ("resnet18", 32, 3, 50_000),
@@ -62,7 +56,7 @@ def on_cpu(repeats):
       np.zeros(images, np.int32),
     )
     batch = next(
-      data.ResidentBatches(source, 128, parallel.split()).train(
+      data.ResidentBatches(source, 128, devices.split()).train(
         lambda epoch, images=images: np.arange(images), 0, 1
       )
     )
@@ -72,7 +66,7 @@ def on_cpu(repeats):
       variables = state_lib.initialize(
         network, (side, side, channels), jax.random.key(0)
       )
-      optimizer = optim.optimizer("sgd", weight_decay=1e-4)
+      optimizer = optimizer_lib.optimizer("sgd", weight_decay=1e-4)
       state = state_lib.create(
         variables,
         masks.dense(variables["params"]),
@@ -80,8 +74,10 @@ def on_cpu(repeats):
         jax.random.key(1),
         task_state=task.init(jax.random.key(2), source),
       )
-      rate = optim.schedule("constant", 0.01, length=1)
-      step = train.pmapped(train.make_step(network, task, optimizer, rate))
+      rate = optimizer_lib.schedule("constant", 0.01, length=1)
+      step = step_lib.pmapped(
+        step_lib.make_step(network, task, optimizer, rate)
+      )
       steps[of] = [step, step(state, batch)[0]]
     seconds = {of: [] for of in steps}
     for _ in range(repeats):

@@ -20,9 +20,10 @@ import jax.numpy as jnp
 from ml_collections import ConfigDict
 
 from sslprune_jax import config as config_lib
-from sslprune_jax import models, paper, variants
-from sslprune_jax.plan import plan
-from sslprune_jax.trees import named_leaves
+from sslprune_jax import models
+from sslprune_jax.config import figures, variants
+from sslprune_jax.runtime.trees import named_leaves
+from sslprune_jax.study.plan import plan
 from sslprune_jax.workdir import Stage, TransferStage
 
 CONFIGS = pathlib.Path(__file__).parent.parent / "configs/paper"
@@ -39,7 +40,7 @@ def main():
   """Prints a line of JSON for every figure and set of the paper."""
   for path in sorted(CONFIGS.glob("*.py")):
     get_config = runpy.run_path(str(path))["get_config"]
-    for dataset in paper.PAPER:
+    for dataset in figures.PAPER:
       found = variants.of(get_config(dataset)).values()
       hours = sum(_chip_hours(config) for config in found)
       line = {"figure": path.stem, "dataset": dataset}

@@ -12,9 +12,9 @@ def main():
   answers, sys.stdout = sys.stdout, sys.stderr  # A study prints its progress.
   case, side = sys.argv[1:]
   if side == "ours" or CASES[case].both_ours:
-    from sslprune_jax import platform_setup
+    from sslprune_jax.runtime import environment
 
-    platform_setup.prepare()
+    environment.prepare()
   made = getattr(CASES[case], side)()
   sys.stdin.readline()
   print(json.dumps(made.answer()), file=answers, flush=True)

@@ -30,30 +30,33 @@ _FASHION_MNIST = "fashion_mnist"
 # Part of a study -> what does it, as module:name.
 PARTS = {
   "start": (),  # Of Python and JAX, and the imports.
-  "load data": ("study:StudyData",),
+  "load data": ("study.study:StudyData",),
   "compile": (),
-  "training": ("train:fit",),
+  "training": ("training.step:fit",),
   "feed": (),
-  "evaluation": ("training:Training.evaluate",),
+  "evaluation": ("training.trainer:Training.evaluate",),
   "checkpoints": (
-    "checkpoints:Checkpoints.save",
-    "checkpoints:Checkpoints.wait",
-    "checkpoints:Checkpoints.restore_newest",
-    "checkpoints:Checkpoints.rewind",
-    "checkpoints:Checkpoints.close",
-    "checkpoints:Checkpoints.delete",
+    "training.checkpoints:Checkpoints.save",
+    "training.checkpoints:Checkpoints.wait",
+    "training.checkpoints:Checkpoints.restore_newest",
+    "training.checkpoints:Checkpoints.rewind",
+    "training.checkpoints:Checkpoints.close",
+    "training.checkpoints:Checkpoints.delete",
   ),
-  "prune": ("rounds:prune",),
+  "prune": ("study.rounds:prune",),
   "tickets and results": (
-    "tickets:save",
-    "tickets:load",
-    "magnitudes:report",
-    "masks:report",
-    "masks:check_pruned",
-    "files:write_json",
-    "stages:write_results",
+    "pruning.tickets:save",
+    "pruning.tickets:load",
+    "pruning.magnitudes:report",
+    "pruning.masks:report",
+    "pruning.masks:check_pruned",
+    "runtime.files:write_json",
+    "study.stages:write_results",
   ),
-  "begin a training": ("state:create", "training:Training.draw"),
+  "begin a training": (
+    "training.state:create",
+    "training.trainer:Training.draw",
+  ),
   "report": ("report:write",),
   "other": (),  # What is in none of them.
 }
@@ -131,9 +134,9 @@ def _watch(clock):
       owner, last, function = find(name)
       setattr(owner, last, _timed(clock, part, function))
 
-  from sslprune_jax import train
+  from sslprune_jax.training import step as step_lib
 
-  fit = train.fit
+  fit = step_lib.fit
 
   def fed(batches):
     batches = iter(batches)
@@ -141,7 +144,7 @@ def _watch(clock):
     while (batch := following()) is not None:
       yield batch
 
-  train.fit = lambda state, step, batches, **rest: fit(
+  step_lib.fit = lambda state, step, batches, **rest: fit(
     state, step, fed(batches), **rest
   )
 
@@ -152,7 +155,8 @@ def _child(path, began):
   import jax.monitoring
 
   jax.monitoring.register_event_duration_secs_listener(clock.compiled)
-  from sslprune_jax import cli, studies
+  from sslprune_jax import cli
+  from sslprune_jax.study import run
 
   _watch(clock)
   answers, sys.stdout = sys.stdout, sys.stderr
@@ -160,7 +164,7 @@ def _child(path, began):
 
     def work():
       clock.leave()
-      studies.run(_config(path), folder)
+      run.run(_config(path), folder)
       return folder
 
     cli.run(work)
@@ -174,7 +178,7 @@ def _config(path):
 
 
 def _fashion_mnist():
-  from sslprune_jax import recipes
+  from sslprune_jax.config import recipes
 
   config = recipes.study("labels", "fashion_mnist")
   config.seeds = (0,)

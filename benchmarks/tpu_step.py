@@ -21,13 +21,15 @@ import jax
 import jax.numpy as jnp
 import optax
 
-from sslprune_jax import data, masks, platform_setup, recipes
-from sslprune_jax.data import outlines
-from sslprune_jax.preflight import chips, lowering
+from sslprune_jax import data
+from sslprune_jax.config import recipes
+from sslprune_jax.preflight import chips, lowering, outlines
 from sslprune_jax.preflight.compiled import compile_once
-from sslprune_jax.study_data import StudyData
-from sslprune_jax.study_trainings import StudyTrainings
-from sslprune_jax.trainings import Trainings
+from sslprune_jax.pruning import masks
+from sslprune_jax.runtime import environment
+from sslprune_jax.study.images import StudyData
+from sslprune_jax.study.study_trainings import StudyTrainings
+from sslprune_jax.study.trainers import Trainings
 
 _PER_CHIP = 128
 _MEASURES = ("flops", "traffic", "cycles", "needed", "exchanged")
@@ -176,7 +178,7 @@ def main():
   found = {}
 
   def add(name, lowered, topology):
-    cache = platform_setup.cache() / "preflight"
+    cache = environment.cache() / "preflight"
     compiled, _ = compile_once(lowered, topology, cache)
     found[name] = {of: getattr(compiled, of) for of in _MEASURES}
     print(json.dumps({"step": name, "topology": topology, **found[name]}))

@@ -30,18 +30,14 @@ from sklearn.exceptions import ConvergenceWarning
 from sklearn.linear_model import LogisticRegression, SGDClassifier
 from sklearn.preprocessing import StandardScaler
 
-from sslprune_jax import (
-  data,
-  extraction,
-  models,
-  optim,
-  parallel,
-  platform_setup,
-  state,
-)
+from sslprune_jax import data, models
 from sslprune_jax.data import batches
+from sslprune_jax.features import extraction, sets
+from sslprune_jax.runtime import devices, environment
 from sslprune_jax.runtime import rng as rng_lib
-from sslprune_jax.transfer import features, linear
+from sslprune_jax.training import optimizer as optimizer_lib
+from sslprune_jax.training import state
+from sslprune_jax.transfer import linear
 
 _BATCH = 256
 _EPOCHS = 28
@@ -60,11 +56,11 @@ def extracting(repeats):
       data.normalise, mean=(0.5,) * channels, std=(0.25,) * channels
     )
     step = extraction.make_step(network, normalise)
-    variables = parallel.replicate(
+    variables = devices.replicate(
       state.initialize(network, source.image_shape, jax.random.key(0))
     )
     whole = functools.partial(_whole, step, variables, source, batch_size)
-    feed = batches.make(source, batch_size, parallel.split())
+    feed = batches.make(source, batch_size, devices.split())
     bare = functools.partial(
       _bare, step, variables, next(iter(feed.evaluate())), len(feed.source)
     )
@@ -100,7 +96,7 @@ def _photos(size):
 
 
 def _whole(step, variables, source, batch_size):
-  found = features.extract(step, variables, source, batch_size)
+  found = sets.extract(step, variables, source, batch_size)
   jax.block_until_ready(found.rows)
 
 
@@ -141,11 +137,11 @@ def _ours(train, test):
   x, y = train
   order = functools.partial(rng_lib.permutation, 0, size=len(x))
   length = _EPOCHS * (len(x) // _BATCH)
-  optimizer = optim.optimizer("sgd", weight_decay=5e-4)
+  optimizer = optimizer_lib.optimizer("sgd", weight_decay=5e-4)
   milestones = [length * of // _EPOCHS for of in (8, 16, 24)]
   epoch = _compiled(length, tuple(milestones))
-  rows = jax.device_put(x[None], parallel.split())
-  labels = jax.device_put(y.astype(np.int32), parallel.replicated())
+  rows = jax.device_put(x[None], devices.split())
+  labels = jax.device_put(y.astype(np.int32), devices.replicated())
   classifier = linear.create(rows, np.arange(len(x), dtype=np.int32), 10)
   opt_state = optimizer.init(classifier.params)
   for number in range(_EPOCHS):
@@ -166,8 +162,8 @@ def _ours(train, test):
 
 @functools.cache
 def _compiled(length, milestones):
-  optimizer = optim.optimizer("sgd", weight_decay=5e-4)
-  schedule = optim.schedule(
+  optimizer = optimizer_lib.optimizer("sgd", weight_decay=5e-4)
+  schedule = optimizer_lib.schedule(
     "step", 0.01, length=length, milestones=list(milestones)
   )
   return linear.make_epoch(optimizer, schedule)
@@ -206,6 +202,6 @@ if __name__ == "__main__":
   parser = argparse.ArgumentParser(description=__doc__.split("\n")[0])
   parser.add_argument("--repeats", type=int, default=5)
   flags = parser.parse_args()
-  platform_setup.prepare()
+  environment.prepare()
   extracting(flags.repeats)
   probing(flags.repeats)

@@ -58,7 +58,7 @@ def join_others() -> None:
     ProcessError: see `processes.start`.
   """
   # Imported here, so that --help and a mistyped flag answer at once.
-  from sslprune_jax import preemption, processes
+  from sslprune_jax.runtime import preemption, processes
 
   if _COORDINATOR.value == "auto":
     processes.start("auto")
@@ -86,9 +86,9 @@ def run(
     reports: whether the results are whole, so that a page is written of them.
   """
   # Imported here, so that --help and a mistyped flag answer at once.
-  from sslprune_jax import files, platform_setup, preemption, processes
+  from sslprune_jax.runtime import environment, files, preemption, processes
 
-  platform_setup.prepare()
+  environment.prepare()
   logging.set_verbosity(logging.WARNING)
   started = time.monotonic()
   try:
@@ -103,7 +103,7 @@ def run(
     sys.exit(f"error: {error}{advice if lost else ''}")
   except KeyboardInterrupt:
     sys.exit("\nstopped; the same command goes on from here")
-  _say(platform_setup.usage(time.monotonic() - started))
+  _say(environment.usage(time.monotonic() - started))
   if page:
     _say(f"report: {files.absolute(page)}")
 
@@ -118,7 +118,7 @@ def _write_report(workdir: str) -> os.PathLike:
 
 def _say(text: str) -> None:
   """Prints a line, of several processes the first one's."""
-  from sslprune_jax import processes
+  from sslprune_jax.runtime import processes
 
   if processes.is_first():
     print(text, flush=True)

@@ -10,7 +10,8 @@ import sys
 from absl import app, flags
 from ml_collections import config_flags
 
-from sslprune_jax import cli, side_by_side
+from sslprune_jax import cli
+from sslprune_jax.runtime import workers
 
 _CONFIG = config_flags.DEFINE_config_file(
   "config", None, "The study: a file of configs/.", lock_config=True
@@ -44,22 +45,22 @@ def main(argv: list[str]) -> None:
     )
   if _SHARE.value:
     share = cli.share_of("share", _SHARE.value)
-    side_by_side.die_with_parent()
+    workers.die_with_parent()
   elif _PROCESSES.value:
     # Before anything slow is imported here, which they import too.
-    children = side_by_side.start(
+    children = workers.start(
       "sslprune_jax.main", sys.argv[1:], _PROCESSES.value
     )
     # What joins their results sees one device, as they do.
-    os.environ.update(side_by_side.device(0))
+    os.environ.update(workers.device(0))
 
   def work():
     cli.join_others()
-    from sslprune_jax import studies
+    from sslprune_jax.study import run
 
     workdir = _WORKDIR.value or f"runs/{_CONFIG.value.name}"
-    side_by_side.finish(children)
-    studies.run(_CONFIG.value, workdir, share)
+    workers.finish(children)
+    run.run(_CONFIG.value, workdir, share)
     return workdir
 
   cli.run(

@@ -2,7 +2,8 @@
 
 import pathlib
 
-from sslprune_jax import recipes, train
+from sslprune_jax.config import recipes
+from sslprune_jax.training import step as step_lib
 
 
 def short():
@@ -31,7 +32,7 @@ def bits(workdir):
 
 def die_after(updates, monkeypatch):
   """Makes the study that runs next stop after some updates."""
-  real, left = train.fit, updates
+  real, left = step_lib.fit, updates
 
   def fit(state, step, batches, **kwargs):
     def dying(state, batch):
@@ -43,13 +44,13 @@ def die_after(updates, monkeypatch):
 
     return real(state, dying, batches, **kwargs)
 
-  monkeypatch.setattr(train, "fit", fit)
+  monkeypatch.setattr(step_lib, "fit", fit)
 
 
 def traced(monkeypatch):
   """Returns a list that grows by the task's name with each trace of a step."""
   traces = []
-  real = train.make_step
+  real = step_lib.make_step
 
   def make_step(network, task, *args):
     step = real(network, task, *args)
@@ -60,5 +61,5 @@ def traced(monkeypatch):
 
     return counted
 
-  monkeypatch.setattr(train, "make_step", make_step)
+  monkeypatch.setattr(step_lib, "make_step", make_step)
   return traces

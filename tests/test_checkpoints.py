@@ -4,10 +4,11 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from sslprune_jax import checkpoints, models, optim
-from sslprune_jax import masks as masks_lib
-from sslprune_jax import state as state_lib
+from sslprune_jax import models
+from sslprune_jax.pruning import masks as masks_lib
 from sslprune_jax.tasks import base
+from sslprune_jax.training import checkpoints, optimizer
+from sslprune_jax.training import state as state_lib
 
 
 def _state(devices, bank):
@@ -19,7 +20,7 @@ def _state(devices, bank):
   return state_lib.create(
     variables,
     masks_lib.dense(variables["params"]),
-    optim.optimizer("sgd", weight_decay=0.0),
+    optimizer.optimizer("sgd", weight_decay=0.0),
     jax.random.key(1),
     task_state=base.TaskState(
       shared={"normaliser": jnp.float32(bank[0, 0])},

@@ -13,8 +13,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from sklearn import cluster, decomposition
 
-from sslprune_jax import clustering
-from sslprune_jax.clustering import lloyd
+from sslprune_jax.features import clustering, kmeans
 
 KEY = jax.random.key(0)
 
@@ -163,9 +162,9 @@ def test_one_repeated_point_is_one_cluster():
 def test_one_compilation_serves_all_iterations_and_calls():
   split, weight = clustering.lay_out(_blobs(400))
   clustering.kmeans(split, weight, 5, KEY)
-  before = lloyd._assign._cache_size(), lloyd._update._cache_size()
+  before = kmeans._assign._cache_size(), kmeans._update._cache_size()
   clustering.kmeans(split, weight, 5, jax.random.key(1), iterations=3)
-  after = lloyd._assign._cache_size(), lloyd._update._cache_size()
+  after = kmeans._assign._cache_size(), kmeans._update._cache_size()
   assert before == after
 
 

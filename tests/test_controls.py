@@ -3,8 +3,8 @@
 import numpy as np
 import pytest
 
-from sslprune_jax import controls, magnitudes
-from sslprune_jax import masks as masks_lib
+from sslprune_jax.pruning import controls, magnitudes
+from sslprune_jax.pruning import masks as masks_lib
 
 
 def _params(seed=0):

@@ -9,11 +9,14 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from sslprune_jax import data, extraction, models, optim, parallel
-from sslprune_jax import masks as masks_lib
-from sslprune_jax import state as state_lib
+from sslprune_jax import data, models
 from sslprune_jax.data import batches
+from sslprune_jax.features import extraction
+from sslprune_jax.pruning import masks as masks_lib
+from sslprune_jax.runtime import devices
 from sslprune_jax.tasks import DeepCluster, deepcluster
+from sslprune_jax.training import optimizer as optimizer_lib
+from sslprune_jax.training import state as state_lib
 
 VIEWS = {
   "augment": data.Augment(padding=1),
@@ -33,7 +36,7 @@ def _begun(source, epochs=1):
   """Returns the state before, the state after, what was logged."""
   network = models.build("convnet", TASK.num_outputs, sobel=True)
   variables = state_lib.initialize(network, (8, 8, 1), jax.random.key(0))
-  optimizer = optim.optimizer("adam", weight_decay=0.0, own_head=True)
+  optimizer = optimizer_lib.optimizer("adam", weight_decay=0.0, own_head=True)
   state = state_lib.create(
     variables,
     masks_lib.dense(variables["params"]),
@@ -46,7 +49,7 @@ def _begun(source, epochs=1):
   step = extraction.make_step(network, TASK.normalise)
 
   def extract(state):
-    feed = batches.make(source, 32, parallel.split())
+    feed = batches.make(source, 32, devices.split())
     return extraction.extract(step, state.variables, feed, shards=8)
 
   after = state

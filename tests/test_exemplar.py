@@ -7,7 +7,8 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from sslprune_jax import data, parallel
+from sslprune_jax import data
+from sslprune_jax.runtime import devices as devices_lib
 from sslprune_jax.runtime import rng
 from sslprune_jax.tasks import Exemplar, exemplar
 from sslprune_jax.tasks.base import TASK_AXES, TaskState
@@ -117,7 +118,7 @@ def _mapped(task):
   def scores(state, logits, index):
     return task.scores({"logits": logits}, {"index": index}, state)
 
-  return jax.vmap(scores, axis_name=parallel.AXIS, in_axes=(TASK_AXES, 0, 0))
+  return jax.vmap(scores, axis_name=devices_lib.AXIS, in_axes=(TASK_AXES, 0, 0))
 
 
 def test_four_devices_are_one_in_loss_and_gradient():
@@ -153,10 +154,10 @@ def test_gradients_averaged_in_the_step_are_of_the_global_mean(mining):
       return task.loss(outputs, {"index": index}, TaskState(), key)[0]
 
     found = jax.value_and_grad(loss_of)(kernel)
-    return jax.lax.pmean(found, parallel.AXIS)
+    return jax.lax.pmean(found, devices_lib.AXIS)
 
   mapped = jax.vmap(
-    step, axis_name=parallel.AXIS, in_axes=(None, 0, 0), out_axes=None
+    step, axis_name=devices_lib.AXIS, in_axes=(None, 0, 0), out_axes=None
   )
   one, four = (
     mapped(kernel, features.reshape(d, -1, 5), index.reshape(d, -1))
@@ -206,7 +207,7 @@ def test_padding_is_no_negative():
     batch = {"index": index, "weight": weight}
     return task.scores({"logits": logits}, batch, TaskState())
 
-  mapped = jax.vmap(scores, axis_name=parallel.AXIS)
+  mapped = jax.vmap(scores, axis_name=devices_lib.AXIS)
   padded = mapped(logits[None], index[None], weight[None])
   alone = mapped(logits[None, :4], index[None, :4], weight[None, :4])
   for name in alone:

@@ -2,8 +2,8 @@
 
 import numpy as np
 
-from sslprune_jax import magnitudes
-from sslprune_jax import masks as masks_lib
+from sslprune_jax.pruning import magnitudes
+from sslprune_jax.pruning import masks as masks_lib
 
 _PARAMS = {
   "trunk": {

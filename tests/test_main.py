@@ -6,7 +6,8 @@ import sys
 
 import pytest
 
-from sslprune_jax import cli, platform_setup, processes
+from sslprune_jax import cli
+from sslprune_jax.runtime import environment, processes
 
 ROOT = pathlib.Path(__file__).parent.parent
 
@@ -41,7 +42,7 @@ def test_a_mistake_is_one_clear_line(flag, words, tmp_path):
 
 _LOADS = """
 import sys
-import sslprune_jax.studies, sslprune_jax.preflight, sslprune_jax.transfer.alone
+import sslprune_jax.study.run, sslprune_jax.study.alone, sslprune_jax.preflight
 print(*(name for name in {names} if name in sys.modules))
 """
 
@@ -70,7 +71,7 @@ def test_a_page_that_cannot_be_written_is_said_to_all_processes(
       raise
 
   monkeypatch.setattr(processes, "from_first", from_first)
-  monkeypatch.setattr(platform_setup, "prepare", lambda: None)
+  monkeypatch.setattr(environment, "prepare", lambda: None)
   with pytest.raises(SystemExit, match="error: .*results"):
     cli.run(lambda: str(tmp_path))
   assert passed_on

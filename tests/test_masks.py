@@ -4,7 +4,7 @@ import jax
 import numpy as np
 import pytest
 
-from sslprune_jax import masks as masks_lib
+from sslprune_jax.pruning import masks as masks_lib
 
 PARAMS = {
   "trunk": {

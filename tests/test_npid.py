@@ -7,7 +7,8 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from sslprune_jax import data, parallel
+from sslprune_jax import data
+from sslprune_jax.runtime import devices as devices_lib
 from sslprune_jax.tasks import NPID
 from sslprune_jax.tasks import npid as npid_lib
 from sslprune_jax.tasks.base import TASK_AXES, TaskState
@@ -47,7 +48,9 @@ def _on_devices(function, devices, task_state, *args):
     task_state.shared, jax.tree.map(banks, task_state.by_sample)
   )
   return jax.vmap(
-    function, axis_name=parallel.AXIS, in_axes=(TASK_AXES, *(0 for _ in args))
+    function,
+    axis_name=devices_lib.AXIS,
+    in_axes=(TASK_AXES, *(0 for _ in args)),
   )(split, *map(rows, args))
 
 

@@ -4,7 +4,8 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from sslprune_jax import durations, optim
+from sslprune_jax.config import durations
+from sslprune_jax.training import optimizer as optimizer_lib
 
 
 @pytest.mark.parametrize(
@@ -39,7 +40,7 @@ def test_a_duration_without_its_unit_is_refused(duration):
 
 
 def test_step_schedule_with_warmup_against_a_table():
-  rate = optim.schedule(
+  rate = optimizer_lib.schedule(
     "step", 1.0, length=100, warmup=4, milestones=(10, 20), decay=0.1
   )
   table = {
@@ -57,24 +58,24 @@ def test_step_schedule_with_warmup_against_a_table():
 
 
 def test_cosine_ends_at_zero_and_constant_stays():
-  cosine = optim.schedule("cosine", 2.0, length=10)
+  cosine = optimizer_lib.schedule("cosine", 2.0, length=10)
   np.testing.assert_allclose(
     [cosine(jnp.int32(u)) for u in (0, 5, 10)], [2, 1, 0], atol=1e-6
   )
-  constant = optim.schedule("constant", 2.0, length=10)
+  constant = optimizer_lib.schedule("constant", 2.0, length=10)
   assert constant(jnp.int32(9)) == 2.0
 
 
 def test_unknown_names_are_refused():
   with pytest.raises(ValueError, match="'poly'.*'cosine'"):
-    optim.schedule("poly", 1.0, length=1)
+    optimizer_lib.schedule("poly", 1.0, length=1)
   with pytest.raises(ValueError, match="'lars'.*'adam'"):
-    optim.optimizer("lars", weight_decay=0.0)
+    optimizer_lib.optimizer("lars", weight_decay=0.0)
 
 
 def test_sgd_is_pytorchs():
   # d = g + wd * w; v = m * v + d; nesterov: d + m * v.
-  optimizer = optim.optimizer(
+  optimizer = optimizer_lib.optimizer(
     "sgd", weight_decay=0.5, momentum=0.9, nesterov=True
   )
   weight = jnp.float32([2.0])
@@ -89,7 +90,7 @@ def test_sgd_is_pytorchs():
 
 def test_adam_decays_through_its_moments():
   # Coupled: a large weight with no gradient moves by the whole rate, as any.
-  optimizer = optim.optimizer("adam", weight_decay=0.1)
+  optimizer = optimizer_lib.optimizer("adam", weight_decay=0.1)
   weight = jnp.float32([5.0, 0.0])
   direction, _ = optimizer.update(jnp.zeros(2), optimizer.init(weight), weight)
   np.testing.assert_allclose(direction, [1.0, 0.0], atol=1e-5)
@@ -98,7 +99,7 @@ def test_adam_decays_through_its_moments():
 def test_an_own_head_has_no_momentum_under_sgd():
   params = {"trunk": jnp.float32([1.0]), "head": jnp.float32([1.0])}
   gradients = {"trunk": jnp.float32([2.0]), "head": jnp.float32([2.0])}
-  optimizer = optim.optimizer(
+  optimizer = optimizer_lib.optimizer(
     "sgd", weight_decay=0.5, nesterov=False, own_head=True
   )
   state = optimizer.init(params)

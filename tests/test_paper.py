@@ -8,9 +8,11 @@ import pytest
 from ml_collections import ConfigDict
 
 from sslprune_jax import config as config_lib
-from sslprune_jax import paper, recipes, report, studies, validation, variants
-from sslprune_jax.config import ConfigError
-from sslprune_jax.report import paper_figures
+from sslprune_jax import report
+from sslprune_jax.config import figures, recipes, variants
+from sslprune_jax.report import paper as paper_lib
+from sslprune_jax.runtime.errors import ConfigError
+from sslprune_jax.study import run, validation
 
 CONFIGS = pathlib.Path(__file__).parent.parent / "configs/paper"
 FIGURES = sorted(path.stem for path in CONFIGS.glob("*.py"))
@@ -24,12 +26,12 @@ def _get_config(name, dataset):
 
 
 def test_there_is_a_configuration_for_every_figure_that_is_drawn():
-  assert sorted(paper_figures.FIGURES) == FIGURES and len(FIGURES) == 10
+  assert sorted(paper_lib.FIGURES) == FIGURES and len(FIGURES) == 10
 
 
 @pytest.mark.parametrize("name", FIGURES)
 def test_every_variant_is_valid_on_every_set(name):
-  for dataset in paper.DATASETS:
+  for dataset in figures.DATASETS:
     config = _get_config(name, dataset)
     found = variants.of(config)
     assert len(found) > 1 or "natural" in name
@@ -185,7 +187,7 @@ def test_the_smallest_run_ends_in_its_figure_verdicts_and_numbers(
   name, tmp_path
 ):
   config = _smallest(_get_config(name, "digits"))
-  studies.run(config, tmp_path)
+  run.run(config, tmp_path)
   page, *_ = report.write([tmp_path], tmp_path / "report.html")
   stem = tmp_path / f"figures/{name}_digits"
   assert stem.with_suffix(".png").read_bytes().startswith(b"\x89PNG")
@@ -193,7 +195,7 @@ def test_the_smallest_run_ends_in_its_figure_verdicts_and_numbers(
   rows = csv.DictReader(stem.with_suffix(".csv").read_text().splitlines())
   assert {row["n"] for row in rows if row.get("round")} == {"1"}
   text = page.read_text()
-  figure = paper_figures.FIGURES[name]
+  figure = paper_lib.FIGURES[name]
   assert figure.title in text and "no results yet" not in text
   assert "undecided" in text, "a verdict of one seed"
   for variant in config.variants:

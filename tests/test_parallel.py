@@ -8,18 +8,19 @@ import sys
 
 import numpy as np
 
-from sslprune_jax import tickets
+from sslprune_jax.pruning import tickets
 
 TASKS = ("rotnet", "npid", "deepcluster", "exemplar")
 _SCRIPT = """
 import sys
-from sslprune_jax import processes
+from sslprune_jax.runtime import processes
 
 workdir, *joined = sys.argv[1:]
 if joined:
   processes.start(joined[0], int(joined[1]), 2)
 
-from sslprune_jax import recipes, studies
+from sslprune_jax.config import recipes
+from sslprune_jax.study import run
 
 config = recipes.study("rotnet", "digits")
 config.model.batch_norm = "global"
@@ -37,18 +38,21 @@ config.transfer.update(
 config.transfer.linear.train.update(duration="2ep")
 config.transfer.svm.costs = (1.0,)
 config.log.every = "1it"
-studies.run(config, workdir)
+run.run(config, workdir)
 
 # The same weights are pruned to the same masks, however many devices hold them.
 import jax
 import numpy as np
-from sslprune_jax import files, masks, models, parallel, pruning, state, trees
+from sslprune_jax import models
+from sslprune_jax.pruning import magnitude, masks
+from sslprune_jax.runtime import devices, files, trees
+from sslprune_jax.training import state
 
 network = models.build("convnet", 4)
 params = state.initialize(network, (8, 8, 1), jax.random.key(0))["params"]
-dense = parallel.replicate(masks.dense(params))
-pruned = pruning.prune(
-  parallel.replicate(params), dense, 0.2, np.random.default_rng(0)
+dense = devices.replicate(masks.dense(params))
+pruned = magnitude.prune(
+  devices.replicate(params), dense, 0.2, np.random.default_rng(0)
 )
 found = {"digests": trees.digests(pruned), "devices": jax.device_count()}
 files.write_json(workdir + "/found.json", found)

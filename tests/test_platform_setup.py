@@ -8,16 +8,17 @@ import sys
 import jax
 import pytest
 
-from sslprune_jax import platform_setup
+from sslprune_jax.runtime import environment
 
 _FAULTS = """
 import resource
-from sslprune_jax import platform_setup
+from sslprune_jax.runtime import environment
 
-platform_setup.prepare()
+environment.prepare()
 import jax
 import jax.numpy as jnp
-from sslprune_jax import models, state
+from sslprune_jax import models
+from sslprune_jax.training import state
 
 network = models.build("convnet", 10)
 variables = state.initialize(network, (28, 28, 1), jax.random.key(0))
@@ -47,7 +48,7 @@ def _page_faults(**env):
   unset = {
     name: value
     for name, value in os.environ.items()
-    if not name.startswith(platform_setup.MALLOC)
+    if not name.startswith(environment.MALLOC)
   }
   done = subprocess.run(
     [sys.executable, "-c", _FAULTS],
@@ -70,12 +71,12 @@ def test_a_host_with_an_accelerator_is_told_by_its_files(monkeypatch):
   before = jax.config.jax_platforms
   try:
     jax.config.update("jax_platforms", None)
-    monkeypatch.setattr(platform_setup, "_ACCELERATORS", ("nothing", "nul*"))
-    assert not platform_setup._is_cpu()
-    monkeypatch.setattr(platform_setup, "_ACCELERATORS", ("nothing",))
-    assert platform_setup._is_cpu()
-    monkeypatch.setattr(platform_setup, "_ACCELERATORS", ("nul*",))
+    monkeypatch.setattr(environment, "_ACCELERATORS", ("nothing", "nul*"))
+    assert not environment._is_cpu()
+    monkeypatch.setattr(environment, "_ACCELERATORS", ("nothing",))
+    assert environment._is_cpu()
+    monkeypatch.setattr(environment, "_ACCELERATORS", ("nul*",))
     jax.config.update("jax_platforms", "cpu")
-    assert platform_setup._is_cpu()
+    assert environment._is_cpu()
   finally:
     jax.config.update("jax_platforms", before)

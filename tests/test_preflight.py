@@ -9,9 +9,11 @@ import sys
 import jax
 import pytest
 
-from sslprune_jax import masks, models, preflight, recipes
-from sslprune_jax import state as state_lib
+from sslprune_jax import models, preflight
+from sslprune_jax.config import recipes
 from sslprune_jax.preflight import chips, compiled, estimate, table
+from sslprune_jax.pruning import masks
+from sslprune_jax.training import state as state_lib
 
 ROOT = pathlib.Path(__file__).parent.parent
 _MODULE = """

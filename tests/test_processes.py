@@ -11,7 +11,7 @@ import time
 import pytest
 from studies import bits
 
-from sslprune_jax import processes
+from sslprune_jax.runtime import processes
 
 ROOT = pathlib.Path(__file__).parent.parent
 _STUDY = (

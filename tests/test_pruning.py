@@ -9,8 +9,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from sslprune_jax import masks as masks_lib
-from sslprune_jax import pruning
+from sslprune_jax.pruning import magnitude
+from sslprune_jax.pruning import masks as masks_lib
 
 
 def _params(seed=0, zeros=0.0):
@@ -41,7 +41,7 @@ def test_literal_weights_give_literal_masks():
     },
     "head": {"kernel": np.float32([[0.0]])},
   }
-  masks = pruning.prune(params, masks_lib.dense(params), 0.5, _rng())
+  masks = magnitude.prune(params, masks_lib.dense(params), 0.5, _rng())
   np.testing.assert_array_equal(
     masks["trunk"]["a"]["kernel"], [[True, False], [False, True]]
   )
@@ -51,9 +51,9 @@ def test_literal_weights_give_literal_masks():
 
 def test_remaining_is_exact_where_float32_is_not():
   # In float32 this is 20_000_002.
-  assert pruning.remaining_after(25_000_001, 0.2) == 20_000_001
-  assert pruning.remaining_after(10, 0.25) == 8  # 7.5, half up
-  assert pruning.remaining_after(2, 0.5) == 1
+  assert magnitude.remaining_after(25_000_001, 0.2) == 20_000_001
+  assert magnitude.remaining_after(10, 0.25) == 8  # 7.5, half up
+  assert magnitude.remaining_after(2, 0.5) == 1
 
 
 @settings(max_examples=30, deadline=None)
@@ -69,10 +69,10 @@ def test_rounds_are_nested_and_of_exact_density(rate, zeros, seed):
   kept = total
   for index in range(1, 6):
     before = masks
-    masks = pruning.prune(params, masks, rate, _rng(seed))
+    masks = magnitude.prune(params, masks, rate, _rng(seed))
     nested = jax.tree.map(lambda old, new: (new <= old).all(), before, masks)
     assert all(jax.tree.leaves(nested))
-    kept = pruning.remaining_after(kept, rate)
+    kept = magnitude.remaining_after(kept, rate)
     assert masks_lib.count(masks) == (kept, total)
     assert abs(kept / total - (1 - rate) ** index) <= index / total
 
@@ -81,7 +81,7 @@ def test_ties_are_drawn_by_the_generator_alone():
   params = _params(zeros=0.8)
   dense = masks_lib.dense(params)
   first, again, other = (
-    pruning.prune(params, dense, 0.2, _rng(seed)) for seed in (1, 1, 2)
+    magnitude.prune(params, dense, 0.2, _rng(seed)) for seed in (1, 1, 2)
   )
   jax.tree.map(np.testing.assert_array_equal, first, again)
   leaves = zip(jax.tree.leaves(first), jax.tree.leaves(other), strict=True)
@@ -98,12 +98,12 @@ def test_what_is_pruned_never_returns_whatever_its_value():
   masks = masks_lib.dense(params)
   masks["trunk"]["b"]["kernel"][0] = False
   params["trunk"]["b"]["kernel"][0] = 1e9
-  pruned = pruning.prune(params, masks, 0.2, _rng())
+  pruned = magnitude.prune(params, masks, 0.2, _rng())
   assert not pruned["trunk"]["b"]["kernel"][0].any()
 
 
 def test_layer_scope_prunes_the_rate_of_each():
-  masks = pruning.prune(
+  masks = magnitude.prune(
     params := _params(), masks_lib.dense(params), 0.25, _rng(), scope="layer"
   )
   assert masks["trunk"]["a"]["kernel"].sum() == 216
@@ -114,13 +114,13 @@ def test_layers_that_are_not_named_are_left_alone():
   params = _params()
   dense = masks_lib.dense(params)
   dense["trunk"]["b"]["kernel"][3] = False
-  masks = pruning.prune(params, dense, 0.5, _rng(), layers=["trunk/a/kernel"])
+  masks = magnitude.prune(params, dense, 0.5, _rng(), layers=["trunk/a/kernel"])
   np.testing.assert_array_equal(
     masks["trunk"]["b"]["kernel"], dense["trunk"]["b"]["kernel"]
   )
   assert masks["trunk"]["a"]["kernel"].sum() == 144
   with pytest.raises(ValueError, match="trunk/z/kernel"):
-    pruning.prune(params, dense, 0.5, _rng(), layers=["trunk/z/kernel"])
+    magnitude.prune(params, dense, 0.5, _rng(), layers=["trunk/z/kernel"])
 
 
 @pytest.mark.parametrize("bad", [math.nan, math.inf])
@@ -129,22 +129,22 @@ def test_weights_that_are_not_finite_refuse_to_be_pruned(bad):
   params["trunk"]["a"]["kernel"][0, 0, 0, 0] = bad
   masks = masks_lib.dense(params)
   with pytest.raises(ValueError, match="trunk/a/kernel: found 1 NaN or inf"):
-    pruning.prune(params, masks, 0.2, _rng())
+    magnitude.prune(params, masks, 0.2, _rng())
   masks["trunk"]["a"]["kernel"][0, 0, 0, 0] = False  # Pruned: no matter.
-  pruning.prune(params, masks, 0.2, _rng())
+  magnitude.prune(params, masks, 0.2, _rng())
 
 
 def test_pruning_everything_is_refused():
   params = {"trunk": {"a": {"kernel": np.ones((1, 2), np.float32)}}}
   with pytest.raises(ValueError, match="leaves no weight"):
-    pruning.prune(params, masks_lib.dense(params), 0.9, _rng())
+    magnitude.prune(params, masks_lib.dense(params), 0.9, _rng())
 
 
 def test_a_collapsed_layer_stays_collapsed_and_the_others_go_on():
   params = _params()
   masks = masks_lib.dense(params)
   masks["trunk"]["a"]["kernel"][:] = False
-  masks = pruning.prune(params, masks, 0.5, _rng(), scope="layer")
+  masks = magnitude.prune(params, masks, 0.5, _rng(), scope="layer")
   assert masks_lib.count(masks)[0] == 200
 
 
@@ -154,7 +154,7 @@ def test_memory_is_two_copies_of_the_scores_and_the_new_masks():
   dense = masks_lib.dense(params)
   tracemalloc.start()
   try:
-    pruning.prune(params, dense, 0.8, np.random.default_rng(0))
+    magnitude.prune(params, dense, 0.8, np.random.default_rng(0))
     _, peak = tracemalloc.get_traced_memory()
   finally:
     tracemalloc.stop()

@@ -5,8 +5,9 @@ import pathlib
 
 import pytest
 
-from sslprune_jax import recipes, validation
-from sslprune_jax.config import ConfigError
+from sslprune_jax.config import recipes
+from sslprune_jax.runtime.errors import ConfigError
+from sslprune_jax.study import validation
 
 CONFIGS = pathlib.Path(__file__).parent.parent / "configs"
 SETS = ("digits", "fashion_mnist", "cifar10", "imagenet2012")

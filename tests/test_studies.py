@@ -13,9 +13,12 @@ import numpy as np
 import pytest
 from studies import bits, short, traced
 
-from sslprune_jax import magnitudes, studies, tickets, training, variants
-from sslprune_jax import masks as masks_lib
-from sslprune_jax.config import ConfigError
+from sslprune_jax.config import variants
+from sslprune_jax.pruning import magnitudes, tickets
+from sslprune_jax.pruning import masks as masks_lib
+from sslprune_jax.runtime.errors import ConfigError
+from sslprune_jax.study import run as run_lib
+from sslprune_jax.training import trainer
 
 ROOT = pathlib.Path(__file__).parent.parent
 STARTS = ("rewind", "reinit", "random", "adjusted")
@@ -41,18 +44,18 @@ def _config():
 def whole(tmp_path_factory):
   """The study in one process, and where each of its trainings started."""
   workdir, started = tmp_path_factory.mktemp("whole"), {}
-  real = training.Training.run
+  real = trainer.Training.run
 
   def run(self, directory, variables, masks, *args, **kwargs):
     path = str(directory.relative_to(workdir))
     started[path] = jax.device_get((variables["params"], masks))
     return real(self, directory, variables, masks, *args, **kwargs)
 
-  training.Training.run = run
+  trainer.Training.run = run
   try:
-    studies.run(_config(), workdir)
+    run_lib.run(_config(), workdir)
   finally:
-    training.Training.run = real
+    trainer.Training.run = real
   return workdir, started
 
 
@@ -149,8 +152,8 @@ def test_the_overlaps_are_those_of_the_tickets(whole):
 
 def test_shares_that_are_joined_are_the_whole(whole, tmp_path):
   for share in ((1, 3), (0, 3), (2, 3)):
-    studies.run(_config(), tmp_path, share)
-  joined = studies.run(_config(), tmp_path)
+    run_lib.run(_config(), tmp_path, share)
+  joined = run_lib.run(_config(), tmp_path)
   assert bits(tmp_path) == bits(whole[0])
   lines = [
     json.loads(line)
@@ -169,7 +172,7 @@ def test_variants_that_differ_in_pruning_share_their_steps(
     study = config.copy_and_resolve_references()
     study.prune.first_layers = layers
     variants.add(config, f"first_{layers}", study)
-  results = studies.run(config, tmp_path)
+  results = run_lib.run(config, tmp_path)
   assert traces == ["RotNet"]
   # Pruning the first layers touches nothing else.
   for layers in (1, 2):
@@ -186,7 +189,7 @@ def test_an_impossible_variant_stops_all_before_anything_is_written(tmp_path):
   with config.unlocked():
     config.variants.rotnet.update({"prune": {"rewind": "12it"}})
   with pytest.raises(ConfigError, match="config.prune.rewind: .*update 12"):
-    studies.run(config, tmp_path / "none")
+    run_lib.run(config, tmp_path / "none")
   assert not (tmp_path / "none").exists()
 
 

@@ -14,8 +14,10 @@ import pytest
 from etils import epath
 from studies import bits, die_after, short, traced
 
-from sslprune_jax import checkpoints, studies, tickets, train
-from sslprune_jax.config import ConfigError
+from sslprune_jax.pruning import tickets
+from sslprune_jax.runtime.errors import ConfigError
+from sslprune_jax.study import run
+from sslprune_jax.training import checkpoints, step
 
 ROOT = pathlib.Path(__file__).parent.parent
 
@@ -38,7 +40,7 @@ def _config(**fields):
 def whole(tmp_path_factory):
   """A study that was never killed."""
   workdir = tmp_path_factory.mktemp("whole")
-  studies.run(_config(), workdir)
+  run.run(_config(), workdir)
   return workdir
 
 
@@ -62,12 +64,12 @@ def test_densities_are_the_rates_and_tickets_are_w_k_under_the_mask(whole):
 
 def test_the_second_run_changes_nothing(whole):
   before = bits(whole)
-  studies.run(_config(), whole)
+  run.run(_config(), whole)
   assert bits(whole) == before
 
 
 def test_a_trace_is_written_and_changes_nothing(whole, tmp_path):
-  studies.run(_config(profile=1), tmp_path)
+  run.run(_config(profile=1), tmp_path)
   traces = tmp_path.glob("**/perfetto_trace.json.gz")
   stages = {
     str(path.relative_to(tmp_path)).split("/trace/")[0] for path in traces
@@ -89,14 +91,14 @@ def test_killed_in_a_round_and_resumed_ends_in_the_samebits(
     with monkeypatch.context() as patch:
       die_after(updates, patch)
       with pytest.raises(KeyboardInterrupt):
-        studies.run(_config(), tmp_path)
-  studies.run(_config(), tmp_path)
+        run.run(_config(), tmp_path)
+  run.run(_config(), tmp_path)
   assert bits(tmp_path) == bits(whole)
 
 
 def test_one_trace_of_each_step_for_all_rounds(tmp_path, monkeypatch):
   traces = traced(monkeypatch)
-  studies.run(_config(), tmp_path)
+  run.run(_config(), tmp_path)
   assert sorted(traces) == ["Labels", "RotNet"]
 
 
@@ -115,7 +117,7 @@ def _saved(tmp_path, count=2):
   checkpoints.Checkpoints.save = save
   try:
     with pytest.raises(KeyboardInterrupt):
-      studies.run(_config(), tmp_path)
+      run.run(_config(), tmp_path)
   finally:
     checkpoints.Checkpoints.save = real
   return tmp_path / "seed_0/rotnet/round_00/checkpoint"
@@ -155,7 +157,7 @@ def test_a_damaged_checkpoint_is_named_and_the_one_before_is_used(
   folder = _saved(tmp_path)
   assert sorted(int(p.name) for p in folder.iterdir()) == [5, 10]
   damage(folder / "10")
-  studies.run(_config(), tmp_path)
+  run.run(_config(), tmp_path)
   gc.collect()
   assert "checkpoint/10" in caplog.text
   assert "the one before it is used" in caplog.text
@@ -199,7 +201,7 @@ def test_another_configuration_stops_and_shows_the_difference(whole):
   with pytest.raises(
     ConfigError, match="config.prune.rate: 0.2 there, 0.5 now"
   ):
-    studies.run(_config(prune__rate=0.5), whole)
+    run.run(_config(prune__rate=0.5), whole)
 
 
 @pytest.mark.parametrize(
@@ -222,14 +224,14 @@ def test_another_configuration_stops_and_shows_the_difference(whole):
 )
 def test_impossible_values_are_refused_by_name(field, value, words, tmp_path):
   with pytest.raises(ConfigError, match=words):
-    studies.run(_config(**{field: value}), tmp_path / "none")
+    run.run(_config(**{field: value}), tmp_path / "none")
   assert not (tmp_path / "none").exists(), "something was written"
 
 
 def test_divergence_names_the_last_good_checkpoint(tmp_path):
   config = _config(train__optimizer="sgd", train__learning_rate=1e30)
-  with pytest.raises(train.DivergedError, match="last good checkpoint: none"):
-    studies.run(config, tmp_path)
+  with pytest.raises(step.DivergedError, match="last good checkpoint: none"):
+    run.run(config, tmp_path)
   # What was logged before is labelled with the update that it was.
   path = tmp_path / "seed_0/rotnet/round_00/metrics.jsonl"
   updates = [json.loads(x)["update"] for x in path.read_text().splitlines()]

@@ -7,16 +7,13 @@ import pytest
 from PIL import Image
 from studies import bits, die_after
 
-from sslprune_jax import (
-  checkpoints,
-  data,
-  recipes,
-  studies,
-  study_data,
-  tickets,
-  training,
-)
-from sslprune_jax.config import ConfigError
+from sslprune_jax import data
+from sslprune_jax.config import recipes
+from sslprune_jax.pruning import tickets
+from sslprune_jax.runtime.errors import ConfigError
+from sslprune_jax.study import images as images_lib
+from sslprune_jax.study import run as run_lib
+from sslprune_jax.training import checkpoints, trainer
 
 
 def _config(task, **labels):
@@ -47,15 +44,15 @@ def _events(workdir, stage):
 @pytest.mark.parametrize("task", ["npid", "deepcluster"])
 def test_resumed_is_uninterrupted(task, tmp_path, monkeypatch):
   whole, killed = tmp_path / "whole", tmp_path / "killed"
-  studies.run(_config(task), whole)
+  run_lib.run(_config(task), whole)
   # In the second epoch (resumed at 22), in the third (at 44), and in round 1
   # (at 44).
   for updates in (30, 47 - 22, 6 + 22):
     with monkeypatch.context() as patch:
       die_after(updates, patch)
       with pytest.raises(KeyboardInterrupt):
-        studies.run(_config(task), killed)
-  studies.run(_config(task), killed)
+        run_lib.run(_config(task), killed)
+  run_lib.run(_config(task), killed)
   assert bits(killed) == bits(whole)
   for stage in ("round_00", "round_01"):
     stage = f"seed_0/{task}/{stage}"
@@ -64,14 +61,14 @@ def test_resumed_is_uninterrupted(task, tmp_path, monkeypatch):
 
 def test_what_a_task_carries_is_rewound_with_w_k(tmp_path, monkeypatch):
   states = []
-  real = training.Training.run
+  real = trainer.Training.run
 
   def run(self, *args, task_state=None, **kwargs):
     states.append(task_state)
     return real(self, *args, task_state=task_state, **kwargs)
 
-  monkeypatch.setattr(training.Training, "run", run)
-  studies.run(_config("npid"), tmp_path)
+  monkeypatch.setattr(trainer.Training, "run", run)
+  run_lib.run(_config("npid"), tmp_path)
   dense, rewound, retrained = states
   assert dense.shared["normaliser"] == 0 and retrained is None
   early, late = dense.by_sample["bank"], rewound.by_sample["bank"]
@@ -95,7 +92,7 @@ def test_what_a_task_carries_is_rewound_with_w_k(tmp_path, monkeypatch):
 
 
 def test_a_rewound_epoch_goes_on_with_its_clusters(tmp_path):
-  studies.run(_config("deepcluster"), tmp_path)
+  run_lib.run(_config("deepcluster"), tmp_path)
   for name, updates in {"round_00": [0, 22, 44], "round_01": [44]}.items():
     events = _events(tmp_path, f"seed_0/deepcluster/{name}")
     assert [event["update"] for event in events] == updates
@@ -109,7 +106,7 @@ def test_a_rewound_epoch_goes_on_with_its_clusters(tmp_path):
 def test_a_study_runs_to_its_end(task, tmp_path):
   config = _config(task, images=0.2)
   config.log.evaluate = "1ep"
-  results = studies.run(config, tmp_path)
+  results = run_lib.run(config, tmp_path)
   assert {r["metric"] for r in results} == {"accuracy", "loss"}
   events = _events(tmp_path, f"seed_0/{task}/round_00")
   assert [event["update"] for event in events] == [22, 44]
@@ -117,7 +114,7 @@ def test_a_study_runs_to_its_end(task, tmp_path):
 
 def test_the_list_of_labelled_images_is_saved_and_hashed(tmp_path):
   config = _config("labels", images=0.2, classes=0.3)
-  results = studies.run(config, tmp_path)
+  results = run_lib.run(config, tmp_path)
   listed = json.loads((tmp_path / "seed_0/labelled_labels.json").read_text())
   ticket = tickets.load(tmp_path / "seed_0/labels/round_01/ticket.npz")
   assert ticket.meta["labelled"] == listed["sha256"]
@@ -127,7 +124,7 @@ def test_the_list_of_labelled_images_is_saved_and_hashed(tmp_path):
   assert pretext["training_images"] == len(labels) < 100
   # Tested on the three classes; retrained and tested on all.
   assert pretext["n"] < 120 and retrained["n"] == 359
-  again = studies.run(config, tmp_path / "again")
+  again = run_lib.run(config, tmp_path / "again")
   assert (tmp_path / "again/seed_0/labelled_labels.json").read_bytes() == (
     tmp_path / "seed_0/labelled_labels.json"
   ).read_bytes()
@@ -151,7 +148,7 @@ def test_what_does_not_fit_is_refused(task, section, values, words, tmp_path):
   config = _config(task)
   config[section].update(values)
   with pytest.raises(ConfigError, match=f"config.*{words}"):
-    studies.run(config, tmp_path / "none")
+    run_lib.run(config, tmp_path / "none")
   assert not (tmp_path / "none").exists(), "something was written"
 
 
@@ -169,7 +166,7 @@ def _unlabelled(task, folder):
 def test_unlabelled_images_are_refused_where_labels_are_needed(task, tmp_path):
   config = _unlabelled(task, tmp_path / "images")
   with pytest.raises(ConfigError, match="folder has no labels, which .* s4l"):
-    studies.run(config, tmp_path / "none")
+    run_lib.run(config, tmp_path / "none")
 
 
 @pytest.mark.parametrize("task", ["npid", "deepcluster"])
@@ -179,14 +176,14 @@ def test_unlabelled_images_are_enough_where_labels_are_not(task, tmp_path):
   config.train.update(duration="3it", batch_size=16)
   config.prune.rewind = "1it"
   config.npid.negatives = 30
-  results = studies.run(config, tmp_path / "run")
+  results = run_lib.run(config, tmp_path / "run")
   assert {r["split"] for r in results} == {"train"}
   assert not list((tmp_path / "run").glob("**/labelled_*"))
 
 
 def test_labels_are_read_only_where_they_are_seen(monkeypatch):
   # Of streamed images they may take a pass over all files.
-  images = study_data.StudyData(_config("rotnet", images=0.5))
+  images = images_lib.StudyData(_config("rotnet", images=0.5))
 
   def read(self):
     raise AssertionError("labels were read")

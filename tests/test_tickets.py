@@ -4,8 +4,8 @@ import jax
 import numpy as np
 import pytest
 
-from sslprune_jax import masks as masks_lib
-from sslprune_jax import tickets
+from sslprune_jax.pruning import masks as masks_lib
+from sslprune_jax.pruning import tickets
 
 PARAMS = {
   "trunk": {"a": {"kernel": np.arange(1, 25, dtype=np.float32).reshape(4, 6)}},

@@ -11,10 +11,13 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from sslprune_jax import data, models, optim, parallel, train
-from sslprune_jax import masks as masks_lib
-from sslprune_jax import state as state_lib
+from sslprune_jax import data, models
+from sslprune_jax.pruning import masks as masks_lib
+from sslprune_jax.runtime import devices as devices_lib
 from sslprune_jax.tasks import Labels, RotNet, base
+from sslprune_jax.training import optimizer as optimizer_lib
+from sslprune_jax.training import state as state_lib
+from sslprune_jax.training import step as step_lib
 
 VIEWS = {
   "augment": data.Augment(padding=1),
@@ -56,7 +59,7 @@ def _vmapped(step):
   return jax.jit(
     jax.vmap(
       step,
-      axis_name=parallel.AXIS,
+      axis_name=devices_lib.AXIS,
       in_axes=(state_lib.AXES, 0),
       out_axes=(state_lib.AXES, None),
     )
@@ -65,18 +68,25 @@ def _vmapped(step):
 
 def _sgd_step(task=LABELS, axis=None, rate=0.05):
   network = models.build("convnet", task.num_outputs, batch_norm_axis=axis)
-  optimizer = optim.optimizer("sgd", weight_decay=0.01, nesterov=True)
-  schedule = optim.schedule("constant", rate, length=100)
-  return network, optimizer, train.make_step(network, task, optimizer, schedule)
+  optimizer = optimizer_lib.optimizer("sgd", weight_decay=0.01, nesterov=True)
+  schedule = optimizer_lib.schedule("constant", rate, length=100)
+  return (
+    network,
+    optimizer,
+    step_lib.make_step(network, task, optimizer, schedule),
+  )
 
 
 @pytest.mark.parametrize("name", ["sgd", "adam"])
 def test_pruned_weights_and_moments_stay_zero_for_100_updates(name):
   network = models.build("convnet", 10)
-  optimizer = optim.optimizer(name, weight_decay=0.01, nesterov=True)
+  optimizer = optimizer_lib.optimizer(name, weight_decay=0.01, nesterov=True)
   step = _vmapped(
-    train.make_step(
-      network, LABELS, optimizer, optim.schedule("constant", 0.01, length=1)
+    step_lib.make_step(
+      network,
+      LABELS,
+      optimizer,
+      optimizer_lib.schedule("constant", 0.01, length=1),
     )
   )
   state = first = _state(network, optimizer)
@@ -110,7 +120,7 @@ def test_create_owns_its_buffers():
   masks = masks_lib.dense(variables["params"])
   key = jax.random.key(1)
   state = state_lib.create(variables, masks, optimizer, key)
-  train.pmapped(step)(state, jax.device_put(_batch(), parallel.split()))
+  step_lib.pmapped(step)(state, jax.device_put(_batch(), devices_lib.split()))
   # The state was donated; what it was made from is still there.
   jax.tree.map(np.asarray, (variables, masks))
   jax.random.bits(key)
@@ -119,7 +129,7 @@ def test_create_owns_its_buffers():
 def test_several_devices_see_what_one_sees():
   outputs = []
   for devices in (1, 4):
-    network, optimizer, step = _sgd_step(axis=parallel.AXIS)
+    network, optimizer, step = _sgd_step(axis=devices_lib.AXIS)
     state, metrics = _vmapped(step)(_state(network, optimizer), _batch(devices))
     outputs.append((state.params, state.batch_stats, metrics))
   jax.tree.map(
@@ -129,9 +139,9 @@ def test_several_devices_see_what_one_sees():
 
 def test_the_rate_follows_the_states_update():
   network = models.build("convnet", 10)
-  optimizer = optim.optimizer("adam", weight_decay=0.0)
-  schedule = optim.schedule("step", 1e-3, length=20, milestones=(5, 10))
-  step = _vmapped(train.make_step(network, LABELS, optimizer, schedule))
+  optimizer = optimizer_lib.optimizer("adam", weight_decay=0.0)
+  schedule = optimizer_lib.schedule("step", 1e-3, length=20, milestones=(5, 10))
+  step = _vmapped(step_lib.make_step(network, LABELS, optimizer, schedule))
   for start, expected in {0: 1e-3, 4: 1e-3, 5: 1e-4, 12: 1e-5}.items():
     state = _state(network, optimizer, step=start)
     state, metrics = step(state, _batch())
@@ -154,12 +164,12 @@ def test_evaluation_counts_each_image_once():
   source = data.ArraySource(images, np.arange(50, dtype=np.int32) % 10)
   network, optimizer, _ = _sgd_step()
   state = _state(network, optimizer)
-  step = train.make_evaluation_step(network, LABELS)
+  step = step_lib.make_evaluation_step(network, LABELS)
   scores = [
-    train.evaluate(
+    step_lib.evaluate(
       step,
       state,
-      data.ResidentBatches(source, size, parallel.split()).evaluate(),
+      data.ResidentBatches(source, size, devices_lib.split()).evaluate(),
     )
     for size in (1, 7, 50, 64)
   ]
@@ -175,8 +185,8 @@ def test_divergence_names_the_update_and_saves_nothing_of_it():
 
   network, optimizer, _ = _sgd_step()
   seen, saved = [], []
-  with pytest.raises(train.DivergedError, match="update 7: the loss is nan"):
-    train.fit(
+  with pytest.raises(step_lib.DivergedError, match="update 7: the loss is nan"):
+    step_lib.fit(
       _state(network, optimizer),
       step,
       [None] * 20,
@@ -241,13 +251,18 @@ import jax
 import numpy as np
 sys.path.insert(0, "tests")
 from test_train import LABELS, _batch, _state
-from sslprune_jax import models, optim, state as state_lib, train
+from sslprune_jax import models
+from sslprune_jax.training import optimizer as optimizer_lib
+from sslprune_jax.training import state as state_lib
+from sslprune_jax.training import step as step_lib
 
 assert jax.device_count() == 3
 network = models.build("convnet", 10, probed="stage2")
-optimizer = optim.optimizer(sys.argv[1], weight_decay=0.1, frozen_trunk=True)
-schedule = optim.schedule("constant", 0.1, length=9)
-step = train.pmapped(train.make_step(network, LABELS, optimizer, schedule))
+optimizer = optimizer_lib.optimizer(
+  sys.argv[1], weight_decay=0.1, frozen_trunk=True)
+schedule = optimizer_lib.schedule("constant", 0.1, length=9)
+step = step_lib.pmapped(
+  step_lib.make_step(network, LABELS, optimizer, schedule))
 before = _state(network, optimizer)
 noise = np.random.default_rng(0)
 before = jax.device_get(before.replace(

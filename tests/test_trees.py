@@ -4,7 +4,7 @@ import hashlib
 
 import numpy as np
 
-from sslprune_jax import trees
+from sslprune_jax.runtime import trees
 
 TREE = {"trunk": {"conv": {"kernel": np.arange(6.0).reshape(2, 3)}}, "b": 1}
 

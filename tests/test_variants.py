@@ -4,8 +4,8 @@ import pytest
 from ml_collections import ConfigDict
 from studies import short
 
-from sslprune_jax import variants
-from sslprune_jax.config import ConfigError
+from sslprune_jax.config import variants
+from sslprune_jax.runtime.errors import ConfigError
 
 
 def _two():

@@ -23,13 +23,14 @@ class Ours:
     import jax
 
     from cases import steps
-    from sslprune_jax import checkpoints, masks, optim, state
+    from sslprune_jax.pruning import masks
+    from sslprune_jax.training import checkpoints, optimizer, state
 
     _, variables = steps.variables_of("resnet50", (64, 64, 3), 1000)
     self._state = state.create(
       variables,
       masks.dense(variables["params"]),
-      optim.optimizer("sgd", weight_decay=1e-4),
+      optimizer.optimizer("sgd", weight_decay=1e-4),
       jax.random.key(0),
     )
     self._checkpoints = checkpoints.Checkpoints(_folder())

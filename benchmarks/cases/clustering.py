@@ -22,7 +22,7 @@ class Ours:
 
   def __init__(self, points, dtype):
     """Lays the points out, which is not timed: features are there already."""
-    from sslprune_jax import clustering
+    from sslprune_jax.features import clustering
 
     self._dtype = dtype
     self._points = clustering.lay_out(points)
@@ -31,7 +31,7 @@ class Ours:
     """Returns the inertia that k-means ends with."""
     import jax
 
-    from sslprune_jax import clustering
+    from sslprune_jax.features import clustering
 
     found = clustering.kmeans(
       *self._points,

@@ -36,12 +36,13 @@ class Ours:
 
   def __init__(self):
     """Lists the folder."""
-    from sslprune_jax import data, parallel
+    from sslprune_jax import data
+    from sslprune_jax.runtime import devices
 
     source = data.load(
       "folder", "train", data_dir=str(_folder()), image_size=224, workers=2
     )
-    self._feed = data.StreamedBatches(source, _BATCH, parallel.split(), seed=0)
+    self._feed = data.StreamedBatches(source, _BATCH, devices.split(), seed=0)
     self._size, self._epoch = len(source), 0
 
   def answer(self):

@@ -22,18 +22,19 @@ class Linear:
     """Lays the features out."""
     import jax
 
-    from sslprune_jax import optim, parallel
+    from sslprune_jax.runtime import devices
+    from sslprune_jax.training import optimizer
     from sslprune_jax.transfer import linear
 
     features, labels = _features(50_000, 512, 10, seed=1)
     self._test = _features(10_000, 512, 10, seed=2)
-    self._rows = jax.device_put(features[None], parallel.split())
-    self._labels = jax.device_put(labels, parallel.replicated())
+    self._rows = jax.device_put(features[None], devices.split())
+    self._labels = jax.device_put(labels, devices.replicated())
     updates = len(labels) // 256
-    self._optimizer = optim.optimizer(
+    self._optimizer = optimizer.optimizer(
       "sgd", weight_decay=5e-4, momentum=0.9, nesterov=True
     )
-    schedule = optim.schedule(
+    schedule = optimizer.schedule(
       "step",
       0.01,
       length=_EPOCHS * updates,

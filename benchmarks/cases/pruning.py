@@ -11,7 +11,8 @@ def _weights(name):
   """Draws weights of the shapes of a network, f32."""
   import jax
 
-  from sslprune_jax import models, trees
+  from sslprune_jax import models
+  from sslprune_jax.runtime import trees
 
   network = models.build(name, 1000)
   size = 224
@@ -34,23 +35,23 @@ class Ours:
 
   def __init__(self, name):
     """Draws the weights."""
-    from sslprune_jax import masks
+    from sslprune_jax.pruning import masks
 
     self._params = _weights(name)
     self._dense = masks.dense(self._params)
 
   def answer(self):
     """Returns how many weights remain at each rate."""
-    from sslprune_jax import masks
+    from sslprune_jax.pruning import masks
 
     return {"kept": [masks.count(mask)[0] for mask in self.run()]}
 
   def run(self):
     """Prunes to each of the sparsities."""
-    from sslprune_jax import pruning
+    from sslprune_jax.pruning import magnitude
 
     return [
-      pruning.prune(self._params, self._dense, rate, np.random.default_rng(0))
+      magnitude.prune(self._params, self._dense, rate, np.random.default_rng(0))
       for rate in _RATES
     ]
 
@@ -62,7 +63,8 @@ class Torch:
     """Draws the same weights, into modules."""
     import torch
 
-    from sslprune_jax import masks, trees
+    from sslprune_jax.pruning import masks
+    from sslprune_jax.runtime import trees
 
     torch.set_num_threads(2)
     params = _weights(name)
@@ -103,7 +105,8 @@ class Partition:
 
   def __init__(self, name):
     """Draws the same weights."""
-    from sslprune_jax import masks, trees
+    from sslprune_jax.pruning import masks
+    from sslprune_jax.runtime import trees
 
     self._scores = np.concatenate(
       [

@@ -19,7 +19,8 @@ def variables_of(name, shape, classes=_CLASSES, width=1.0):
   """Returns our network and fresh variables of it."""
   import jax
 
-  from sslprune_jax import models, state
+  from sslprune_jax import models
+  from sslprune_jax.training import state
 
   network = models.build(name, classes, width=width)
   return network, state.initialize(network, shape, jax.random.key(0))
@@ -32,7 +33,11 @@ class Ours:
     """Compiles the step under a mask that keeps half of the weights."""
     import jax
 
-    from sslprune_jax import data, masks, optim, parallel, state, tasks, train
+    from sslprune_jax import data, tasks
+    from sslprune_jax.pruning import masks
+    from sslprune_jax.runtime import devices
+    from sslprune_jax.training import optimizer as optimizer_lib
+    from sslprune_jax.training import state, step
 
     shape = _SHAPES[name]
     network, variables = variables_of(name, shape, width=width)
@@ -43,7 +48,9 @@ class Ours:
         data.normalise, mean=(0.5,) * shape[2], std=(0.25,) * shape[2]
       ),
     )
-    optimizer = optim.optimizer("sgd", weight_decay=_DECAY, nesterov=False)
+    optimizer = optimizer_lib.optimizer(
+      "sgd", weight_decay=_DECAY, nesterov=False
+    )
     mask = half(variables["params"])
     if not masked:
       mask = masks.dense(variables["params"])
@@ -51,11 +58,11 @@ class Ours:
     self._state = state.create(variables, mask, optimizer, jax.random.key(1))
     images, labels = _batch(shape, batch)
     feed = data.ResidentBatches(
-      data.ArraySource(images, labels), batch, parallel.split()
+      data.ArraySource(images, labels), batch, devices.split()
     )
     self._batch = next(feed.train(lambda epoch: np.arange(batch), 0, 1))
-    rate = optim.schedule("constant", _RATE, length=1)
-    self._step = train.pmapped(train.make_step(network, task, optimizer, rate))
+    rate = optimizer_lib.schedule("constant", _RATE, length=1)
+    self._step = step.pmapped(step.make_step(network, task, optimizer, rate))
 
   def answer(self):
     """Returns the losses of three updates."""
@@ -69,9 +76,9 @@ class Ours:
 
 def half(params):
   """Returns a mask that keeps half of the prunable weights."""
-  from sslprune_jax import masks, pruning
+  from sslprune_jax.pruning import magnitude, masks
 
-  return pruning.prune(
+  return magnitude.prune(
     params, masks.dense(params), 0.5, np.random.default_rng(0)
   )
 
@@ -84,7 +91,7 @@ class Torch:
     import torch
     import torch_networks
 
-    from sslprune_jax.trees import named_leaves
+    from sslprune_jax.runtime.trees import named_leaves
 
     torch.set_num_threads(2)
     shape = _SHAPES[name]

@@ -13,7 +13,7 @@ _TRAIN, _TEST = 10_000, 2_000
 
 
 def _config():
-  from sslprune_jax import recipes
+  from sslprune_jax.config import recipes
 
   config = recipes.study("labels", "fashion_mnist")
   config.seeds = (0,)
@@ -48,11 +48,11 @@ class Ours:
 
   def run(self):
     """Runs the study into a new folder."""
-    from sslprune_jax import studies
+    from sslprune_jax.study import run as run_lib
 
     folder = pathlib.Path(tempfile.mkdtemp(prefix="benchmark_study_"))
     atexit.register(shutil.rmtree, folder, ignore_errors=True)
-    lines = studies.run(_config(), folder)
+    lines = run_lib.run(_config(), folder)
     self._accuracy = [
       line["value"] for line in lines if line["metric"] == "accuracy"
     ]
@@ -68,7 +68,7 @@ class Torch:
 
     from cases import steps
     from sslprune_jax import data
-    from sslprune_jax.trees import named_leaves
+    from sslprune_jax.runtime.trees import named_leaves
 
     torch.set_num_threads(2)
     torch.manual_seed(0)

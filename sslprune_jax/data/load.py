@@ -65,7 +65,7 @@ def load(
       whole=whole,
     )
   # Imported here, as the import takes 0.4 s that other sources do not need.
-  from sslprune_jax.data.tfds_source import load_tfds
+  from sslprune_jax.data.tfds import load_tfds
 
   return load_tfds(name, split, data_dir, image_size, channels, workers, whole)
 

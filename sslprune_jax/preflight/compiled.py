@@ -10,7 +10,7 @@ import time
 import jax
 from etils import epath
 
-from sslprune_jax import files
+from sslprune_jax.runtime import files
 
 _BYTES = {"f32": 4, "bf16": 2, "s32": 4, "u32": 4, "pred": 1, "u8": 1}
 _NEEDED = re.compile(r"([\d.]+)([MGT])\) exceeds available HBM", re.I)

@@ -6,14 +6,16 @@ from typing import Any
 from ml_collections import ConfigDict
 
 from sslprune_jax import config as config_lib
-from sslprune_jax import data, platform_setup, validation, variants
-from sslprune_jax.config import ConfigError
-from sslprune_jax.data import outlines
-from sslprune_jax.preflight import chips, estimate, lowering
+from sslprune_jax import data
+from sslprune_jax.config import variants
+from sslprune_jax.preflight import chips, estimate, lowering, outlines
 from sslprune_jax.preflight.compiled import compile_once
-from sslprune_jax.study_data import RETRAINING, StudyData
-from sslprune_jax.study_trainings import StudyTrainings
-from sslprune_jax.trainings import Trainings
+from sslprune_jax.runtime import environment
+from sslprune_jax.runtime.errors import ConfigError
+from sslprune_jax.study import validation
+from sslprune_jax.study.images import RETRAINING, StudyData
+from sslprune_jax.study.study_trainings import StudyTrainings
+from sslprune_jax.study.trainers import Trainings
 
 
 def cost(
@@ -63,7 +65,7 @@ def cost(
   compiled, was_cached = compile_once(
     lowering.lower(training, state, batch, devices),
     topology,
-    platform_setup.cache() / "preflight",
+    environment.cache() / "preflight",
   )
   found = {
     "config": config.name,

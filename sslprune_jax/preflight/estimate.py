@@ -6,12 +6,12 @@ from collections.abc import Iterable
 import jax
 from ml_collections import ConfigDict
 
-from sslprune_jax.plan import plan
 from sslprune_jax.preflight.chips import Chip
 from sslprune_jax.preflight.compiled import Compiled
-from sslprune_jax.state import TrainState
-from sslprune_jax.study_trainings import StudyTrainings
-from sslprune_jax.trees import Tree
+from sslprune_jax.runtime.trees import Tree
+from sslprune_jax.study.plan import plan
+from sslprune_jax.study.study_trainings import StudyTrainings
+from sslprune_jax.training.state import TrainState
 from sslprune_jax.workdir import Stage
 
 

@@ -5,11 +5,12 @@ from collections.abc import Sequence
 import jax
 import jax.numpy as jnp
 
-from sslprune_jax import data, train
-from sslprune_jax import masks as masks_lib
-from sslprune_jax import state as state_lib
-from sslprune_jax.state import TrainState
-from sslprune_jax.training import Training
+from sslprune_jax import data
+from sslprune_jax.pruning import masks as masks_lib
+from sslprune_jax.training import state as state_lib
+from sslprune_jax.training import step
+from sslprune_jax.training.state import TrainState
+from sslprune_jax.training.trainer import Training
 
 Batch = dict[str, jax.ShapeDtypeStruct]
 
@@ -69,4 +70,4 @@ def lower(
     batch: its shapes.
     devices: of another machine.
   """
-  return train.pmapped(training.step_of_device, devices).lower(state, batch)
+  return step.pmapped(training.step_of_device, devices).lower(state, batch)

@@ -7,13 +7,9 @@ from collections.abc import Sequence
 
 from etils import epath
 
-from sslprune_jax.report import (
-  figure_runs,
-  page,
-  paper_page,
-  results,
-  tables,
-)
+from sslprune_jax.report import page, results, tables
+from sslprune_jax.report.paper import page as page_lib
+from sslprune_jax.report.paper import runs as runs_lib
 
 ResultsError = results.ResultsError
 
@@ -37,7 +33,7 @@ def write(
   out = epath.Path(out)
   if out.is_dir():
     raise ResultsError(f"{out} is a folder: name the page, {out}/report.html")
-  of_figures = [path for path in runs if figure_runs.variants_of(path)]
+  of_figures = [path for path in runs if runs_lib.variants_of(path)]
   if of_figures and len(of_figures) < len(runs):
     plain = next(path for path in runs if path not in of_figures)
     raise ResultsError(
@@ -73,10 +69,10 @@ def _paper(runs, out) -> dict[epath.Path, bytes]:
   kind = out.suffix.removeprefix(".")
   if kind not in ("html", "md"):
     raise ResultsError(f"{out}: expected a name that ends in .html or .md")
-  joined = figure_runs.read(runs)
-  parts = [paper_page.part(run) for run in joined]
+  joined = runs_lib.read(runs)
+  parts = [page_lib.part(run) for run in joined]
   below = len(runs) == 1 and out.parent == epath.Path(runs[0])
-  files = {out: paper_page.render(parts, kind, linked=below).encode()}
+  files = {out: page_lib.render(parts, kind, linked=below).encode()}
   for part in parts:
     for ending, content in part.files.items():
       files[out.parent / "figures" / f"{part.name}.{ending}"] = content

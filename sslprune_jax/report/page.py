@@ -112,7 +112,7 @@ def render(
 def template(name: str) -> jinja2.Template:
   """Returns a template of this folder."""
   environment = jinja2.Environment(
-    loader=jinja2.FileSystemLoader(pathlib.Path(__file__).parent),
+    loader=jinja2.FileSystemLoader(pathlib.Path(__file__).parent / "templates"),
     autoescape=name.endswith(".html.jinja"),
     trim_blocks=True,
     lstrip_blocks=True,

@@ -9,5 +9,9 @@ class UserError(Exception):
   """
 
 
+class ConfigError(UserError, ValueError):
+  """A field of the configuration is impossible; the message names it."""
+
+
 class LostFileError(UserError):
   """A file that an earlier run left is missing or damaged."""

@@ -12,7 +12,7 @@ import optax
 
 from sslprune_jax import data
 from sslprune_jax.runtime import rng as rng_lib
-from sslprune_jax.trees import Tree
+from sslprune_jax.runtime.trees import Tree
 
 Batch = dict[str, jax.Array]
 Outputs = dict[str, jax.Array]
@@ -26,7 +26,7 @@ class TaskState:
   Attributes:
     shared: replicated.
     by_sample: a row for every training image, split over the devices: leaves
-      `[D, ceil(N / D), ...]`, from `parallel.by_sample`.
+      `[D, ceil(N / D), ...]`, from `devices.by_sample`.
   """
 
   shared: Tree = flax.struct.field(default_factory=dict)

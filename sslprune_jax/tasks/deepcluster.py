@@ -11,8 +11,11 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from sslprune_jax import clustering, data, parallel
+from sslprune_jax import data
+from sslprune_jax.features import clustering
+from sslprune_jax.runtime import devices
 from sslprune_jax.runtime import rng as rng_lib
+from sslprune_jax.runtime.trees import Tree
 from sslprune_jax.tasks.base import (
   Batch,
   Metrics,
@@ -21,7 +24,6 @@ from sslprune_jax.tasks.base import (
   TaskState,
   classified,
 )
-from sslprune_jax.trees import Tree
 
 STARTS = ("random", "k-means++")
 _HEAD_STD = 0.01
@@ -89,7 +91,7 @@ class DeepCluster(Task):
     """Clusters the features, and draws the head anew."""
     features, image = extract()
     weight = jax.device_put(
-      (image < len(source)).astype(np.float32), parallel.split()
+      (image < len(source)).astype(np.float32), devices.split()
     )
     projection = clustering.fit_pca(features, weight, self.components)
     points = clustering.project(features, projection)
@@ -105,7 +107,7 @@ class DeepCluster(Task):
     )
     real = image < len(source)
     assignment = np.empty(len(source), np.int32)
-    assignment[image[real]] = parallel.on_host(found.assignment)[real]
+    assignment[image[real]] = devices.on_host(found.assignment)[real]
     before = np.asarray(task_state.shared["assignment"])
     kernel = _HEAD_STD * jax.random.normal(
       jax.random.fold_in(rng, _HEAD), head["kernel"].shape

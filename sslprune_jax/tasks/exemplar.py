@@ -13,10 +13,11 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from sslprune_jax import data, parallel
-from sslprune_jax.neighbours import similarities, unit
+from sslprune_jax import data
+from sslprune_jax.features.neighbours import similarities, unit
+from sslprune_jax.runtime import devices
+from sslprune_jax.runtime.trees import Tree
 from sslprune_jax.tasks.base import Batch, Metrics, Outputs, Task, TaskState
-from sslprune_jax.trees import Tree
 
 MININGS = ("semi-hard", "batch-hard")
 VIEWS = range(2, 9)
@@ -76,13 +77,13 @@ class Exemplar(Task):
     embedding = unit(outputs["logits"])
     index = batch["index"]
     real = batch.get("weight", jnp.ones(len(index))) > 0
-    others, of_others, are_real = parallel.gathered((embedding, index, real))
+    others, of_others, are_real = devices.gathered((embedding, index, real))
     loss, accuracy = triplet_losses(
       embedding,
       index,
       others,
       jnp.where(are_real, of_others, -1),
-      jax.lax.axis_index(parallel.AXIS) * len(index),
+      jax.lax.axis_index(devices.AXIS) * len(index),
       views=self.views,
       margin=self.margin,
       mining=self.mining,

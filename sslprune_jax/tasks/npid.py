@@ -11,8 +11,9 @@ import dataclasses
 import jax
 import jax.numpy as jnp
 
-from sslprune_jax import data, parallel
-from sslprune_jax.neighbours import nearest, similarities, unit, vote
+from sslprune_jax import data
+from sslprune_jax.features.neighbours import nearest, similarities, unit, vote
+from sslprune_jax.runtime import devices
 from sslprune_jax.tasks.base import (
   Batch,
   Metrics,
@@ -85,7 +86,7 @@ class NPID(Task):
     shared = {}
     if self.objective == "nce":
       shared["normaliser"] = jnp.float32(0)  # Not known yet.
-    return TaskState(shared, jax.tree.map(parallel.by_sample, rows))
+    return TaskState(shared, jax.tree.map(devices.by_sample, rows))
 
   def loss(
     self,
@@ -98,21 +99,21 @@ class NPID(Task):
     embedding = unit(outputs["logits"])
     rows = task_state.by_sample
     if self.objective == "softmax":
-      bank, held = parallel.gathered((rows["bank"], rows["held"]))
+      bank, held = devices.gathered((rows["bank"], rows["held"]))
       logits = similarities(embedding, bank) / self.temperature
       logits = jnp.where(held[None], logits, -jnp.inf)
       metrics = jax.tree.map(jnp.mean, classified(logits, batch["index"]))
       return metrics["loss"], metrics
-    size = jax.lax.psum(jnp.sum(rows["held"]), parallel.AXIS)
+    size = jax.lax.psum(jnp.sum(rows["held"]), devices.AXIS)
     noise = jax.random.randint(rng, (self.negatives,), 0, size)
     # One exchange for both: the rows of all devices' images, then the noise.
-    index = parallel.gathered(batch["index"])
-    found = parallel.look_up(rows["bank"], jnp.concatenate([index, noise]))
-    own, others = parallel.mine(found, len(embedding)), found[len(index) :]
+    index = devices.gathered(batch["index"])
+    found = devices.look_up(rows["bank"], jnp.concatenate([index, noise]))
+    own, others = devices.mine(found, len(embedding)), found[len(index) :]
     positive = jnp.sum(embedding * own, axis=1) / self.temperature
     negative = similarities(embedding, others) / self.temperature
     estimate = size * jax.lax.pmean(
-      jnp.mean(jnp.exp(jax.lax.stop_gradient(negative))), parallel.AXIS
+      jnp.mean(jnp.exp(jax.lax.stop_gradient(negative))), devices.AXIS
     )
     known = task_state.shared["normaliser"]
     loss = nce_losses(
@@ -134,17 +135,17 @@ class NPID(Task):
   ) -> TaskState:
     """Moves the rows of the batch's images towards their new embeddings."""
     rows, shared = task_state.by_sample, dict(task_state.shared)
-    embedding, index = parallel.gathered(
+    embedding, index = devices.gathered(
       (unit(outputs["logits"]), batch["index"])
     )
-    old = parallel.held(rows["bank"], index)
+    old = devices.held(rows["bank"], index)
     new = unit(self.momentum * old + (1 - self.momentum) * embedding)
     if self.objective == "nce":
       known, found = shared["normaliser"], metrics["normaliser"]
       kept = 1.0 if self.normaliser == "first" else _EMA
       moved = kept * known + (1 - kept) * found
       shared["normaliser"] = jnp.where(known > 0, moved, found)
-    bank = parallel.write(rows["bank"], index, new)
+    bank = devices.write(rows["bank"], index, new)
     return TaskState(shared, {**rows, "bank": bank})
 
   def scores(
@@ -152,7 +153,7 @@ class NPID(Task):
   ) -> Metrics:
     """Lets the nearest rows of the bank vote, each by exp(similarity / T)."""
     rows = task_state.by_sample
-    queries = parallel.gathered(unit(outputs["logits"]))
+    queries = devices.gathered(unit(outputs["logits"]))
     bank, held = rows["bank"], rows["held"]
     if self.num_classes:
       near, answer = nearest(
@@ -160,10 +161,10 @@ class NPID(Task):
       )
       answer = vote(near, answer, self.temperature, self.num_classes)
     else:
-      first = jax.lax.axis_index(parallel.AXIS) * len(held)
+      first = jax.lax.axis_index(devices.AXIS) * len(held)
       own = first + jnp.arange(len(held))
       answer = nearest(queries, bank, held, own, count=1)[1][:, 0]
-    answer = parallel.mine(answer, len(batch["index"]))
+    answer = devices.mine(answer, len(batch["index"]))
     truth = batch["label" if self.num_classes else "index"]
     return {"accuracy": (answer == truth).astype(jnp.float32)}
 

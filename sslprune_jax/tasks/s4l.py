@@ -11,6 +11,7 @@ import numpy as np
 
 from sslprune_jax import data
 from sslprune_jax.runtime import rng as rng_lib
+from sslprune_jax.runtime.trees import Tree
 from sslprune_jax.tasks.base import (
   Batch,
   Metrics,
@@ -20,7 +21,6 @@ from sslprune_jax.tasks.base import (
   classified,
 )
 from sslprune_jax.tasks.rotnet import NUM_ROTATIONS, all_rotations
-from sslprune_jax.trees import Tree
 
 
 @dataclasses.dataclass(frozen=True)

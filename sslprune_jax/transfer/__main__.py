@@ -33,7 +33,7 @@ def main(argv: list[str]) -> None:
 
   def work():
     cli.join_others()
-    from sslprune_jax.transfer import alone
+    from sslprune_jax.study import alone
 
     alone.run(_CONFIG.value, _TICKETS.value, _WORKDIR.value)
     return _WORKDIR.value

@@ -9,17 +9,15 @@ from etils import epath
 from ml_collections import ConfigDict
 
 from sslprune_jax import config as config_lib
-from sslprune_jax import (
-  extraction,
-  task_setup,
-  tickets,
-)
-from sslprune_jax.progress import Progress
-from sslprune_jax.tickets import Ticket
-from sslprune_jax.training import Training
-from sslprune_jax.transfer import features, precision
+from sslprune_jax.features import extraction, sets
+from sslprune_jax.pruning import tickets
+from sslprune_jax.pruning.tickets import Ticket
+from sslprune_jax.runtime.progress import Progress
+from sslprune_jax.tasks import setup
+from sslprune_jax.training.trainer import Training
+from sslprune_jax.transfer import precision
+from sslprune_jax.transfer.base import trained_by
 from sslprune_jax.transfer.judgement import Judgement
-from sslprune_jax.transfer.probes import trained_by
 from sslprune_jax.transfer.target import Target
 
 FINETUNE = "transfer.finetune.train"  # section of its recipe
@@ -58,7 +56,7 @@ class FineTuning:
     if source.multi_label:
       target.check_tested()
     self.shape = source.image_shape
-    task = task_setup.make_task(config, "labels", source)
+    task = setup.make_task(config, "labels", source)
     self.training = Training(config, section, task, source, probed=probed)
     self._logits = extraction.make_step(
       self.training.network, task.normalise, "logits"
@@ -107,7 +105,7 @@ class FineTuning:
     return Judgement(scores, settings, masks, state.params)
 
   def _precision(self, state) -> dict[str, float]:
-    found = features.extract(
+    found = sets.extract(
       self._logits,
       state.variables,
       self.target.test,

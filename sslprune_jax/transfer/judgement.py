@@ -3,8 +3,8 @@
 import dataclasses
 from typing import Any
 
-from sslprune_jax.masks import Masks
-from sslprune_jax.trees import Tree
+from sslprune_jax.pruning.masks import Masks
+from sslprune_jax.runtime.trees import Tree
 
 
 @dataclasses.dataclass(frozen=True)

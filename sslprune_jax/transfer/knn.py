@@ -9,8 +9,8 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from sslprune_jax import parallel
-from sslprune_jax.neighbours import nearest, unit, vote
+from sslprune_jax.features.neighbours import nearest, unit, vote
+from sslprune_jax.runtime import devices as devices_lib
 
 _BLOCK = 256  # queries at a time, over all devices
 
@@ -52,10 +52,10 @@ def classify(
   run = _compiled(neighbours, temperature, num_classes)
   found = run(
     bank,
-    jax.device_put(labels, parallel.split()),
+    jax.device_put(labels, devices_lib.split()),
     queries.reshape(devices, blocks, each, width),
   )
-  return parallel.on_host(found).reshape(devices, -1)[:, :rows]
+  return devices_lib.on_host(found).reshape(devices, -1)[:, :rows]
 
 
 @functools.cache
@@ -65,17 +65,19 @@ def _compiled(count: int, temperature: float, num_classes: int):
 
     def block(own):
       near, answer = nearest(
-        parallel.gathered(unit(own)),
+        devices_lib.gathered(unit(own)),
         bank,
         labels >= 0,
         labels,
         count,
       )
       answer = vote(near, answer, temperature, num_classes)
-      return parallel.mine(answer, len(own))
+      return devices_lib.mine(answer, len(own))
 
     return jax.lax.map(block, queries)[None]
 
   return jax.jit(
-    parallel.over_shards(of_device, (parallel.ROWS,) * 3, parallel.ROWS)
+    devices_lib.over_shards(
+      of_device, (devices_lib.ROWS,) * 3, devices_lib.ROWS
+    )
   )

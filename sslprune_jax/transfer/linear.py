@@ -14,7 +14,7 @@ import jax
 import jax.numpy as jnp
 import optax
 
-from sslprune_jax import parallel
+from sslprune_jax.runtime import devices
 
 _ROWS = 1024  # that statistics are summed over at a time
 
@@ -68,7 +68,7 @@ def make_epoch(
   """Makes an epoch of updates, compiled over all devices.
 
   Args:
-    optimizer: from `optim.optimizer`, without a learning rate.
+    optimizer: from `optimizer.optimizer`, without a learning rate.
     schedule: `i32[] update -> f32[] learning rate`.
 
   Returns:
@@ -83,7 +83,7 @@ def make_epoch(
 
     def update(carry, row):
       params, opt_state, step = carry
-      x = parallel.look_up(features, row)
+      x = devices.look_up(features, row)
       x = (x - classifier.mean[None]) * classifier.scale[None]
       gradients, metrics = jax.grad(loss, has_aux=True)(params, x, labels[row])
       direction, opt_state = optimizer.update(gradients, opt_state, params)
@@ -100,10 +100,10 @@ def make_epoch(
       jax.tree.map(jnp.mean, metrics),
     )
 
-  same = parallel.SAME
+  same = devices.SAME
   return jax.jit(
-    parallel.over_shards(
-      epoch, (same, same, parallel.ROWS, same, same, same), (same, same, same)
+    devices.over_shards(
+      epoch, (same, same, devices.ROWS, same, same, same), (same, same, same)
     )
   )
 
@@ -158,8 +158,8 @@ def _moments(
 
 @functools.cache
 def _over_blocks() -> Callable:
-  specs = (parallel.ROWS, parallel.SAME, parallel.SAME)
-  return jax.jit(parallel.over_shards(_of_blocks, specs, parallel.SAME))
+  specs = (devices.ROWS, devices.SAME, devices.SAME)
+  return jax.jit(devices.over_shards(_of_blocks, specs, devices.SAME))
 
 
 def _of_blocks(features, index, counted):
@@ -168,7 +168,7 @@ def _of_blocks(features, index, counted):
   def mean(of_row):
     def add(total, block):
       index, counted = block
-      rows = of_row(parallel.look_up(features, index))
+      rows = of_row(devices.look_up(features, index))
       return total + jnp.sum(rows * counted, axis=0), None
 
     zeros = jnp.zeros(features.shape[-1])

@@ -7,8 +7,8 @@ import numpy as np
 from ml_collections import ConfigDict
 
 from sslprune_jax import data
-from sslprune_jax.config import ConfigError
 from sslprune_jax.data.sources import Images
+from sslprune_jax.runtime.errors import ConfigError
 
 _PLAIN = {
   "crop_scale": (),

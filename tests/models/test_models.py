@@ -10,7 +10,7 @@ import pytest
 from sslprune_jax import models
 from sslprune_jax.models import layers
 from sslprune_jax.models import network as network_lib
-from sslprune_jax.trees import named_leaves
+from sslprune_jax.runtime.trees import named_leaves
 
 RNG = jax.random.key(0)
 

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from sslprune_jax import models
-from sslprune_jax.trees import named_leaves
+from sslprune_jax.runtime.trees import named_leaves
 
 torch = pytest.importorskip("torch")
 F = torch.nn.functional

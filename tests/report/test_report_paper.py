@@ -5,14 +5,11 @@ import json
 import numpy as np
 import pytest
 
-from sslprune_jax import magnitudes, report
-from sslprune_jax.report import (
-  figure_runs,
-  overlaps,
-  panels,
-  paper_figures,
-  paper_page,
-)
+from sslprune_jax import report
+from sslprune_jax.pruning import magnitudes
+from sslprune_jax.report import panels, paper
+from sslprune_jax.report.paper import overlaps, runs
+from sslprune_jax.report.paper import page as page_lib
 
 
 def _figure(make, path, name="fig3_masks", seeds=(0, 1, 2), **gaps):
@@ -56,8 +53,8 @@ def run(make, tmp_path):
 
 
 def test_a_gap_that_was_put_in_is_found_and_judged(run):
-  (found,) = figure_runs.read([run])
-  drawn, verdicts = paper_figures.FIGURES["fig3_masks"].draw(found)
+  (found,) = runs.read([run])
+  drawn, verdicts = paper.FIGURES["fig3_masks"].draw(found)
   by_claim = {v.claim: v for v in verdicts}
   gap = by_claim["Label tickets are above RotNet tickets"]
   assert gap.verdict == "holds" and gap.found.mean > 0.09 and gap.found.n == 3
@@ -72,8 +69,8 @@ def test_a_gap_that_was_put_in_is_found_and_judged(run):
 
 
 def test_the_overlap_stands_beside_that_of_chance(run):
-  (found,) = figure_runs.read([run])
-  *_, overlap = paper_figures.FIGURES["fig3_masks"].draw(found)[0]
+  (found,) = runs.read([run])
+  *_, overlap = paper.FIGURES["fig3_masks"].draw(found)[0]
   curves = {curve.init: curve for curve in overlap.curves}
   # 30 of 50 + 40 - 30 are shared; by chance 50 * 40 / 100 = 20 of 70.
   assert curves["rewind"].points[0].estimate.mean == 30 / 60
@@ -82,8 +79,8 @@ def test_the_overlap_stands_beside_that_of_chance(run):
 
 
 def test_what_is_drawn_is_what_the_rows_say(run):
-  (found,) = figure_runs.read([run])
-  figure = panels.draw(paper_figures.FIGURES["fig3_masks"].draw(found)[0])
+  (found,) = runs.read([run])
+  figure = panels.draw(paper.FIGURES["fig3_masks"].draw(found)[0])
   tickets = figure.axes[0]
   line = tickets.containers[0].lines[0]  # Labels come first.
   curve = found.curve("labels", "rewind")
@@ -135,8 +132,8 @@ def test_seeds_of_several_runs_are_joined_and_markdown_is_written(
 
 def test_an_unfinished_figure_is_undecided(make, tmp_path):
   path = _figure(make, tmp_path / "run", labels=0.0)
-  (found,) = figure_runs.read([path])
-  part = paper_page.part(found)
+  (found,) = runs.read([path])
+  part = page_lib.part(found)
   assert part.files and all(
     v.verdict == "undecided" for v in part.verdicts[:-1]
   )
@@ -186,8 +183,8 @@ def test_few_labels_are_held_against_rotnet_and_not_the_other_way(
   gaps = {"labels": 0, "rotnet": 0.18, "few_images": 0.06, "few_classes": 0.12}
   gaps |= {"s4l_few_images": 0, "s4l_few_classes": 0.24}
   path = _figure(make, tmp_path / "run", "fig5_few_labels", **gaps)
-  (found,) = figure_runs.read([path])
-  verdicts = paper_figures.FIGURES["fig5_few_labels"].draw(found)[1]
+  (found,) = runs.read([path])
+  verdicts = paper.FIGURES["fig5_few_labels"].draw(found)[1]
   fails = "does not hold"
   assert [v.verdict for v in verdicts] == [
     *("holds", "holds", "holds"),  # (a): over RotNet, S4L over both
@@ -206,8 +203,8 @@ def test_what_training_drove_to_zero_is_drawn_and_judged(make, tmp_path):
   for seed in (0, 1, 2):
     folder = run / f"labels/seed_{seed}/labels/round_00"
     (folder / "magnitudes.json").write_text(json.dumps(found))
-  (read,) = figure_runs.read([run])
-  drawn, verdicts = paper_figures.FIGURES["fig6_natural_sparsity"].draw(read)
+  (read,) = runs.read([run])
+  drawn, verdicts = paper.FIGURES["fig6_natural_sparsity"].draw(read)
   weights, pruned = drawn
   assert weights.shares["labels"][0] == pytest.approx(0.7)  # Below all bins.
   assert pruned.natural == pytest.approx(0.3) and pruned.dense

@@ -4,7 +4,7 @@ import jax
 import numpy as np
 import pytest
 
-from sslprune_jax import parallel
+from sslprune_jax.runtime import devices
 from sslprune_jax.transfer import knn
 
 RNG = np.random.default_rng(0)
@@ -29,9 +29,9 @@ def test_equals_numpy_over_several_blocks():
   labels[RNG.permutation(500)[:60]] = -1  # padding, wherever it lies
   queries = RNG.normal(size=(600, 8)).astype(np.float32)
   found = knn.classify(
-    jax.device_put(bank[None], parallel.split()),
+    jax.device_put(bank[None], devices.split()),
     labels[None],
-    jax.device_put(queries[None], parallel.split()),
+    jax.device_put(queries[None], devices.split()),
     neighbours=20,
     temperature=0.07,
     num_classes=5,

@@ -5,7 +5,8 @@ import jax.numpy as jnp
 import numpy as np
 import optax
 
-from sslprune_jax import optim, parallel
+from sslprune_jax.runtime import devices
+from sslprune_jax.training import optimizer as optimizer_lib
 from sslprune_jax.transfer import linear
 
 RNG = np.random.default_rng(0)
@@ -54,13 +55,13 @@ def test_statistics_are_those_of_the_training_images_alone():
 
 def test_updates_equal_numpys_with_nesterov_and_weight_decay():
   features, place, labels = _laid_out(30, 5)
-  optimizer = optim.optimizer("sgd", weight_decay=0.1, momentum=0.9)
+  optimizer = optimizer_lib.optimizer("sgd", weight_decay=0.1, momentum=0.9)
   epoch = linear.make_epoch(
     optimizer, optax.piecewise_constant_schedule(0.5, {3: 0.1})
   )
   index = np.stack([RNG.permutation(place)[:8] for _ in range(5)])
   classifier = linear.create(jnp.asarray(features), jnp.asarray(place), 3)
-  features = jax.device_put(features, parallel.split())
+  features = jax.device_put(features, devices.split())
   state = optimizer.init(classifier.params)
   for first, rows in ((0, index[:2]), (2, index[2:])):
     classifier, state, metrics = epoch(

@@ -8,14 +8,16 @@ import pytest
 from image_files import encode, photo
 from test_transfer_study import config
 
-from sslprune_jax import data, masks, recipes, tickets, validation
-from sslprune_jax.config import ConfigError
+from sslprune_jax import data
+from sslprune_jax.config import recipes
 from sslprune_jax.data import ArraySource, DataError
-from sslprune_jax.plan import transfers
-from sslprune_jax.study_data import StudyData
-from sslprune_jax.tickets import TicketError
-from sslprune_jax.transfer import alone
-from sslprune_jax.transfer.transfers import Transfers
+from sslprune_jax.pruning import masks, tickets
+from sslprune_jax.pruning.tickets import TicketError
+from sslprune_jax.runtime.errors import ConfigError
+from sslprune_jax.study import alone, validation
+from sslprune_jax.study.images import StudyData
+from sslprune_jax.study.plan import transfers
+from sslprune_jax.study.transfers import Transfers
 
 SHAPE = (8, 8, 1)
 

@@ -12,9 +12,10 @@ import voc
 from image_files import png
 from studies import bits, die_after, short
 
-from sslprune_jax import report, studies, tickets
-from sslprune_jax.transfer import alone
-from sslprune_jax.trees import digests
+from sslprune_jax import report
+from sslprune_jax.pruning import tickets
+from sslprune_jax.runtime.trees import digests
+from sslprune_jax.study import alone, run
 
 ROOT = pathlib.Path(__file__).parents[2]
 PROTOCOLS = (
@@ -48,7 +49,7 @@ def lines(workdir):
 def whole(tmp_path_factory):
   """A study that was never killed."""
   workdir = tmp_path_factory.mktemp("whole")
-  studies.run(config(), workdir)
+  run.run(config(), workdir)
   return workdir
 
 
@@ -131,8 +132,8 @@ def test_killed_and_resumed_ends_in_the_same_bits(whole, tmp_path, monkeypatch):
     with monkeypatch.context() as patch:
       die_after(updates, patch)
       with pytest.raises(KeyboardInterrupt):
-        studies.run(config(), tmp_path)
-  studies.run(config(), tmp_path)
+        run.run(config(), tmp_path)
+  run.run(config(), tmp_path)
   assert bits(tmp_path) == bits(whole)
 
 
@@ -169,7 +170,7 @@ def test_layers_and_augmentation_through_a_frozen_trunk(tmp_path):
   )
   settings.transfer.linear.augment = True
   settings.transfer.linear.train.duration = "12it"
-  studies.run(settings, tmp_path)
+  run.run(settings, tmp_path)
   judged = [row for row in lines(tmp_path) if row["stage"] == "transfer"]
   assert {(r["task"], r["layer"]) for r in judged} == {
     (task, layer)
@@ -188,7 +189,7 @@ def test_a_total_as_long_as_pruning_in_transfer_takes(tmp_path):
   settings = config(protocols=("finetune:digits:0.2",), random=False)
   settings.transfer.finetune.epochs = "total"
   settings.transfer.finetune.train.duration = "2ep"
-  studies.run(settings, tmp_path)
+  run.run(settings, tmp_path)
   updates = {
     row["round"]: row["updates"]
     for row in lines(tmp_path)
@@ -202,7 +203,7 @@ import sys
 import jax
 sys.path[:0] = ["tests", "tests/transfer"]
 from test_transfer_study import config
-from sslprune_jax.transfer import alone
+from sslprune_jax.study import alone
 
 assert jax.device_count() == 4
 settings = config(
@@ -243,7 +244,7 @@ def test_voc2007_from_its_xml_to_its_mean_average_precision(
     duration="60it", optimizer="adam", learning_rate=0.01
   )
   settings.dataset.image_size = 24  # Digits, enlarged to VOC-like images.
-  studies.run(settings, tmp_path / "run")
+  run.run(settings, tmp_path / "run")
   judged = [
     row for row in lines(tmp_path / "run") if row["stage"] == "transfer"
   ]
@@ -286,7 +287,7 @@ def test_each_protocol_finds_what_is_plain_to_see(tmp_path):
   )
   settings.transfer.targets.folder.data_dir = str(tmp_path / "images")
   settings.transfer.finetune.train.duration = "40it"
-  studies.run(settings, tmp_path / "run")
+  run.run(settings, tmp_path / "run")
   judged = [r for r in lines(tmp_path / "run") if r["stage"] == "transfer"]
   found = {
     (r["task"], r["round"], r["protocol"]): r["value"]

@@ -1,0 +1,1 @@
+"""Features of a whole set: extracted, projected, clustered, looked up."""

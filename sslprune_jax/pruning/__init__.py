@@ -1,0 +1,1 @@
+"""Masks: which weights remain, how they are chosen, where they are kept."""

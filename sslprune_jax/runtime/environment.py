@@ -1,0 +1,85 @@
+"""What must be set before JAX starts its devices, and what the run used."""
+
+import ctypes
+import os
+import pathlib
+import resource
+import sys
+
+import jax
+
+from sslprune_jax.runtime.progress import clock
+
+# jaxlib 0.10 to 0.12 hand CPU convolutions to YNNPACK, whose weight gradient is
+# several times slower than the Eigen kernels that this brings back. The flag is
+# experimental, and an unknown flag aborts the process: other lines run without.
+_EIGEN_CONVOLUTIONS = (
+  "--xla_cpu_experimental_ynn_fusion_type=-individual_convolution"
+)
+_LINES_WITH_FLAG = ((0, 10), (0, 11), (0, 12))
+# What glibc's malloc is told (malloc.h): to keep what is freed
+# (M_TRIM_THRESHOLD), to map no large buffer on its own (M_MMAP_MAX), and to
+# give all threads one heap (M_ARENA_MAX): further ones end at 64 MB.
+_KEEP_MEMORY = ((-1, -1), (-4, 0), (-8, 1))
+# Beginnings of the variables by which a user chooses how memory is taken.
+MALLOC = ("MALLOC_", "GLIBC_TUNABLES", "LD_PRELOAD")
+# Files of /dev: those of NVIDIA's and AMD's GPUs, and of TPUs.
+_ACCELERATORS = ("nvidia[0-9]*", "kfd", "accel[0-9]*", "vfio/[0-9]*")
+
+
+def prepare() -> None:
+  """Sets XLA's flags and the compilation cache, unless the user has set them.
+
+  A second run of the same programs starts at once: they are compiled once a
+  machine. On a CPU memory is kept (`_keep_memory`), which has no effect once
+  JAX has started its threads.
+  """
+  flags = os.environ.get("XLA_FLAGS", "")
+  line = tuple(int(part) for part in jax.__version__.split(".")[:2])
+  if line in _LINES_WITH_FLAG and "ynn_fusion_type" not in flags:
+    os.environ["XLA_FLAGS"] = f"{flags} {_EIGEN_CONVOLUTIONS}".strip()
+  set_by_user = any(name.startswith(MALLOC) for name in os.environ)
+  if _is_cpu() and not set_by_user:  # Accelerators have their own allocators.
+    _keep_memory()
+  if not jax.config.jax_compilation_cache_dir:
+    jax.config.update("jax_compilation_cache_dir", str(cache()))
+    jax.config.update("jax_persistent_cache_min_compile_time_secs", 0)
+    jax.config.update("jax_persistent_cache_min_entry_size_bytes", 0)
+
+
+def _keep_memory() -> None:
+  """Lets the buffers of XLA's CPU steps be used again by the next update.
+
+  Else each update gives them back to the kernel, and the next one waits for as
+  many pages of zeros (`tests/test_platform_setup.py` counts them).
+  """
+  libc = ctypes.CDLL(None)
+  if hasattr(libc, "mallopt"):
+    for parameter, value in _KEEP_MEMORY:
+      libc.mallopt(parameter, value)
+
+
+def _is_cpu() -> bool:
+  """Returns whether JAX will choose the CPU, without starting any device."""
+  if jax.config.jax_platforms:
+    return jax.config.jax_platforms.startswith("cpu")
+  dev = pathlib.Path("/dev")
+  return not any(found for of in _ACCELERATORS for found in dev.glob(of))
+
+
+def cache() -> pathlib.Path:
+  """Returns the folder of what is compiled once a machine."""
+  root = os.environ.get("XDG_CACHE_HOME") or pathlib.Path.home() / ".cache"
+  return pathlib.Path(root) / "sslprune_jax"
+
+
+def usage(seconds: float) -> str:
+  """Says how long a run took and the most memory that it held."""
+  peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+  gigabytes = peak * (1 if sys.platform == "darwin" else 1024) / 1e9
+  text = f"{clock(seconds)}, peak memory {gigabytes:.2f} GB"
+  for device in jax.local_devices():
+    stats = device.memory_stats() or {}
+    if "peak_bytes_in_use" in stats:
+      text += f", {device} {stats['peak_bytes_in_use'] / 1e9:.2f} GB"
+  return text

@@ -1,0 +1,71 @@
+"""Files that are there whole or not at all, whenever the program is killed.
+
+Of several processes the first one writes and reads them, for all.
+"""
+
+import json
+import os
+from collections.abc import Iterable
+from typing import Any
+
+from etils import epath
+
+from sslprune_jax.runtime import processes
+
+
+def absolute(path: epath.PathLike) -> epath.Path:
+  """Returns a path that holds in any folder; a bucket's `gs://` is one."""
+  path = epath.Path(path)
+  return path if in_bucket(path) else path.resolve()
+
+
+def in_bucket(path: epath.PathLike) -> bool:
+  """Returns whether a path lies in a bucket, such as `gs://...`."""
+  return "://" in str(path)
+
+
+def write(path: epath.PathLike, content: bytes) -> None:
+  """Writes a file atomically, making its folder."""
+  if processes.is_first():
+    _write(epath.Path(path), content)
+
+
+def _write(path: epath.Path, content: bytes) -> None:
+  if in_bucket(path):  # There whole or not at all by itself.
+    path.write_bytes(content)
+    return
+  path.parent.mkdir(parents=True, exist_ok=True)
+  # Processes that divide the seeds write some of the same files.
+  partial = path.parent / f".{path.name}.{os.getpid()}.partial"
+  partial.write_bytes(content)
+  partial.replace(path)
+
+
+def read(path: epath.PathLike) -> bytes:
+  """Reads a file."""
+  return processes.from_first(epath.Path(path).read_bytes)
+
+
+def exists(path: epath.PathLike) -> bool:
+  """Returns whether there is such a file or folder."""
+  return processes.from_first(epath.Path(path).exists)
+
+
+def write_json(path: epath.PathLike, value: Any) -> None:
+  """Writes a value as indented JSON, atomically."""
+  write(path, (json.dumps(value, indent=2) + "\n").encode())
+
+
+def read_json(path: epath.PathLike) -> Any:
+  """Reads a JSON file."""
+  return json.loads(read(path))
+
+
+def write_json_lines(path: epath.PathLike, values: Iterable[Any]) -> None:
+  """Writes one JSON value a line, atomically."""
+  write(path, "".join(json.dumps(value) + "\n" for value in values).encode())
+
+
+def read_json_lines(path: epath.PathLike) -> list[Any]:
+  """Reads a file of one JSON value a line."""
+  return [json.loads(line) for line in read(path).splitlines()]

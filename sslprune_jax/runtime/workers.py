@@ -1,0 +1,120 @@
+"""Seeds side by side: processes that divide the seeds of a configuration.
+
+A small network does not fill the devices of a host. Each process runs its share
+of the seeds (`study.run.run`) on a device of its own, into the same workdir.
+"""
+
+import os
+import subprocess
+import sys
+import threading
+from collections.abc import Sequence
+
+from sslprune_jax.runtime.errors import UserError
+
+_PARENT = "SSLPRUNE_JAX_PARENT"  # set in the environment of the processes
+
+
+class ShareError(UserError, RuntimeError):
+  """A process ended before its share was done."""
+
+
+def start(
+  module: str, arguments: Sequence[str], count: int
+) -> list[subprocess.Popen]:
+  """Starts the command once for each share of the seeds.
+
+  When this process ends, however it does, so do the others.
+
+  Args:
+    module: name of this command's module.
+    arguments: of this command.
+    count: processes.
+
+  Returns:
+    The processes, for `finish`.
+  """
+  return [
+    subprocess.Popen(
+      [sys.executable, "-m", module, *arguments] + [f"--share={index}/{count}"],
+      env={**os.environ, **device(index), _PARENT: str(os.getpid())},
+      stdin=subprocess.PIPE,  # Closed when this process ends.
+      stdout=subprocess.PIPE,
+      stderr=subprocess.STDOUT,
+      text=True,
+    )
+    for index in range(count)
+  ]
+
+
+def finish(processes: Sequence[subprocess.Popen]) -> None:
+  """Waits for processes, and prints what they print.
+
+  Args:
+    processes: from `start`.
+
+  Raises:
+    ShareError: one has failed; the others are stopped.
+    Preempted: it is time to end; so do the others.
+  """
+  # Imported here, as it takes seconds, in which the processes start.
+  from sslprune_jax.runtime import preemption
+
+  failed = threading.Event()
+  threads = [
+    threading.Thread(target=_follow, args=(process, failed), daemon=True)
+    for process in processes
+  ]
+  try:
+    for thread in threads:
+      thread.start()
+    while any(thread.is_alive() for thread in threads):
+      if failed.wait(timeout=0.2) or preemption.is_due():
+        break
+    if failed.is_set():
+      raise ShareError("one of the processes has failed: see above")
+    preemption.check()
+  finally:
+    for process in processes:
+      process.terminate()
+    for process in processes:
+      process.wait()
+
+
+def device(index: int) -> dict[str, str]:
+  """Returns the environment in which a process sees one device.
+
+  On CPU that is one thread of XLA's. How it sums depends on their number, so
+  that the bits are the same for any number of processes, and others than those
+  of a process that takes all cores.
+
+  Args:
+    index: of the process, and of the device on this host.
+  """
+  return {
+    "NPROC": "1",
+    "CUDA_VISIBLE_DEVICES": str(index),
+    "TPU_VISIBLE_CHIPS": str(index),
+    "TPU_CHIPS_PER_PROCESS_BOUNDS": "1,1,1",
+    "TPU_PROCESS_BOUNDS": "1,1,1",
+  }
+
+
+def die_with_parent() -> None:
+  """Makes a process of `start` end when the one that started it has ended."""
+  if _PARENT not in os.environ:
+    return  # A share that was started by hand.
+
+  def watch():
+    os.read(sys.stdin.fileno(), 1)  # Until the other end is closed.
+    os._exit(1)
+
+  threading.Thread(target=watch, daemon=True).start()
+
+
+def _follow(process: subprocess.Popen, failed: threading.Event) -> None:
+  """Prints what a process prints."""
+  for line in process.stdout:
+    print(line, end="", flush=True)
+  if process.wait():
+    failed.set()

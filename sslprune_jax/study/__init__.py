@@ -1,0 +1,1 @@
+"""A study: the stages of the paper, each run once and then read."""

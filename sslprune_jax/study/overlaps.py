@@ -1,0 +1,73 @@
+"""What the masks of different tasks and variants share, as lines of JSON."""
+
+import itertools
+
+from etils import epath
+from ml_collections import ConfigDict
+
+from sslprune_jax.pruning import masks as masks_lib
+from sslprune_jax.pruning import tickets
+from sslprune_jax.runtime import files, processes
+from sslprune_jax.workdir import Stage
+
+
+def write(workdir: epath.Path, configs: dict[str, ConfigDict]) -> None:
+  """Writes overlaps.jsonl, unless all of it is there.
+
+  A line for each seed, retrained round, and pair of a variant and task whose
+  networks are the same: `seed, round, a, b` (variant and task of each) and the
+  `layers` of `masks.overlap`.
+
+  Args:
+    workdir: of finished studies.
+    configs: of the studies, by their folders in it.
+  """
+  processes.from_first(lambda: _write(workdir, configs))
+
+
+def _write(workdir: epath.Path, configs: dict[str, ConfigDict]) -> None:
+  path = workdir / "overlaps.jsonl"
+  pairs = list(_pairs(configs))
+  if not pairs or (
+    path.exists() and len(files.read_json_lines(path)) == len(pairs)
+  ):
+    return
+  lines = []
+  for (seed, index), group in itertools.groupby(pairs, key=lambda p: p[:2]):
+    masks = {}
+    for *_, a, b in group:
+      for variant, task in {a, b} - masks.keys():
+        stage = workdir / variant / Stage(seed, task, index).path
+        masks[variant, task] = tickets.load(stage / "ticket.npz").masks
+      lines.append(
+        {
+          "seed": seed,
+          "round": index,
+          "a": a,
+          "b": b,
+          "layers": masks_lib.overlap(masks[a], masks[b]),
+        }
+      )
+  files.write_json_lines(path, lines)
+
+
+def _pairs(configs: dict[str, ConfigDict]):
+  """Yields (seed, round, a, b), those of a seed and round together."""
+  whose = [(name, task) for name, c in configs.items() for task in c.tasks]
+  every = [
+    (seed, index, a, b)
+    for a, b in itertools.combinations(whose, 2)
+    if _network(configs[a[0]]) == _network(configs[b[0]])
+    for seed in configs[a[0]].seeds
+    for index in configs[a[0]].retrain.rounds
+    if index > 0
+    and seed in configs[b[0]].seeds
+    and index <= configs[b[0]].prune.rounds
+  ]
+  return sorted(every, key=lambda pair: pair[:2])
+
+
+def _network(config: ConfigDict):
+  model, dataset = config.model, config.dataset
+  shape = dataset.image_size, dataset.channels
+  return model.name, model.width, model.sobel, *shape

@@ -1,0 +1,194 @@
+"""Judges trained networks on other data, by the protocols of the field."""
+
+import dataclasses
+import functools
+from typing import Any
+
+import jax
+from etils import epath
+from ml_collections import ConfigDict
+
+from sslprune_jax import models
+from sslprune_jax.config import network_name
+from sslprune_jax.pruning import masks as masks_lib
+from sslprune_jax.pruning import tickets
+from sslprune_jax.pruning.tickets import Ticket
+from sslprune_jax.runtime import files, rng
+from sslprune_jax.runtime.progress import Progress
+from sslprune_jax.study import rounds
+from sslprune_jax.study.images import index_list
+from sslprune_jax.study.plan import plan
+from sslprune_jax.tasks import setup
+from sslprune_jax.training import state as state_lib
+from sslprune_jax.training.recipe import stretched
+from sslprune_jax.transfer.base import LINEAR, SVM, Linear, Neighbours, Probe
+from sslprune_jax.transfer.finetune import FINETUNE, FineTuning
+from sslprune_jax.transfer.target import Target
+from sslprune_jax.workdir import TransferStage
+
+_PROBES = {"linear": Linear, "svm": SVM, "knn": Neighbours}
+
+
+class Transfers:
+  """The transfers of a configuration, whose targets are opened at once.
+
+  Args:
+    config: validated.
+    image_shape: (H, W, C) that the networks were trained on.
+
+  Raises:
+    ConfigError: a protocol, its recipe or its target do not fit each other.
+    DataError: a target is not there.
+  """
+
+  def __init__(self, config: ConfigDict, image_shape: tuple[int, int, int]):
+    self._config, self._image_shape = config, image_shape
+    self._targets, self._judges = {}, {}
+    self._network = setup.make_network(config.model, 1)
+    for stage in plan(config):
+      if isinstance(stage, TransferStage):
+        self._judge(stage)
+
+  def num_images(self, stage: TransferStage) -> int:
+    """Counts the images that go through the network in a stage."""
+    return self._judge(stage).num_images()
+
+  def run(
+    self,
+    stage: TransferStage,
+    ticket: Ticket,
+    workdir: epath.Path,
+    progress: Progress,
+  ) -> list[dict[str, Any]]:
+    """Judges a network.
+
+    Args:
+      stage: which judgement.
+      ticket: the trained network; for "prune" the dense one.
+      workdir: that the stage's folder lies in.
+      progress: the study's.
+
+    Returns:
+      A line of results for each metric.
+
+    Raises:
+      TicketError: the ticket does not fit the network that is configured, or
+        is not pruned as its mask says.
+    """
+    directory, judge = workdir / stage.path, self._judge(stage)
+    where = f"{stage.task}, round {stage.round}, seed {stage.seed}"
+    tickets.check(ticket, self._shapes["params"], where)
+    if stage.protocol == "prune":
+      ticket = _pruned(self._config, ticket, stage, workdir)
+    target = judge.target
+    chosen = target.chosen(stage.fraction, stage.seed)
+    if chosen is not None:
+      files.write_json(directory / "labelled.json", index_list(chosen))
+    found = judge.run(ticket, directory, stage.seed, progress)
+    masks_lib.check_pruned(found.masks, found.params)
+    images = target.images(stage.fraction, stage.seed)
+    line = {
+      "seed": stage.seed,
+      "task": stage.task,
+      "stage": "transfer",
+      "round": stage.round,
+      "init": None,
+      **masks_lib.shares(found.masks, found.params["trunk"]),
+      "model": network_name(self._config.model),
+      "dataset": target.dataset.name,
+      "split": target.dataset.test,
+      "n": len(images.test),
+      "training_images": len(images.train),
+      "protocol": stage.protocol,
+      "target": stage.target,
+      "fraction": stage.fraction,
+      "layer": stage.layer,
+      "crop": target.crop,
+      **found.settings,
+    }
+    return [
+      {**line, "metric": metric, "value": value}
+      for metric, value in found.scores.items()
+    ]
+
+  def random(self, seed: int) -> Ticket:
+    """Returns an untrained network: the weights that training starts from."""
+    drawn = jax.device_get(self._draw(seed))
+    return Ticket(
+      masks=masks_lib.dense(drawn["params"]),
+      meta={"image_shape": list(self._image_shape)},
+      **drawn,
+    )
+
+  @functools.cached_property
+  def _shapes(self):
+    return jax.eval_shape(lambda: self._draw(seed=0))
+
+  def _draw(self, seed: int):
+    key = rng.stream_key(seed, "init")
+    return state_lib.initialize(self._network, self._image_shape, key)
+
+  def _target(self, name: str, whole: bool) -> Target:
+    # Resident images are small and of one size.
+    whole = whole or self._config.transfer.targets[name].resident
+    if (name, whole) not in self._targets:
+      self._targets[name, whole] = Target(self._config, name, whole)
+    return self._targets[name, whole]
+
+  def _judge(self, stage: TransferStage) -> Probe | FineTuning:
+    """Returns what judges a stage, the same one for all that may share it."""
+    settings = self._config.transfer
+    # Pruned in pre-training and in transfer share what they compile.
+    kind = "finetune" if stage.protocol == "prune" else stage.protocol
+    section, factor = FINETUNE, 1
+    if kind == "linear":
+      section, factor = LINEAR, settings.targets[stage.target].linear
+    elif stage.protocol == "finetune" and settings.finetune.epochs == "total":
+      factor = stage.round + 1
+    key = kind, stage.target, stage.fraction, stage.layer, factor
+    if key not in self._judges:
+      target = self._target(stage.target, whole=kind == "svm")
+      config = stretched(self._config, section, factor)
+      common = config, target, stage.fraction
+      if kind == "finetune":
+        judge = FineTuning(*common)
+      elif kind == "linear" and settings.linear.augment:
+        judge = FineTuning(*common, section=section, probed=stage.layer)
+      else:
+        judge = _PROBES[kind](*common, stage.layer)
+      self._judges[key] = judge
+    return self._judges[key]
+
+
+def _pruned(
+  config: ConfigDict, dense: Ticket, stage: TransferStage, workdir: epath.Path
+) -> Ticket:
+  """Returns what a round of pruning during transfer starts from.
+
+  The rounds are those of pre-training with the pre-trained weights as W_k: the
+  network that the round before fine-tuned is pruned, and what remains starts
+  from its pre-trained value again.
+
+  Args:
+    config: the configuration.
+    dense: the pre-trained network.
+    stage: the round.
+    workdir: where the round before left `trained.npz`.
+
+  Returns:
+    The pre-trained weights under the mask of the round.
+  """
+  if stage.round == 0:
+    return dense
+  before = dataclasses.replace(stage, round=stage.round - 1)
+  trained = tickets.load(workdir / before.path / "trained.npz")
+  network = setup.make_network(config.model, 1)
+  uses = models.uses(network, tuple(dense.meta["image_shape"]))
+  masks = rounds.prune(
+    trained,
+    config.prune,
+    models.layer_order(uses),
+    stage.seed,
+    f"ties {stage.path}",
+  )
+  return dataclasses.replace(dense, masks=masks)

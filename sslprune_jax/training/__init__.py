@@ -1,0 +1,1 @@
+"""One training: its step, its state, the loop around them."""

@@ -1,0 +1,240 @@
+"""Checkpoints of a training, and rewinding: the only user of Orbax.
+
+Of several processes the first one saves and restores, for all.
+
+Orbax restores a checkpoint with a flipped bit without an error, so a digest of
+every array is kept beside the arrays and verified when they are read.
+"""
+
+from typing import Any
+
+import jax
+import numpy as np
+import orbax.checkpoint as ocp
+from absl import logging
+from etils import epath
+
+from sslprune_jax.runtime import devices, files, processes
+from sslprune_jax.runtime.errors import LostFileError
+from sslprune_jax.runtime.trees import Tree, digests
+from sslprune_jax.tasks.base import TaskState
+from sslprune_jax.training import state as state_lib
+from sslprune_jax.training.state import TrainState
+
+# The base key is a function of the seed, and the step is the folder's name.
+_FIELDS = ("params", "batch_stats", "opt_state", "masks")
+
+
+class CheckpointError(LostFileError, RuntimeError):
+  """A checkpoint that is needed is missing or damaged."""
+
+
+class Checkpoints:
+  """The checkpoints of one training, saved in the background.
+
+  Args:
+    directory: where; made when the first checkpoint is saved.
+    keep: how many of the newest to keep; None for all.
+  """
+
+  def __init__(self, directory: epath.PathLike, keep: int | None = 2):
+    self.directory = files.absolute(directory)  # Orbax refuses others.
+    self._keep = keep
+    self._opened: ocp.CheckpointManager | None = None
+
+  @property
+  def _manager(self) -> ocp.CheckpointManager:
+    # Opening costs threads and file accesses, and many trainings are too short
+    # to save anything.
+    if self._opened is None:
+      self.directory.mkdir(parents=True, exist_ok=True)
+      alone = ocp.options.MultiprocessingOptions(
+        active_processes={0}, barrier_sync_key_prefix="first"
+      )
+      self._opened = ocp.CheckpointManager(
+        self.directory,
+        options=ocp.CheckpointManagerOptions(
+          self._keep, create=False, multiprocessing_options=alone
+        ),
+      )
+    return self._opened
+
+  def save(self, update: int, state: TrainState) -> None:
+    """Saves a state, replacing what an earlier, killed run left at `update`.
+
+    Args:
+      update: number of updates done: the folder's name.
+      state: copied to the host before this returns, so it may be donated next.
+    """
+    by_sample = devices.on_host(devices.joined(state.task_state.by_sample))
+    if not processes.is_first():
+      return
+    fields = _host_fields(state, by_sample)
+    # Orbax refuses empty trees: an empty one is restored from `like`.
+    fields = {k: v for k, v in fields.items() if _holds(v)}
+    self._remove(update)
+    items = {name: ocp.args.StandardSave(tree) for name, tree in fields.items()}
+    self._manager.save(
+      update,
+      args=ocp.args.Composite(
+        digests=ocp.args.JsonSave(digests(fields)), **items
+      ),
+      force=True,
+    )
+
+  def save_durably(self, update: int, state: TrainState) -> None:
+    """Saves a state and waits until it is on disk."""
+    self.save(update, state)
+    self.wait()
+
+  def restore_newest(self, like: TrainState) -> TrainState | None:
+    """Restores the newest checkpoint whose bytes are those that were saved.
+
+    One that is truncated or damaged is named in a warning and removed.
+
+    Args:
+      like: a state of the same structure; gives the base key too.
+
+    Returns:
+      A state on the devices, or None when there is no checkpoint.
+    """
+    found = processes.from_first(lambda: self._newest_whole(like))
+    if found is None:
+      return None
+    update, fields = found
+    task_state = TaskState(fields.pop("shared"), fields.pop("by_sample"))
+    return state_lib.place(
+      like.replace(step=np.int32(update), task_state=task_state, **fields)
+    )
+
+  def _newest_whole(
+    self, like: TrainState
+  ) -> tuple[int, dict[str, Any]] | None:
+    if not self.directory.exists():
+      return None
+    for update in sorted(self._manager.all_steps(), reverse=True):
+      try:
+        by_sample = devices.joined_shapes(like.task_state.by_sample)
+        return update, self._restore(update, _host_fields(like, by_sample))
+      except CheckpointError as error:
+        logging.warning("%s; the one before it is used", error)
+        self._remove(update)
+    return None
+
+  def rewind(
+    self, update: int, like: dict[str, Tree], like_task: TaskState
+  ) -> tuple[dict[str, Tree], TaskState]:
+    """Restores W_k: weights and statistics after `update` updates.
+
+    What the task carried along is rewound with them: a late memory bank would
+    tell the early weights what they will learn.
+
+    Args:
+      update: k.
+      like: variables of the same structure.
+      like_task: a task's state of the same structure.
+
+    Returns:
+      `{"params", "batch_stats"}` and the task's state, on the host.
+
+    Raises:
+      CheckpointError: it is missing or damaged.
+    """
+    like = {name: like[name] for name in ("params", "batch_stats")}
+    of_task = {"shared": like_task.shared, "by_sample": like_task.by_sample}
+    like = jax.device_get(like | of_task)
+    fields = processes.from_first(lambda: self._restore(update, like))
+    task_state = TaskState(fields.pop("shared"), fields.pop("by_sample"))
+    return fields, task_state
+
+  def path(self, update: int) -> epath.Path:
+    """Returns the folder of one checkpoint."""
+    return self.directory / str(update)
+
+  def newest(self) -> epath.Path | None:
+    """Returns the folder of the newest checkpoint, once it is written."""
+
+    def latest():
+      if not self.directory.exists():
+        return None
+      self.wait()
+      return self._manager.latest_step()
+
+    update = processes.from_first(latest)
+    return None if update is None else self.path(update)
+
+  def wait(self) -> None:
+    """Waits until what was saved is on disk."""
+    if self._opened is not None:
+      self._opened.wait_until_finished()
+
+  def close(self) -> None:
+    """Waits, and ends the threads."""
+    if self._opened is not None:
+      self._opened.wait_until_finished()
+      self._opened.close()
+      self._opened = None
+
+  def delete(self) -> None:
+    """Removes all: the training that they served is done."""
+    self.close()
+    if processes.is_first() and self.directory.exists():
+      self.directory.rmtree()
+
+  def _remove(self, update: int) -> None:
+    if self.path(update).exists():
+      self.wait()
+      self.path(update).rmtree()
+      self._manager.reload()
+
+  def _restore(self, update: int, like: dict[str, Any]) -> dict[str, Any]:
+    """Restores and verifies some fields of one checkpoint."""
+    saved = {k: v for k, v in like.items() if _holds(v)}
+    items = {k: ocp.args.StandardRestore(tree) for k, tree in saved.items()}
+    if "by_sample" in items:  # As it is: of another number of devices, maybe.
+      items["by_sample"] = ocp.args.StandardRestore()
+    try:
+      restored = self._manager.restore(
+        update,
+        args=ocp.args.Composite(digests=ocp.args.JsonRestore(), **items),
+      )
+      expected = restored.digests
+      fields = {name: restored[name] for name in saved}
+    # Truncated data, missing metadata and an empty folder each raise errors of
+    # their own in Orbax and TensorStore.
+    except Exception as error:  # noqa: BLE001
+      reason = str(error).strip().split("\n")[0]
+      raise CheckpointError(
+        f"{self.path(update)}: cannot be read ({reason})"
+      ) from error
+    for name, found in digests(fields).items():
+      if found != expected.get(name):
+        raise CheckpointError(
+          f"{self.path(update)}: {name} is damaged: its bytes are not those "
+          "that were saved"
+        )
+    if "by_sample" in fields:
+      fields["by_sample"] = jax.tree.map(
+        _relaid, fields["by_sample"], like["by_sample"]
+      )
+    return {**like, **fields}
+
+
+def _relaid(rows: np.ndarray, like: np.ndarray) -> np.ndarray:
+  """Lays `[D,R,...]` out as `[D',R',...]`; the padding at the end differs."""
+  rows, count = rows.reshape(-1, *rows.shape[2:]), like.shape[0] * like.shape[1]
+  rows = np.pad(
+    rows[:count], [(0, max(0, count - len(rows)))] + [(0, 0)] * (rows.ndim - 1)
+  )
+  return rows.reshape(like.shape)
+
+
+def _holds(tree: Tree) -> bool:
+  return bool(jax.tree.leaves(tree))
+
+
+def _host_fields(state: TrainState, by_sample: Tree) -> dict[str, Any]:
+  """Copies what is saved to the host, but for what is split over devices."""
+  fields = {name: getattr(state, name) for name in _FIELDS}
+  fields = jax.device_get(fields | {"shared": state.task_state.shared})
+  return fields | {"by_sample": by_sample}

@@ -1,0 +1,149 @@
+"""The training state: arrays only, replicated, without a device axis."""
+
+import functools
+from typing import Any
+
+import flax.struct
+import jax
+import jax.numpy as jnp
+import numpy as np
+import optax
+
+from sslprune_jax.pruning import masks as masks_lib
+from sslprune_jax.runtime import devices
+from sslprune_jax.runtime.trees import Tree
+from sslprune_jax.tasks.base import TASK_AXES, TaskState
+
+
+@flax.struct.dataclass
+class TrainState:
+  """All that an update reads and writes.
+
+  Attributes:
+    step: i32[], updates done, counted from the start of the schedule.
+    params: `{"trunk": ..., "head": ...}`, f32; exactly 0 under the masks.
+    batch_stats: f32 running statistics of batch norm.
+    opt_state: the optimizer's; its moments are exactly 0 under the masks.
+    masks: bool, of exactly the structure of params.
+    task_state: what the task carries along.
+    rng: base key of augmentation; folded with the step, never split in place.
+  """
+
+  step: jax.Array
+  params: Tree
+  batch_stats: Tree
+  opt_state: Tree
+  masks: masks_lib.Masks
+  task_state: TaskState
+  rng: jax.Array
+
+  @property
+  def variables(self) -> dict[str, Tree]:
+    """What the network is applied with: `{"params", "batch_stats"}`."""
+    return {"params": self.params, "batch_stats": self.batch_stats}
+
+
+# Which leaves have a device axis: the `in_axes` of a step.
+AXES = TrainState(
+  step=None,
+  params=None,
+  batch_stats=None,
+  opt_state=None,
+  masks=None,
+  task_state=TASK_AXES,
+  rng=None,
+)
+
+
+@functools.partial(jax.jit, static_argnums=(0, 1))
+def initialize(
+  network: Any, image_shape: tuple[int, int, int], rng: jax.Array
+) -> dict[str, Tree]:
+  """Draws fresh variables; compiled once for each network.
+
+  Args:
+    network: from `models.build`.
+    image_shape: (H, W, C).
+    rng: key of the draw.
+
+  Returns:
+    `{"params": ..., "batch_stats": ...}`, f32.
+  """
+  return network.init(rng, jnp.zeros((1, *image_shape)), train=False)
+
+
+def create(
+  variables: dict[str, Tree],
+  masks: masks_lib.Masks,
+  optimizer: optax.GradientTransformation,
+  rng: jax.Array,
+  *,
+  task_state: TaskState | None = None,
+  step: int = 0,
+) -> TrainState:
+  """Makes a state from variables under masks, with a fresh optimizer.
+
+  Args:
+    variables: `{"params": ..., "batch_stats": ...}`, on the host or devices.
+    masks: the masks; `variables` are masked by them here.
+    optimizer: its moments start at 0.
+    rng: base key of augmentation.
+    task_state: from the task's `init`.
+    step: update of the schedule to go on from.
+
+  Returns:
+    A state on the devices that owns its buffers, so that donating it deletes
+    nothing of the caller's.
+
+  Raises:
+    ValueError: the masks do not fit the params.
+  """
+  masks_lib.check(masks, variables["params"])
+  params = masks_lib.apply(masks, variables["params"])
+  return place(
+    TrainState(
+      step=np.int32(step),
+      params=params,
+      batch_stats=variables["batch_stats"],
+      opt_state=optimizer.init(params),
+      masks=masks,
+      task_state=task_state or TaskState(),
+      rng=rng,
+    )
+  )
+
+
+def place(state: TrainState) -> TrainState:
+  """Copies a state to the devices: replicated, a row a device by sample."""
+  rest = devices.replicate(state.replace(task_state=None))
+  return rest.replace(task_state=_place_task(state.task_state))
+
+
+def _place_task(task_state: TaskState) -> TaskState:
+  return TaskState(
+    shared=devices.replicate(task_state.shared),
+    by_sample=devices.distribute(task_state.by_sample),
+  )
+
+
+def begin_epoch(
+  state: TrainState, task_state: TaskState, head: Tree
+) -> TrainState:
+  """Returns the state that an epoch of a task that prepares its epochs begins.
+
+  Args:
+    state: on the devices, trained by `optimizer.optimizer(own_head=True)`.
+    task_state: the task's, of the same structure.
+    head: params of the same structure; its moments, and its count of updates,
+      start again.
+
+  Returns:
+    The state on the devices; the rest of it is not copied.
+  """
+  states = state.opt_state.inner_states
+  fresh = devices.replicate(jax.tree.map(jnp.zeros_like, states["head"]))
+  return state.replace(
+    params={**state.params, "head": devices.replicate(head)},
+    task_state=_place_task(task_state),
+    opt_state=state.opt_state._replace(inner_states={**states, "head": fresh}),
+  )
