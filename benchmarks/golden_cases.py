@@ -44,9 +44,9 @@ _TRANSFERS = (
   "--config.transfer.finetune.train.batch_size=32",
   "--config.transfer.svm.costs=(0.1,1.0)",
 )
-_QUICKSTART = (
-  "--config=configs/quickstart.py",
-  *_SHORT,
+_QUICKSTART = ("--config=configs/quickstart.py", *_SHORT)
+_ONE_PROCESS = (
+  *_QUICKSTART,
   "--config.retrain.rounds=(0,2)",
   "--config.retrain.inits=('rewind','reinit','random','adjusted')",
 )
@@ -55,7 +55,7 @@ _TWO_PROCESSES = (
   "--config.seeds=(0,)",
   "--config.tasks=('rotnet','npid')",
   "--config.retrain.rounds=(2,)",
-  "--config.retrain.inits=('rewind','random')",
+  "--config.retrain.inits=('random',)",
 )
 _EXEMPLAR = (
   "--config=configs/exemplar.py:digits",
@@ -115,7 +115,7 @@ _FOLDER = (
   "--config.retrain.inits=('random',)",
 )
 CASES = {
-  "quickstart": Case(_QUICKSTART),
+  "quickstart": Case(_ONE_PROCESS),
   "two_processes": Case(_TWO_PROCESSES, processes=2),
   "exemplar": Case(_EXEMPLAR),
   "deepcluster": Case(_DEEPCLUSTER),
