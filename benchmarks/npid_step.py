@@ -20,10 +20,12 @@ import jax
 import numpy as np
 
 from sslprune_jax import config as config_lib
-from sslprune_jax import data, models, preflight, tasks
+from sslprune_jax import data, models, preflight
 from sslprune_jax.config import recipes
 from sslprune_jax.pruning import masks
 from sslprune_jax.runtime import devices, environment
+from sslprune_jax.tasks import npid as npid_lib
+from sslprune_jax.tasks import rotnet as rotnet_lib
 from sslprune_jax.training import optimizer as optimizer_lib
 from sslprune_jax.training import state as state_lib
 from sslprune_jax.training import step as step_lib
@@ -38,8 +40,8 @@ def _tasks(channels):
       data.normalise, mean=(0.5,) * channels, std=(0.25,) * channels
     ),
   }
-  npid = tasks.NPID(num_outputs=128, negatives=_NEGATIVES, **views)
-  rotnet = tasks.RotNet(num_outputs=4, copies=1, **views)
+  npid = npid_lib.NPID(num_outputs=128, negatives=_NEGATIVES, **views)
+  rotnet = rotnet_lib.RotNet(num_outputs=4, copies=1, **views)
   return {"rotnet": rotnet, "npid": npid}
 
 

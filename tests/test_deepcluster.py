@@ -14,7 +14,8 @@ from sslprune_jax.data import batches
 from sslprune_jax.features import extraction
 from sslprune_jax.pruning import masks as masks_lib
 from sslprune_jax.runtime import devices
-from sslprune_jax.tasks import DeepCluster, deepcluster
+from sslprune_jax.tasks import deepcluster
+from sslprune_jax.tasks.deepcluster import DeepCluster
 from sslprune_jax.training import optimizer as optimizer_lib
 from sslprune_jax.training import state as state_lib
 

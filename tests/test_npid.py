@@ -9,9 +9,9 @@ import pytest
 
 from sslprune_jax import data
 from sslprune_jax.runtime import devices as devices_lib
-from sslprune_jax.tasks import NPID
 from sslprune_jax.tasks import npid as npid_lib
 from sslprune_jax.tasks.base import TASK_AXES, TaskState
+from sslprune_jax.tasks.npid import NPID
 
 VIEWS = {
   "augment": data.Augment(),

@@ -8,8 +8,8 @@ import numpy as np
 
 from sslprune_jax import data
 from sslprune_jax.runtime import rng
-from sslprune_jax.tasks import S4L
 from sslprune_jax.tasks.base import TaskState
+from sslprune_jax.tasks.s4l import S4L
 
 VIEWS = {
   "augment": data.Augment(),

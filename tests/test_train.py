@@ -14,7 +14,9 @@ import pytest
 from sslprune_jax import data, models
 from sslprune_jax.pruning import masks as masks_lib
 from sslprune_jax.runtime import devices as devices_lib
-from sslprune_jax.tasks import Labels, RotNet, base
+from sslprune_jax.tasks import base
+from sslprune_jax.tasks.labels import Labels
+from sslprune_jax.tasks.rotnet import RotNet
 from sslprune_jax.training import optimizer as optimizer_lib
 from sslprune_jax.training import state as state_lib
 from sslprune_jax.training import step as step_lib

@@ -33,15 +33,16 @@ class Ours:
     """Compiles the step under a mask that keeps half of the weights."""
     import jax
 
-    from sslprune_jax import data, tasks
+    from sslprune_jax import data
     from sslprune_jax.pruning import masks
     from sslprune_jax.runtime import devices
+    from sslprune_jax.tasks import labels as labels_lib
     from sslprune_jax.training import optimizer as optimizer_lib
     from sslprune_jax.training import state, step
 
     shape = _SHAPES[name]
     network, variables = variables_of(name, shape, width=width)
-    task = tasks.Labels(
+    task = labels_lib.Labels(
       num_outputs=_CLASSES,
       augment=augment or data.Augment(),
       normalise=functools.partial(

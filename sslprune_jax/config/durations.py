@@ -3,6 +3,7 @@
 import re
 from fractions import Fraction
 
+FORM = "a number with its unit, such as '90ep', '500it' or '3840000samples'"
 _DURATION = re.compile(r"(\d+(?:\.\d+)?)(ep|it|samples)")
 
 
@@ -27,10 +28,7 @@ def to_updates(
   """
   match = _DURATION.fullmatch(duration)
   if not match:
-    raise ValueError(
-      f"found {duration!r}, expected a number with its unit, such as '90ep', "
-      "'500it' or '3840000samples'"
-    )
+    raise ValueError(f"found {duration!r}, expected {FORM}")
   number, unit = Fraction(match[1]), match[2]
   scale = {
     "it": Fraction(1),

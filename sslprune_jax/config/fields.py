@@ -1,17 +1,29 @@
-"""The configuration of a study: defaults, data presets, recipes.
+"""Every field of the configuration: its default, its meaning, its rule.
 
-A config in `configs/` calls `base()` and sets what differs. Every field is set
-on the command line too: `--config.prune.rounds=3`. A duration is a string with
-its unit: "90ep" (epochs), "500it" (updates), "3840000samples" (images seen).
+Those of data sets and of tasks stand with their rows, in datasets.py, tasks.py.
 """
 
-import re
-from typing import Any
+import dataclasses
+from collections.abc import Mapping
 
-from ml_collections import ConfigDict
-
-from sslprune_jax.config import durations
-from sslprune_jax.runtime.errors import ConfigError
+from sslprune_jax.config import datasets
+from sslprune_jax.config.rules import (
+  ABOVE_ZERO,
+  BELOW_ONE,
+  DTYPE,
+  DURATION,
+  FINITE,
+  OPEN_SHARE,
+  SHARE,
+  TEMPERATURE,
+  Field,
+  Rule,
+  is_whole,
+  one_of,
+  some_of,
+  whole,
+)
+from sslprune_jax.config.tasks import TASKS
 
 INITS = ("rewind", "reinit", "random", "adjusted")
 PROTOCOLS = ("linear", "svm", "knn", "finetune", "prune")
@@ -20,283 +32,196 @@ SVM_COSTS = (
   *(0.01, 0.1, 1.0, 2.0, 5.0, 10.0, 15.0, 20.0, 50.0, 100.0, 1000.0),
   *(0.5**power for power in range(4, 20)),
 )
+TARGETS = tuple(datasets.DATASETS)
 
-
-_PRESETS = {
-  "digits": {"image_size": 8, "channels": 1, "padding": 1},
-  "fashion_mnist": {"image_size": 28, "channels": 1, "padding": 2},
-  "cifar10": {"image_size": 32},
-  "imagenet2012": {"image_size": 224, "test": "validation"},
-  "places205": {"image_size": 224, "test": "validation"},
-  "voc2007": {
-    "name": "voc/2007",
-    "image_size": 224,
-    "train": "train+validation",
-  },
-  "folder": {"image_size": 64},
+_SEEDS = Rule(
+  "distinct whole numbers, at least one",
+  lambda seeds: (
+    1 <= len(seeds) == len(set(seeds))
+    and all(is_whole(seed) and seed >= 0 for seed in seeds)
+  ),
+)
+_TOP = {
+  "name": Field("study", "name of the study; its workdir is runs/<name>"),
+  "figure": Field("", "figure of the paper that the report draws"),
+  "profile": Field(
+    0,
+    "how many runs of each training are traced, for TensorBoard",
+    whole(0),
+    "runs",
+    changes_bits=False,
+  ),
+  "seeds": Field((0,), "seeds of the study", _SEEDS, grows=True),
+  "tasks": Field(("labels",), "tasks whose masks are compared"),
 }
-TARGETS = tuple(_PRESETS)
+_MODEL = {
+  "name": Field("convnet", "network"),
+  "width": Field(1.0, "factor of the channels of every layer", ABOVE_ZERO),
+  "outputs": Field(
+    0, "outputs for labels; 0: as many as there are classes", whole(0)
+  ),
+  "dtype": Field(
+    "float32", "dtype of the compute; weights are always float32", DTYPE
+  ),
+  "batch_norm": Field(
+    "device",
+    "statistics of batch norm: per device, or global, over all of them",
+    one_of(("device", "global")),
+  ),
+  "sobel": Field(
+    False, "whether fixed edge filters stand in front, as for DeepCluster"
+  ),
+  "remat": Field(
+    False, "whether blocks of layers are computed twice, to save memory"
+  ),
+}
+_RECIPE = {
+  "duration": Field("10ep", "length of the training", DURATION),
+  "batch_size": Field(
+    128, "images an update, over all devices", whole(1), "images"
+  ),
+  "optimizer": Field("sgd", "optimizer", one_of(("sgd", "adam"))),
+  "learning_rate": Field(
+    0.1, "peak rate, for this batch size and used as it is", FINITE
+  ),
+  "momentum": Field(0.9, "momentum of sgd", BELOW_ONE),
+  "nesterov": Field(False, "whether sgd's momentum is Nesterov's"),
+  "weight_decay": Field(1e-4, "coupled weight decay, with adam too", FINITE),
+  "schedule": Field(
+    "step",
+    "schedule of the learning rate",
+    one_of(("constant", "step", "cosine")),
+  ),
+  "warmup": Field("0it", "length of the linear warm-up", DURATION),
+  "milestones": Field((), "durations after which step decays"),
+  "decay": Field(0.1, "factor of the rate at a milestone", FINITE),
+}
+_PRUNE = {
+  "rate": Field(
+    0.2, "share of the remaining weights that a round prunes", OPEN_SHARE
+  ),
+  "rounds": Field(
+    3, "rounds of pruning after the dense one", whole(0), "rounds", grows=True
+  ),
+  "scope": Field(
+    "global",
+    "whether weights are ranked together, or within each layer",
+    one_of(("global", "layer")),
+  ),
+  "first_layers": Field(
+    0, "how many of the first layers are pruned; 0: all", whole(0), "layers"
+  ),
+  "rewind": Field(
+    "1ep", "k: where W_k is taken in the dense training", DURATION
+  ),
+  "schedule": Field(
+    "continue",
+    "whether the schedule of a rewound training goes on from k, or restarts",
+    one_of(("continue", "restart")),
+  ),
+}
+_RETRAIN = {
+  "rounds": Field(
+    (0, 3), "rounds whose masks are retrained on labels; 0: dense", grows=True
+  ),
+  "inits": Field(INITS[:3], "what retraining starts from", some_of(INITS, 0)),
+  "fraction": Field(1.0, "share of each class that is retrained on", SHARE),
+}
+_TRANSFER = {
+  "protocols": Field(
+    (),
+    "protocol, target and, if not all, the share of its training images of "
+    "each class: ('svm:voc2007', 'finetune:imagenet2012:0.01')",
+    grows=True,
+  ),
+  "rounds": Field(
+    (0, 3), "rounds whose networks are transferred; 0: dense", grows=True
+  ),
+  "random": Field(True, "whether an untrained network is transferred too"),
+  "layers": Field(
+    ("features",),
+    "layers that linear, svm and knn read: features, stage3, ...",
+    Rule(
+      "distinct names of layers, at least one",
+      lambda names: (
+        not isinstance(names, str) and 1 <= len(names) == len(set(names))
+      ),
+    ),
+  ),
+  "batch_size": Field(
+    256, "batch in which features are extracted", whole(1), "images"
+  ),
+}
+_LINEAR = {
+  "augment": Field(
+    False,
+    "whether images are augmented and go through the frozen trunk each time; "
+    "otherwise features are extracted once",
+  ),
+}
+_SVM = {
+  "costs": Field(
+    SVM_COSTS,
+    "costs among which cross-validation chooses",
+    Rule(
+      "costs above 0, at least one",
+      lambda costs: len(costs) >= 1 and all(cost > 0 for cost in costs),
+    ),
+  ),
+}
+_KNN = {
+  "neighbours": Field(200, "training images that vote", whole(1), "images"),
+  "temperature": Field(0.07, "temperature of their votes", TEMPERATURE),
+}
+_FINETUNE = {
+  "epochs": Field(
+    "round",
+    "how long a ticket is trained: one round, or the total of the rounds that "
+    "pruning during transfer takes to come as far",
+    one_of(("round", "total")),
+  ),
+}
+# What a target has of its own; the rest is the network's input.
+_OF_DATASET = ("name", "data_dir", "train", "test", "resident", "flip")
+_TARGET = {name: datasets.FIELDS[name] for name in _OF_DATASET} | {
+  "linear": Field(
+    1.0, "factor of the duration of transfer.linear.train", ABOVE_ZERO
+  )
+}
+_LOG = {
+  "every": Field("50it", "time between lines of metrics", DURATION),
+  "checkpoint": Field("1000it", "time between checkpoints", DURATION),
+  "evaluate": Field(
+    "0it", "time between evaluations while training; 0it: none", DURATION
+  ),
+}
+_LOG = {
+  name: dataclasses.replace(field, changes_bits=False)
+  for name, field in _LOG.items()
+}
 
 
-def base() -> ConfigDict:
-  """Returns the configuration that every study starts from.
+def tables() -> dict[str, Mapping[str, Field]]:
+  """Returns the fields of every section by its dotted name; "" is the top.
 
-  Returns:
-    A locked ConfigDict: unknown fields are refused.
+  Tasks, and data sets as targets, are those that are registered by now.
   """
-  config = ConfigDict()
-  config.name = "study"  # the default workdir is runs/<name>
-  config.figure = ""  # of the paper, that the report draws
-  config.profile = 0  # runs of each training to trace, for TensorBoard
-  # Studies that differ from this one: name -> the fields that differ. They are
-  # run in its place, each in a folder of its name.
-  config.variants = ConfigDict()
-  config.seeds = (0,)
-  config.tasks = ("labels",)  # the tasks whose masks are compared
-  config.dataset = dataset("digits")
-  config.model = ConfigDict(
-    {
-      "name": "convnet",
-      "width": 1.0,  # factor of the channels of every layer
-      "outputs": 0,  # of the label head; 0: as many as there are classes
-      "dtype": "float32",  # of the compute; weights are always float32
-      "batch_norm": "device",  # statistics per "device" or over all: "global"
-      "sobel": False,  # fixed edge filters in front, as for DeepCluster
-      "remat": False,  # compute blocks of layers twice, to save memory
-    }
-  )
-  # Which images are labelled, for the tasks labels and s4l.
-  config.labels = ConfigDict(
-    {
-      "images": 1.0,  # share of the images of each class
-      "classes": 1.0,  # share of the classes
-    }
-  )
-  config.rotnet = ConfigDict({"copies": 4})  # angles an image: all 4, or 1
-  config.exemplar = ConfigDict(
-    {
-      "views": 2,  # of each image in a batch
-      "embedding": 128,  # width
-      "margin": 0.5,  # of the cosine distance
-      "mining": "semi-hard",  # or "batch-hard"
-    }
-  )
-  config.npid = ConfigDict(
-    {
-      "embedding": 128,  # width
-      "temperature": 0.07,
-      "momentum": 0.5,  # share of the old row of the bank in the new one
-      "objective": "nce",  # or "softmax" over the whole bank
-      "negatives": 16384,  # of "nce", an update
-      "normaliser": "ema",  # Z of "nce"; or that of the "first" batch
-      "neighbours": 200,  # that vote on a test image
-    }
-  )
-  config.s4l = ConfigDict({"rotation_weight": 1.0})
-  config.deepcluster = ConfigDict(
-    {
-      "clusters": 10000,
-      "components": 256,  # of the PCA before k-means
-      "iterations": 20,  # of k-means
-      "start": "random",  # of k-means; or "k-means++"
-      "distances": "float32",  # dtype in which k-means compares; "bfloat16"
-    }
-  )
-  config.train = recipe()
-  config.prune = ConfigDict(
-    {
-      "rate": 0.2,  # of the *remaining* weights, each round
-      "rounds": 3,
-      "scope": "global",  # rank "global"ly, or within each "layer"
-      "first_layers": 0,  # prune only the first n layers; 0: all
-      "rewind": "1ep",  # k: where W_k is taken in the dense training
-      "schedule": "continue",  # the schedule goes on from k, or "restart"s
-    }
-  )
-  config.retrain = ConfigDict(
-    {
-      "rounds": (0, 3),  # whose masks are retrained on labels; 0: dense
-      "inits": INITS[:3],
-      "fraction": 1.0,  # of the labelled images of each class
-      "train": recipe(),
-    }
-  )
-  config.transfer = _transfer()
-  config.log = ConfigDict(
-    {
-      "every": "50it",
-      "checkpoint": "1000it",
-      "evaluate": "0it",  # how often while training; never
-    }
-  )
-  return config.lock()
-
-
-def _transfer() -> ConfigDict:
-  """Returns how trained networks are judged on other data."""
-  return ConfigDict(
-    {
-      # Protocol, target and, if not all, the share of its training images of
-      # each class: ("svm:voc2007", "finetune:imagenet2012:0.01").
-      "protocols": (),
-      "rounds": (0, 3),  # whose trained networks are transferred; 0: dense
-      "random": True,  # an untrained network too, for comparison
-      "layers": ("features",),  # that linear, svm and knn read; "stage3", ...
-      "batch_size": 256,  # in which features are extracted
-      "targets": {name: _target(name) for name in TARGETS},
-      "linear": {
-        "augment": False,  # False: on features that are extracted once
-        "train": recipe(
-          duration="28ep",
-          batch_size=256,
-          learning_rate=0.01,
-          nesterov=True,
-          weight_decay=5e-4,
-          milestones=("8ep", "16ep", "24ep"),
-        ),
-      },
-      "svm": {"costs": SVM_COSTS},
-      "knn": {"neighbours": 200, "temperature": 0.07},
-      # All weights; "prune" prunes while it does, round by round.
-      "finetune": {
-        # A ticket is trained for one "round", or as long as pruning during
-        # transfer takes to come as far: the "total" of its rounds.
-        "epochs": "round",
-        "train": recipe(
-          duration="90ep",
-          learning_rate=0.01,
-          milestones=("50ep", "65ep", "80ep"),
-        ),
-      },
-    }
-  )
-
-
-def _target(name: str) -> ConfigDict:
-  """Returns what a target has of its own; the rest is the network's input."""
-  fields = ("name", "data_dir", "train", "test", "resident", "flip")
-  preset = dataset(name)
-  target = {field: preset[field] for field in fields}
-  # Factor of the duration of transfer.linear.train: Goyal et al. 2019 train
-  # half as many epochs on Places205.
-  return ConfigDict(target | {"linear": 0.5 if name == "places205" else 1.0})
-
-
-def recipe(**fields: Any) -> ConfigDict:
-  """Returns the recipe of one training, with some fields set.
-
-  `learning_rate` is the rate for this `batch_size`, used as it is.
-  """
-  return ConfigDict(
-    {
-      "duration": "10ep",
-      "batch_size": 128,  # images an update, over all devices
-      "optimizer": "sgd",
-      "learning_rate": 0.1,
-      "momentum": 0.9,
-      "nesterov": False,
-      "weight_decay": 1e-4,  # coupled (L2), with Adam too
-      "schedule": "step",
-      "warmup": "0it",
-      "milestones": (),  # durations at which "step" decays
-      "decay": 0.1,
-    }
-    | fields
-  ).lock()
-
-
-def dataset(name: str) -> ConfigDict:
-  """Returns the preset of a data set.
-
-  Args:
-    name: "digits", "cifar10", "fashion_mnist", "imagenet2012", "places205",
-      "voc2007" or "folder" (of images, one subfolder a class). Other TFDS sets:
-      set the fields.
-
-  Returns:
-    The `dataset` section.
-
-  Raises:
-    ConfigError: there is no preset of this name.
-  """
-  means = {
-    "digits": ((0.305,), (0.376,)),
-    "fashion_mnist": ((0.286,), (0.353,)),
-    "cifar10": ((0.491, 0.482, 0.447), (0.247, 0.243, 0.262)),
+  return {
+    "": _TOP,
+    "dataset": datasets.FIELDS,
+    "model": _MODEL,
+    **{name: row.fields for name, row in TASKS.items() if row.fields},
+    "train": _RECIPE,
+    "prune": _PRUNE,
+    "retrain": _RETRAIN,
+    "retrain.train": _RECIPE,
+    "transfer": _TRANSFER,
+    **{f"transfer.targets.{name}": _TARGET for name in datasets.DATASETS},
+    "transfer.linear": _LINEAR,
+    "transfer.linear.train": _RECIPE,
+    "transfer.svm": _SVM,
+    "transfer.knn": _KNN,
+    "transfer.finetune": _FINETUNE,
+    "transfer.finetune.train": _RECIPE,
+    "log": _LOG,
   }
-  if name not in _PRESETS:
-    raise ConfigError(
-      f"dataset: found {name!r}, expected one of {tuple(_PRESETS)}"
-    )
-  # Of pixels in [0, 1]; ImageNet's serve colour images in general.
-  mean, std = means.get(name, ((0.485, 0.456, 0.406), (0.229, 0.224, 0.225)))
-  large = name in ("imagenet2012", "places205", "voc2007", "folder")
-  return ConfigDict(
-    {
-      "name": name,
-      "data_dir": "",  # TFDS's folder, or the folder of images
-      "train": "train",  # splits
-      "test": "test",
-      "image_size": 32,
-      "channels": 3,
-      "mean": mean,
-      "std": std,
-      # The set lives on the devices; otherwise images are decoded as they are
-      # needed, each to a random resized crop.
-      "resident": not large,
-      "workers": 16,  # threads that decode
-      "padding": 0 if large else 2,  # of the random crop
-      "flip": name != "digits",
-      # Shares of the area of random resized crops on the device, such as
-      # (0.2, 1.0); streamed images are cropped so as they are decoded.
-      "crop_scale": (),
-      "rotation": 0.0,  # degrees, to either side, bilinear
-      # Strengths of brightness, contrast, saturation and hue.
-      "jitter": (0.0, 0.0, 0.0, 0.0),
-      "grey": 0.0,  # probability
-    }
-    | _PRESETS[name]
-  ).lock()
-
-
-def network_name(model: ConfigDict) -> str:
-  """Names a network as results do: "resnet18", or "resnet18 x 0.25"."""
-  return model.name + (f" x {model.width:g}" if model.width != 1 else "")
-
-
-def lookup(config: ConfigDict, field: str) -> Any:
-  """Returns the value of a field named with dots, `train.milestones[0]` too."""
-  value = config
-  for part in re.findall(r"[^.\[\]]+", field):
-    value = value[int(part)] if part.isdigit() else value[part]
-  return value
-
-
-def updates(config: ConfigDict, field: str, **of_training: int) -> int:
-  """Converts the duration in a field to updates; errors name the field.
-
-  Args:
-    config: the configuration.
-    field: its name, with dots.
-    **of_training: `batch_size`, `num_images` and `reads` of
-      `durations.to_updates`.
-  """
-  try:
-    return durations.to_updates(lookup(config, field), **of_training)
-  except (TypeError, ValueError) as error:
-    raise ConfigError(f"config.{field}: {error}") from None
-
-
-def resolved(config: ConfigDict) -> dict[str, Any]:
-  """Returns what results depend on as JSON values, tuples as lists."""
-  values = _plain(config.to_dict())
-  values.pop("profile", None)
-  return values
-
-
-def _plain(value: Any) -> Any:
-  if isinstance(value, dict):
-    return {key: _plain(item) for key, item in value.items()}
-  if isinstance(value, (tuple, list)):
-    return [_plain(item) for item in value]
-  return value

@@ -8,13 +8,12 @@ from fractions import Fraction
 
 from ml_collections import ConfigDict
 
-from sslprune_jax import config as config_lib
 from sslprune_jax.config import durations
-from sslprune_jax.runtime import errors
-
-# The paper reports 14 remaining rates between 80 % and 0.1 % without listing
-# them; these rounds span that range. 0 is the dense network.
-REPORTED_ROUNDS = (0, 1, 3, 5, 7, 9, 10, 12, 14, 16, 18, 20, 22, 25, 30)
+from sslprune_jax.config.base import base, recipe
+from sslprune_jax.config.datasets import DATASETS
+from sslprune_jax.config.datasets import REPORTED_ROUNDS as REPORTED_ROUNDS
+from sslprune_jax.config.datasets import dataset as dataset_section
+from sslprune_jax.runtime.errors import ConfigError
 
 _CIFAR = {
   "duration": "160ep",
@@ -137,6 +136,7 @@ for _task in ("few_images", "few_classes"):  # A tenth: longer, for its updates.
   RECIPES[_task, "digits"] = _DIGITS | {"duration": "30ep", "batch_size": 32}
 _COLOUR = {"jitter": (0.4, 0.4, 0.4, 0.1), "rotation": 10.0}
 _BRIGHTNESS = {"jitter": (0.4, 0.4, 0.0, 0.0), "rotation": 10.0}
+_EVERY_EPOCH = {"evaluate": "1ep"}  # The bank's neighbours: its only test.
 _FEW = {"labels": {"images": 0.1}}
 # What else differs from `config.base()`.
 _SETTINGS = {
@@ -145,14 +145,17 @@ _SETTINGS = {
   ("exemplar", "cifar10"): {"dataset": _COLOUR},
   ("exemplar", "imagenet2012"): {"dataset": _COLOUR},
   ("npid", "digits"): {
+    "log": _EVERY_EPOCH,
     "npid": {"objective": "softmax", "temperature": 0.1},
     "dataset": _BRIGHTNESS,
   },
   ("npid", "fashion_mnist"): {
+    "log": _EVERY_EPOCH,
     "npid": {"temperature": 0.1},
     "dataset": _BRIGHTNESS,
   },
   ("npid", "cifar10"): {
+    "log": _EVERY_EPOCH,
     "npid": {"temperature": 0.1},
     "dataset": {
       "jitter": (0.4, 0.4, 0.4, 0.4),
@@ -162,7 +165,8 @@ _SETTINGS = {
     },
   },
   ("npid", "imagenet2012"): {
-    "dataset": {"jitter": (0.4, 0.4, 0.4, 0.4), "grey": 0.2}
+    "log": _EVERY_EPOCH,
+    "dataset": {"jitter": (0.4, 0.4, 0.4, 0.4), "grey": 0.2},
   },
   ("deepcluster", "digits"): {
     "deepcluster": {"clusters": 30, "components": 32},
@@ -182,13 +186,6 @@ _SETTINGS = {
     for name in ("digits", "fashion_mnist", "cifar10", "imagenet2012")
   },
 }
-_STUDIES = {
-  # data set: (model, seeds, rewind, rounds, retrained rounds)
-  "cifar10": ("resnet18", 6, "1ep", 30, REPORTED_ROUNDS),
-  "imagenet2012": ("resnet50", 3, "3840000samples", 30, REPORTED_ROUNDS),
-  "fashion_mnist": ("convnet", 1, "1ep", 3, (0, 3)),
-  "digits": ("convnet", 2, "1ep", 18, (0, 4, 8, 12, 15, 18)),
-}
 
 
 def study(task: str, dataset: str, few: str | None = None) -> ConfigDict:
@@ -206,29 +203,33 @@ def study(task: str, dataset: str, few: str | None = None) -> ConfigDict:
   Raises:
     ConfigError: there is no such recipe.
   """
-  if dataset not in _STUDIES:
-    raise errors.ConfigError(
+  sizes = {name: row.study for name, row in DATASETS.items() if row.study}
+  if dataset not in sizes:
+    raise ConfigError(
       f"configs/{task}.py:{dataset}: found {dataset!r} after the colon, "
-      f"expected one of {tuple(_STUDIES)}"
+      f"expected one of {tuple(sizes)}"
     )
-  model, seeds, rewind, rounds, retrained = _STUDIES[dataset]
-  config = config_lib.base()
+  if (task, dataset) not in RECIPES:
+    raise ConfigError(
+      f"recipes: found none of {task!r} on {dataset}, expected one of "
+      f"{sorted(of for of, name in RECIPES if name == dataset)}"
+    )
+  size = sizes[dataset]
+  config = base()
   config.name = "_".join(filter(None, (task, few, dataset)))
-  config.seeds = tuple(range(seeds))
+  config.seeds = tuple(range(size.seeds))
   config.tasks = (task,)
-  config.dataset.update(config_lib.dataset(dataset))
-  config.model.name = model
-  recipe = RECIPES.get((few, dataset), RECIPES[task, dataset])
-  config.train.update(config_lib.recipe(**recipe))
-  config.retrain.train.update(config_lib.recipe(**RECIPES["labels", dataset]))
-  config.prune.update(rewind=rewind, rounds=rounds)
-  config.retrain.rounds = retrained
+  config.dataset.update(dataset_section(dataset))
+  config.model.name = size.network
+  trained = RECIPES.get((few, dataset), RECIPES[task, dataset])
+  config.train.update(recipe(**trained))
+  config.retrain.train.update(recipe(**RECIPES["labels", dataset]))
+  config.prune.update(rewind=size.rewind, rounds=size.rounds)
+  config.retrain.rounds = size.retrained
   if dataset == "imagenet2012":
     config.model.dtype = "bfloat16"  # Accelerators are made for it.
   if few:
     config.labels[few.removeprefix("few_")] = 0.1
-  if task == "npid":
-    config.log.evaluate = "1ep"  # The bank's neighbours: its only test.
   config.update(_SETTINGS.get((task, dataset), {}))
   return config
 
@@ -242,8 +243,8 @@ def alexnet(task: str) -> ConfigDict:
   config = study(task, "imagenet2012")
   config.name += "_alexnet"
   config.model.name = "alexnet"
-  config.train.update(config_lib.recipe(**_ALEXNET[task]))
-  config.retrain.train.update(config_lib.recipe(**_ALEXNET["labels"]))
+  config.train.update(recipe(**_ALEXNET[task]))
+  config.retrain.train.update(recipe(**_ALEXNET["labels"]))
   return config
 
 
@@ -264,18 +265,18 @@ def rewinds(
     Durations for `config.prune.rewind`: `epochs`, `samples`, `updates`,
     `share`.
   """
-  recipe = reference.train
+  trained = reference.train
 
   def updates(duration: str) -> int:
     return durations.to_updates(
-      duration, batch_size=recipe.batch_size, num_images=num_images
+      duration, batch_size=trained.batch_size, num_images=num_images
     )
 
   rewind = updates(reference.prune.rewind)
-  samples = rewind * recipe.batch_size
+  samples = rewind * trained.batch_size
   # Of an epoch that is not cut to whole batches, as the paper counts.
   epochs = Fraction(samples, num_images)
-  share = Fraction(rewind, updates(recipe.duration))
+  share = Fraction(rewind, updates(trained.duration))
   return {
     "epochs": f"{float(round(epochs, 2)):g}ep",
     "samples": f"{samples}samples",

@@ -5,11 +5,13 @@ its neighbours nor on the number of devices.
 """
 
 import dataclasses
+import functools
 import math
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 
 import jax
 import jax.numpy as jnp
+from ml_collections import ConfigDict
 
 from sslprune_jax.data import colour
 
@@ -205,3 +207,12 @@ def normalise(
     jnp.asarray(v, jnp.float32).reshape(of_channels) for v in (mean, std)
   )
   return (images.astype(jnp.float32) / 255 - mean) / std
+
+
+def make_normalise(dataset: ConfigDict) -> Callable[[jax.Array], jax.Array]:
+  """Returns what turns the bytes of a data set into numbers.
+
+  Args:
+    dataset: section such as `config.dataset`.
+  """
+  return functools.partial(normalise, mean=dataset.mean, std=dataset.std)

@@ -1,9 +1,10 @@
 """Networks: images to named stages, features and logits."""
 
-from sslprune_jax.models.network import NAMES as NAMES
 from sslprune_jax.models.network import Network as Network
 from sslprune_jax.models.network import build as build
+from sslprune_jax.models.network import from_config as from_config
 from sslprune_jax.models.network import layer_order as layer_order
 from sslprune_jax.models.network import num_features as num_features
 from sslprune_jax.models.network import readout as readout
 from sslprune_jax.models.network import uses as uses
+from sslprune_jax.models.network import with_head as with_head

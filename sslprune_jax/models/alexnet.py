@@ -15,8 +15,8 @@ from sslprune_jax.models.layers import (
   DenseNorm,
   check_size,
   max_pool,
-  remembering,
-  scaled,
+  maybe_remat,
+  scale_width,
 )
 
 # Width, kernel, stride, padding; pooled after the first, second and fifth.
@@ -42,8 +42,8 @@ class AlexNet(nn.Module):
     shared = {"dtype": self.dtype, "axis_name": self.axis_name}
     endpoints = {}
     for i, (channels, *window) in enumerate(_CONVS, start=1):
-      channels = scaled(channels, self.width)
-      x = remembering(ConvNorm, self.remat)(
+      channels = scale_width(channels, self.width)
+      x = maybe_remat(ConvNorm, self.remat)(
         channels, *window, **shared, name=f"stage{i}"
       )(x, train)
       endpoints[f"stage{i}"] = x
@@ -51,7 +51,7 @@ class AlexNet(nn.Module):
         x = max_pool(x, padding=0)
     x = x.reshape(x.shape[0], -1)
     for i in (6, 7):
-      x = remembering(DenseNorm, self.remat)(
-        scaled(4096, self.width), **shared, name=f"fc{i}"
+      x = maybe_remat(DenseNorm, self.remat)(
+        scale_width(4096, self.width), **shared, name=f"fc{i}"
       )(x, train)
     return {**endpoints, "features": x.astype(jnp.float32)}

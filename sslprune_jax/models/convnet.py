@@ -10,9 +10,9 @@ from sslprune_jax.models.layers import (
   ConvNorm,
   average,
   check_size,
-  halve,
-  remembering,
-  scaled,
+  max_pool_2x2,
+  maybe_remat,
+  scale_width,
 )
 
 
@@ -35,13 +35,13 @@ class ConvNet(nn.Module):
     check_size("convnet", x, 4)
     endpoints = {}
     for i, channels in enumerate((16, 32, 64, 64), start=1):
-      x = remembering(ConvNorm, self.remat)(
-        scaled(channels, self.width),
+      x = maybe_remat(ConvNorm, self.remat)(
+        scale_width(channels, self.width),
         dtype=self.dtype,
         axis_name=self.axis_name,
         name=f"stage{i}",
       )(x, train)
       endpoints[f"stage{i}"] = x
       if i in (2, 3):
-        x = halve(x)
+        x = max_pool_2x2(x)
     return {**endpoints, "features": average(x)}

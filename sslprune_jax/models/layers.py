@@ -80,21 +80,21 @@ def norm(dtype: Any, axis_name: str | None, train: bool) -> nn.BatchNorm:
   )
 
 
-def remembering(module: type[nn.Module], remat: bool) -> type[nn.Module]:
-  """Returns a module of `(x, train)` that may forget what is inside of it.
+def maybe_remat(module: type[nn.Module], remat: bool) -> type[nn.Module]:
+  """Wraps a module of `(x, train)` in `nn.remat` if `remat` is set.
 
-  With `remat` the forward pass keeps its input alone, and the backward pass
-  computes the rest again.
+  The forward pass then keeps its input alone, and the backward pass computes
+  the rest again.
   """
   return nn.remat(module, static_argnums=(2,)) if remat else module
 
 
-def scaled(channels: int, width: float) -> int:
+def scale_width(channels: int, width: float) -> int:
   """Returns a layer's channels in a network of another width, at least 1."""
   return max(1, round(channels * width))
 
 
-def halve(x: jax.Array) -> jax.Array:
+def max_pool_2x2(x: jax.Array) -> jax.Array:
   """Max-pools 2 x 2 without overlap, dropping an odd last row or column.
 
   A reshape and a maximum: the gradient of a general max-pool is a fifth of a

@@ -1,46 +1,35 @@
 """A network is a trunk, which is pruned, and a head, which never is."""
 
 import math
-from collections.abc import Callable, Iterable
+from collections.abc import Iterable
 from typing import Any
 
 import flax.linen as nn
 import jax
 import jax.numpy as jnp
+from ml_collections import ConfigDict
 
-from sslprune_jax.models.alexnet import AlexNet
-from sslprune_jax.models.convnet import ConvNet
+from sslprune_jax.config.networks import NETWORKS
 from sslprune_jax.models.layers import DENSE_INIT, sobel
-from sslprune_jax.models.resnet import ResNet
-from sslprune_jax.models.vgg import VGG
+from sslprune_jax.runtime import devices
 
-_TRUNKS: dict[str, Callable[..., nn.Module]] = {
-  "convnet": ConvNet,
-  "resnet18": lambda **kw: ResNet("resnet18", (2, 2, 2, 2), False, True, **kw),
-  "resnet50": lambda **kw: ResNet("resnet50", (3, 4, 6, 3), True, False, **kw),
-  "alexnet": AlexNet,
-  "vgg19": lambda **kw: VGG("vgg19", (2, 2, 4, 4, 4), **kw),
-  "vgg16": lambda **kw: VGG("vgg16", (2, 2, 3, 3, 3), (4096, 4096), **kw),
-}
-NAMES = tuple(_TRUNKS)
 _MOST_READ = 9000  # numbers an image, about
 
 
 class Network(nn.Module):
-  """A trunk and a linear head; params are `{"trunk": ..., "head": ...}`.
+  """A trunk and a head; params are `{"trunk": ..., "head": ...}`.
 
   Attributes:
-    trunk: maps images to named endpoints, `features` f32[B,F] among them.
-    num_outputs: width of the head.
-    dtype: of the compute.
+    trunk: module of `(images, train)` that maps images to named endpoints,
+      `features` f32[B,F] among them; it may do without batch norm.
+    head: module that maps what it reads to the logits.
     sobel: whether the trunk sees edges in place of colours.
     probed: the endpoint that the head reads of a frozen trunk; "": the trunk
       is trained, and the head reads its features.
   """
 
   trunk: nn.Module
-  num_outputs: int
-  dtype: Any = jnp.float32
+  head: nn.Module
   sobel: bool = False
   probed: str = ""
 
@@ -55,7 +44,7 @@ class Network(nn.Module):
 
     Returns:
       `stage1`, `stage2`, ... [B,H',W',C'], `features` f32[B,F] and `logits`
-      f32[B,num_outputs].
+      f32[B,K].
     """
     images = sobel(images) if self.sobel else images
     outputs = self.trunk(images, train and not self.probed)
@@ -70,10 +59,7 @@ class Network(nn.Module):
         use_scale=False,
         name="scale",
       )(read)
-    logits = nn.Dense(
-      self.num_outputs, kernel_init=DENSE_INIT, dtype=self.dtype, name="head"
-    )(read)
-    return {**outputs, "logits": logits.astype(jnp.float32)}
+    return {**outputs, "logits": self.head(read).astype(jnp.float32)}
 
 
 def build(
@@ -90,9 +76,10 @@ def build(
   """Builds a network by name.
 
   Args:
-    name: one of `NAMES`.
-    num_outputs: width of the head.
-    dtype: of the compute, "float32" or "bfloat16"; params are always float32.
+    name: name of a row of `config.networks`.
+    num_outputs: width of the linear head.
+    dtype: dtype of the compute, "float32" or "bfloat16"; params are always
+      float32.
     batch_norm_axis: name of the mapped axis that batch norm averages its
       statistics over; None for statistics of each device's own.
     sobel: whether fixed filters stand in front: see `layers.sobel`.
@@ -105,15 +92,41 @@ def build(
     The module.
 
   Raises:
-    ValueError: an unknown name.
+    ConfigError: an unknown name.
   """
-  if name not in _TRUNKS:
-    raise ValueError(f"model.name: found {name!r}, expected one of {NAMES}")
   dtype = jnp.dtype(dtype)
-  trunk = _TRUNKS[name](
+  trunk = NETWORKS.load(name)(
     width=width, dtype=dtype, axis_name=batch_norm_axis, remat=remat
   )
-  return Network(trunk.clone(name="trunk"), num_outputs, dtype, sobel, probed)
+  head = nn.Dense(num_outputs, kernel_init=DENSE_INIT, dtype=dtype, name="head")
+  return Network(trunk.clone(name="trunk"), head, sobel, probed)
+
+
+def from_config(
+  model: ConfigDict, num_outputs: int, probed: str = ""
+) -> Network:
+  """Builds the network that a configuration describes, with a linear head.
+
+  Args:
+    model: section `config.model`, validated.
+    num_outputs: width of the head.
+    probed: see `Network`.
+  """
+  return build(
+    model.name,
+    num_outputs,
+    dtype=model.dtype,
+    batch_norm_axis=devices.AXIS if model.batch_norm == "global" else None,
+    sobel=model.sobel,
+    probed=probed,
+    width=model.width,
+    remat=model.remat,
+  )
+
+
+def with_head(network: Network, head: nn.Module) -> Network:
+  """Returns a network with another head, such as one of several layers."""
+  return network.clone(head=head.clone(name="head"))
 
 
 def readout(outputs: dict[str, jax.Array], layer: str) -> jax.Array:

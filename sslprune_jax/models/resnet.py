@@ -16,8 +16,8 @@ from sslprune_jax.models.layers import (
   average,
   check_size,
   max_pool,
-  remembering,
-  scaled,
+  maybe_remat,
+  scale_width,
 )
 
 
@@ -98,7 +98,7 @@ class ResNet(nn.Module):
     check_size(self.name_, x, 8 if self.small_images else 32)
     kernel, stride = (3, 1) if self.small_images else (7, 2)
     x = ConvNorm(
-      scaled(64, self.width),
+      scale_width(64, self.width),
       kernel,
       stride,
       padding=kernel // 2,
@@ -112,7 +112,7 @@ class ResNet(nn.Module):
     for i, blocks in enumerate(self.blocks, start=1):
       x = Stage(
         blocks,
-        scaled(64 * 2 ** (i - 1), self.width),
+        scale_width(64 * 2 ** (i - 1), self.width),
         1 if i == 1 else 2,
         self.bottleneck,
         self.dtype,
@@ -139,7 +139,7 @@ class Stage(nn.Module):
   def __call__(self, x: jax.Array, train: bool) -> jax.Array:
     """Runs the blocks."""
     for i in range(1, self.blocks + 1):
-      x = remembering(Block, self.remat)(
+      x = maybe_remat(Block, self.remat)(
         self.width,
         self.stride if i == 1 else 1,
         self.bottleneck,
@@ -148,3 +148,13 @@ class Stage(nn.Module):
         name=f"block{i}",
       )(x, train)
     return x
+
+
+def resnet18(**settings: Any) -> ResNet:
+  """Makes the trunk for images of 8 x 8 to 32 x 32; settings as `ResNet`'s."""
+  return ResNet("resnet18", (2, 2, 2, 2), False, True, **settings)
+
+
+def resnet50(**settings: Any) -> ResNet:
+  """Makes the trunk for images of ImageNet's size; settings as `ResNet`'s."""
+  return ResNet("resnet50", (3, 4, 6, 3), True, False, **settings)

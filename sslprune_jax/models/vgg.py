@@ -16,9 +16,9 @@ from sslprune_jax.models.layers import (
   ConvNorm,
   average,
   check_size,
-  halve,
-  remembering,
-  scaled,
+  max_pool_2x2,
+  maybe_remat,
+  scale_width,
 )
 
 
@@ -54,9 +54,9 @@ class VGG(nn.Module):
     check_size(self.name_, x, 32 if self.dense else 16)
     endpoints = {}
     for i, convs in enumerate(self.convs, start=1):
-      channels = scaled(min(64 * 2 ** (i - 1), 512), self.width)
+      channels = scale_width(min(64 * 2 ** (i - 1), 512), self.width)
       for j in range(1, convs + 1):
-        x = remembering(ConvNorm, self.remat)(
+        x = maybe_remat(ConvNorm, self.remat)(
           channels,
           use_bias=True,
           dtype=self.dtype,
@@ -65,16 +65,26 @@ class VGG(nn.Module):
         )(x, train)
       endpoints[f"stage{i}"] = x
       if min(x.shape[1:3]) > 1:
-        x = halve(x)
+        x = max_pool_2x2(x)
     if not self.dense:
       return {**endpoints, "features": average(x)}
     x = x.reshape(x.shape[0], -1)
     for i, outputs in enumerate(self.dense, start=len(self.convs) + 1):
       x = nn.Dense(
-        scaled(outputs, self.width),
+        scale_width(outputs, self.width),
         kernel_init=DENSE_INIT,
         dtype=self.dtype,
         name=f"fc{i}",
       )(x)
       x = nn.relu(x)
     return {**endpoints, "features": x.astype(jnp.float32)}
+
+
+def vgg16(**settings: Any) -> VGG:
+  """Makes DeepCluster's trunk, with two dense layers; settings as `VGG`'s."""
+  return VGG("vgg16", (2, 2, 3, 3, 3), (4096, 4096), **settings)
+
+
+def vgg19(**settings: Any) -> VGG:
+  """Makes the trunk without dense layers; settings as `VGG`'s."""
+  return VGG("vgg19", (2, 2, 4, 4, 4), **settings)

@@ -9,8 +9,8 @@ import numpy as np
 from ml_collections import ConfigDict
 
 from sslprune_jax import data
+from sslprune_jax.config.tasks import TASKS
 from sslprune_jax.data.sources import Images
-from sslprune_jax.tasks import SUPERVISED
 
 RETRAINING = "retrain"  # beside the names of tasks
 
@@ -63,7 +63,7 @@ class StudyData:
     images, classes = 1.0, 1.0
     if purpose == RETRAINING:
       images = self._config.retrain.fraction
-    elif purpose in SUPERVISED:
+    elif TASKS[purpose].reads_labels:
       images, classes = self._config.labels.images, self._config.labels.classes
     if images == classes == 1:
       return None
@@ -82,7 +82,8 @@ class StudyData:
     known = np.isin(test.labels, np.unique(self.train.labels[chosen]))
     if not known.all():
       test = data.subset(test, np.flatnonzero(known))
-    choose = data.unlabelled_but if purpose == "s4l" else data.subset
+    keeps = purpose != RETRAINING and TASKS[purpose].keeps_unlabelled
+    choose = data.unlabelled_but if keeps else data.subset
     return Images(choose(self.train, chosen), test)
 
 

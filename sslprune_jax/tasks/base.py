@@ -1,9 +1,10 @@
 """The protocol of a task: what it asks of an image, and how it is scored."""
 
 import dataclasses
-from collections.abc import Callable
-from typing import ClassVar
+from collections.abc import Callable, Mapping
+from typing import Any, ClassVar, TypedDict
 
+import flax.linen as nn
 import flax.struct
 import jax
 import jax.numpy as jnp
@@ -37,7 +38,19 @@ class TaskState:
 TASK_AXES = TaskState(shared=None, by_sample=0)
 
 
-@dataclasses.dataclass(frozen=True)
+class Views(TypedDict):
+  """How a data set's images are shown to a network.
+
+  Attributes:
+    augment: `(key[B], u8[B,H,W,C]) -> u8[B,H,W,C]`, for training only.
+    normalise: `u8[B,H,W,C] -> f32[B,H,W,C]`.
+  """
+
+  augment: Callable[[jax.Array, jax.Array], jax.Array]
+  normalise: Callable[[jax.Array], jax.Array]
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
 class Task:
   """Settings of a task; it has no state of its own.
 
@@ -47,8 +60,8 @@ class Task:
 
   Attributes:
     num_outputs: width of the head.
-    augment: `(key[B], u8[B,H,W,C]) -> u8[B,H,W,C]`, for training only.
-    normalise: `u8[B,H,W,C] -> f32[B,H,W,C]`.
+    augment: see `Views`.
+    normalise: see `Views`.
     reads: rows that are read into a batch for each of its images.
     rows: rows that the network sees for each image of the batch.
     by_epoch: whether `begin_epoch` is to be called.
@@ -64,6 +77,39 @@ class Task:
   scored_on: ClassVar[str] = "test"
 
   # On the host.
+
+  @classmethod
+  def make(
+    cls,
+    settings: Mapping[str, Any],
+    source: data.Source,
+    label_outputs: int,
+    views: Views,
+  ) -> "Task":
+    """Makes the task of a configuration.
+
+    Args:
+      settings: fields of the section that has the task's name.
+      source: the training images, with all their labels.
+      label_outputs: how many outputs a head has for labels; 0 for a task that
+        does not read them.
+      views: how images are shown.
+    """
+    del source, label_outputs
+    return cls(**settings, **views)
+
+  def head(self, num_features: int) -> nn.Module | None:
+    """Returns what stands on the trunk, and is never pruned.
+
+    Args:
+      num_features: width of the trunk's features.
+
+    Returns:
+      A module of `f32[B,num_features] -> f32[B,K]`, the `logits` that the loss
+      reads; None for a linear layer of `num_outputs`.
+    """
+    del num_features
+    return None
 
   def check(self, source: data.Source, num_features: int) -> None:
     """Refuses settings that do not fit the data or the network.

@@ -12,6 +12,7 @@ import jax.numpy as jnp
 import numpy as np
 
 from sslprune_jax import data
+from sslprune_jax.config.tasks import default
 from sslprune_jax.features import clustering
 from sslprune_jax.runtime import devices
 from sslprune_jax.runtime import rng as rng_lib
@@ -25,12 +26,11 @@ from sslprune_jax.tasks.base import (
   classified,
 )
 
-STARTS = ("random", "k-means++")
 _HEAD_STD = 0.01
 _CLUSTERS, _HEAD = range(2)  # folded into an epoch's key: its streams
 
 
-@dataclasses.dataclass(frozen=True)
+@dataclasses.dataclass(frozen=True, kw_only=True)
 class DeepCluster(Task):
   """Predicts the cluster that an image was put into as its epoch began.
 
@@ -48,12 +48,19 @@ class DeepCluster(Task):
     distances: dtype in which k-means compares, "float32" or "bfloat16".
   """
 
-  components: int = 256
-  iterations: int = 20
-  start: str = "random"
-  distances: str = "float32"
+  components: int = default("deepcluster", "components")
+  iterations: int = default("deepcluster", "iterations")
+  start: str = default("deepcluster", "start")
+  distances: str = default("deepcluster", "distances")
   by_epoch: ClassVar[bool] = True
   scored_on: ClassVar[str] = "train"
+
+  @classmethod
+  def make(cls, settings, source, label_outputs, views):
+    """Makes the task; the head has an output a cluster."""
+    del source, label_outputs
+    settings = dict(settings)
+    return cls(num_outputs=settings.pop("clusters"), **settings, **views)
 
   def check(self, source: data.Source, num_features: int) -> None:
     """Refuses more clusters than images, and a PCA wider than its input."""

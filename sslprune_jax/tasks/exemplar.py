@@ -14,16 +14,14 @@ import jax.numpy as jnp
 import numpy as np
 
 from sslprune_jax import data
+from sslprune_jax.config.tasks import MININGS, check, default
 from sslprune_jax.features.neighbours import similarities, unit
 from sslprune_jax.runtime import devices
 from sslprune_jax.runtime.trees import Tree
 from sslprune_jax.tasks.base import Batch, Metrics, Outputs, Task, TaskState
 
-MININGS = ("semi-hard", "batch-hard")
-VIEWS = range(2, 9)
 
-
-@dataclasses.dataclass(frozen=True)
+@dataclasses.dataclass(frozen=True, kw_only=True)
 class Exemplar(Task):
   """Brings views of one image nearer to each other than to other images.
 
@@ -37,15 +35,21 @@ class Exemplar(Task):
     mining: "semi-hard" or "batch-hard": see `triplet_losses`.
   """
 
-  views: int = 2
-  margin: float = 0.5
-  mining: str = "semi-hard"
+  views: int = default("exemplar", "views")
+  margin: float = default("exemplar", "margin")
+  mining: str = default("exemplar", "mining")
 
   def __post_init__(self):
-    if self.views not in VIEWS:
-      raise ValueError(f"exemplar.views: found {self.views}, expected 2 to 8")
+    check("exemplar", self)
     object.__setattr__(self, "reads", self.views)
     object.__setattr__(self, "rows", self.views)
+
+  @classmethod
+  def make(cls, settings, source, label_outputs, views):
+    """Makes the task; its embedding is what the head gives."""
+    del source, label_outputs
+    settings = dict(settings)
+    return cls(num_outputs=settings.pop("embedding"), **settings, **views)
 
   def order(
     self, seed: int, epoch: int, source: data.Source, shared: Tree
@@ -118,7 +122,7 @@ def triplet_losses(
     first: place of the first anchor among the candidates.
     views: of an image.
     margin: in cosine distance.
-    mining: one of `MININGS`.
+    mining: one of `("semi-hard", "batch-hard")`.
 
   Returns:
     The loss f32[A] and f32[A], 1 where the nearest other candidate is a

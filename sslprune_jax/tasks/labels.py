@@ -9,12 +9,22 @@ import optax
 from sslprune_jax.tasks.base import Batch, Metrics, Outputs, Task, TaskState
 
 
-@dataclasses.dataclass(frozen=True)
+@dataclasses.dataclass(frozen=True, kw_only=True)
 class Labels(Task):
   """Which class is the image of?"""
 
+  @classmethod
+  def make(cls, settings, source, label_outputs, views):
+    """Makes the task; one of several labels where an image may have them.
 
-@dataclasses.dataclass(frozen=True)
+    Whose labels are seen, the `settings`, is for who chooses the images.
+    """
+    del settings
+    several = source.multi_label
+    return (ManyLabels if several else cls)(num_outputs=label_outputs, **views)
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
 class ManyLabels(Task):
   """Which classes does the image show? One logistic regression a class.
 

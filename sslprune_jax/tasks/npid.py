@@ -12,6 +12,7 @@ import jax
 import jax.numpy as jnp
 
 from sslprune_jax import data
+from sslprune_jax.config.tasks import default
 from sslprune_jax.features.neighbours import nearest, similarities, unit, vote
 from sslprune_jax.runtime import devices
 from sslprune_jax.tasks.base import (
@@ -23,12 +24,10 @@ from sslprune_jax.tasks.base import (
   classified,
 )
 
-OBJECTIVES = ("nce", "softmax")
-NORMALISERS = ("ema", "first")
 _EMA = 0.99
 
 
-@dataclasses.dataclass(frozen=True)
+@dataclasses.dataclass(frozen=True, kw_only=True)
 class NPID(Task):
   """Tells every training image from all others.
 
@@ -52,12 +51,24 @@ class NPID(Task):
   """
 
   num_classes: int = 0
-  temperature: float = 0.07
-  momentum: float = 0.5
-  objective: str = "nce"
-  negatives: int = 16384
-  normaliser: str = "ema"
-  neighbours: int = 200
+  temperature: float = default("npid", "temperature")
+  momentum: float = default("npid", "momentum")
+  objective: str = default("npid", "objective")
+  negatives: int = default("npid", "negatives")
+  normaliser: str = default("npid", "normaliser")
+  neighbours: int = default("npid", "neighbours")
+
+  @classmethod
+  def make(cls, settings, source, label_outputs, views):
+    """Makes the task; its embedding is what the head gives."""
+    del label_outputs
+    settings = dict(settings)
+    return cls(
+      num_outputs=settings.pop("embedding"),
+      num_classes=source.num_classes,
+      **settings,
+      **views,
+    )
 
   @property
   def scored_on(self) -> str:

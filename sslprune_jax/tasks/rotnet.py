@@ -9,13 +9,14 @@ import zlib
 import jax
 import jax.numpy as jnp
 
+from sslprune_jax.config.tasks import check, default
 from sslprune_jax.tasks.base import Batch, Task
 
 NUM_ROTATIONS = 4
 _ANGLE = zlib.crc32(b"angle")
 
 
-@dataclasses.dataclass(frozen=True)
+@dataclasses.dataclass(frozen=True, kw_only=True)
 class RotNet(Task):
   """Predicts the rotation of an image; labels are not used.
 
@@ -23,14 +24,11 @@ class RotNet(Task):
     copies: 4 shows every image at all four angles, 1 at one random angle.
   """
 
-  copies: int = NUM_ROTATIONS
+  num_outputs: int = NUM_ROTATIONS
+  copies: int = default("rotnet", "copies")
 
   def __post_init__(self):
-    if self.copies not in (1, NUM_ROTATIONS):
-      raise ValueError(
-        f"rotnet.copies: found {self.copies}, expected 4 (every angle) or 1 "
-        "(a random angle)"
-      )
+    check("rotnet", self)
     object.__setattr__(self, "rows", self.copies)
 
   def view(self, keys: jax.Array, batch: Batch) -> Batch:

@@ -10,6 +10,7 @@ import jax.numpy as jnp
 import numpy as np
 
 from sslprune_jax import data
+from sslprune_jax.config.tasks import default
 from sslprune_jax.runtime import rng as rng_lib
 from sslprune_jax.runtime.trees import Tree
 from sslprune_jax.tasks.base import (
@@ -23,7 +24,7 @@ from sslprune_jax.tasks.base import (
 from sslprune_jax.tasks.rotnet import NUM_ROTATIONS, all_rotations
 
 
-@dataclasses.dataclass(frozen=True)
+@dataclasses.dataclass(frozen=True, kw_only=True)
 class S4L(Task):
   """Predicts rotations, and labels where they are known.
 
@@ -36,7 +37,13 @@ class S4L(Task):
     rotation_weight: of the rotation loss beside the label loss.
   """
 
-  rotation_weight: float = 1.0
+  rotation_weight: float = default("s4l", "rotation_weight")
+
+  @classmethod
+  def make(cls, settings, source, label_outputs, views):
+    """Makes the task; its head has outputs for rotations, then for labels."""
+    del source
+    return cls(num_outputs=NUM_ROTATIONS + label_outputs, **settings, **views)
 
   def __post_init__(self):
     object.__setattr__(self, "reads", 2)

@@ -1,0 +1,33 @@
+"""Networks by name: a row says which function or class makes the trunk.
+
+It is called with `width`, `dtype`, `axis_name` and `remat` (`models.build`).
+"""
+
+from sslprune_jax.config.registry import Registry, Row
+
+_MODELS = "sslprune_jax.models"
+
+NETWORKS: Registry[Row] = Registry(
+  "network",
+  (
+    Row("convnet", f"{_MODELS}.convnet:ConvNet"),
+    Row("resnet18", f"{_MODELS}.resnet:resnet18"),
+    Row("resnet50", f"{_MODELS}.resnet:resnet50"),
+    Row("alexnet", f"{_MODELS}.alexnet:AlexNet"),
+    Row("vgg19", f"{_MODELS}.vgg:vgg19"),
+    Row("vgg16", f"{_MODELS}.vgg:vgg16"),
+  ),
+)
+
+
+def register(name: str, target: str) -> None:
+  """Adds a network of a user's.
+
+  Args:
+    name: its name in `config.model.name`.
+    target: "module:name" of what makes its trunk.
+
+  Raises:
+    ConfigError: the name is taken.
+  """
+  NETWORKS.register(Row(name, target))
