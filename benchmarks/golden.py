@@ -64,7 +64,9 @@ def main() -> None:
       sys.exit(f"error: --cases: found {name!r}, expected some of {[*CASES]}")
   needed = {CASES[name].needs for name in names}
   names = [name for name in CASES if name in needed.union(names)]
-  commit = _git("rev-parse", "--verify", f"{arguments.against or raised()}^0")
+  commit = _git(
+    ROOT, "rev-parse", "--verify", f"{arguments.against or raised()}^0"
+  )
   now = pathlib.Path(tempfile.mkdtemp(prefix="golden_"))
   write_pictures(now / "pictures")
   before = _before(names, commit, now / "pictures")
@@ -81,20 +83,20 @@ def main() -> None:
   shutil.rmtree(now)
 
 
-def raised() -> str:
+def raised(root: pathlib.Path = ROOT) -> str:
   """Returns the commit that last raised `NUMERICS`, or the first of all."""
-  changes = _git("log", "-G^NUMERICS = ", "--format=%H", "--", _NUMERICS)
+  changes = _git(root, "log", "-G^NUMERICS = ", "--format=%H", "--", _NUMERICS)
   for commit in changes.split():
-    if _numerics(commit) > _numerics(f"{commit}^"):
+    if _numerics(root, commit) > _numerics(root, f"{commit}^"):
       return commit
   return _FIRST
 
 
-def _numerics(commit: str) -> int:
+def _numerics(root: pathlib.Path, commit: str) -> int:
   """Returns the number at a commit, 0 where there is none."""
   shown = subprocess.run(
     ["git", "show", f"{commit}:{_NUMERICS}"],
-    cwd=ROOT,
+    cwd=root,
     capture_output=True,
     text=True,
   )
@@ -102,10 +104,10 @@ def _numerics(commit: str) -> int:
   return int(found[1]) if found else 0
 
 
-def _git(*arguments: str) -> str:
-  """Returns what git says; ends with its error."""
+def _git(root: pathlib.Path, *arguments: str) -> str:
+  """Returns what git says; its error ends this program."""
   done = subprocess.run(
-    ["git", *arguments], cwd=ROOT, capture_output=True, text=True
+    ["git", *arguments], cwd=root, capture_output=True, text=True
   )
   if done.returncode:
     sys.exit(f"error: git {' '.join(arguments)}: {done.stderr.strip()}")
@@ -128,17 +130,25 @@ def _before(
   if missing:
     with tempfile.TemporaryDirectory(dir=kept) as folder:
       tree = pathlib.Path(folder) / "tree"
-      _git("worktree", "add", "--detach", str(tree), commit)
+      _git(ROOT, "worktree", "add", "--detach", str(tree), commit)
       try:
         for name in missing:
           made = pathlib.Path(folder) / name
           seconds = _run(name, tree, made, places | {"pictures": pictures})
           print(f"{name}: {seconds:.0f} s by {commit[:7]}", flush=True)
-          with contextlib.suppress(FileExistsError):
-            made.rename(places[name])
+          _keep(made, places[name])
       finally:
-        _git("worktree", "remove", "--force", str(tree))
+        _git(ROOT, "worktree", "remove", "--force", str(tree))
   return places
+
+
+def _keep(made: pathlib.Path, place: pathlib.Path) -> None:
+  """Moves a workdir to its place, unless another process was there first."""
+  try:
+    made.rename(place)
+  except OSError:
+    if not place.exists():
+      raise
 
 
 def _surroundings(pictures: pathlib.Path) -> dict[str, Any]:
@@ -216,10 +226,12 @@ def _say(name: str, found: golden_compare.Found, seconds: float) -> None:
   many = len(found.differences)
   verdict = f"{many} differences" if many else "nothing differs"
   print(f"{name}: {verdict}: {counts}; {seconds:.0f} s", flush=True)
-  shown = found.differences[:_SHOWN]
-  more = [f"and {many - _SHOWN} more"] if many > _SHOWN else []
-  for line in (*shown, *more, *(f"(no difference) {x}" for x in found.notes)):
+  for line in found.differences[:_SHOWN]:
     print(f"  {line}", flush=True)
+  if many > _SHOWN:
+    print(f"  and {many - _SHOWN} more", flush=True)
+  for line in sorted(found.notes):
+    print(f"  no difference: {line}", flush=True)
 
 
 if __name__ == "__main__":

@@ -22,14 +22,14 @@ class Found:
 
   Attributes:
     differences: what is not the same.
-    notes: what one side alone writes and is no difference.
+    notes: what one side alone writes, which is no difference.
     lines: of results that both sides have.
     tickets: that both sides have.
     arrays: of these tickets.
   """
 
   differences: list[str] = dataclasses.field(default_factory=list)
-  notes: list[str] = dataclasses.field(default_factory=list)
+  notes: set[str] = dataclasses.field(default_factory=set)
   lines: int = 0
   tickets: int = 0
   arrays: int = 0
@@ -99,9 +99,9 @@ def _compare_lines(
   found: Found,
 ) -> None:
   """Compares lines, which have a name, in the fields that both sides write."""
-  alone = set()
+  file = pathlib.Path(path).name
   for name, old, new in pairs:
-    alone.update(_alone(old.keys(), new.keys(), f"{path}: "))
+    found.notes.update(_alone(old.keys(), new.keys(), f"{file}: field "))
     for field in sorted(old.keys() & new.keys() - _TIMES):
       # As text, in which NaN is NaN.
       values = [json.dumps(x[field], sort_keys=True) for x in (old, new)]
@@ -109,11 +109,10 @@ def _compare_lines(
         found.differences.append(
           f"{path}, {name}: {field}: {values[0]} before, {values[1]} now"
         )
-  found.notes += sorted(alone)
 
 
 def _compare_metrics(path, old, new, found):
-  """Compares lines of the same update and event; new ones are a note."""
+  """Compares lines of the same update and event; further ones are a note."""
   old, new = (
     {
       f"{line.get('event', 'mean')} of update {line['update']}": line
@@ -122,9 +121,8 @@ def _compare_metrics(path, old, new, found):
     for side in (old, new)
   )
   found.differences += _alone(old.keys(), old.keys() & new.keys(), f"{path}, ")
-  more = len(new.keys() - old.keys())
-  if more:
-    found.notes.append(f"{path}: {more} lines more now")
+  if new.keys() - old.keys():
+    found.notes.add("metrics.jsonl: more lines now")
   both = [(name, old[name], new[name]) for name in old if name in new]
   _compare_lines(path, both, found)
 

@@ -1,8 +1,10 @@
 """The comparison of `benchmarks/golden.py`, on workdirs made up for it."""
 
+import importlib
 import json
 import pathlib
 import runpy
+import subprocess
 
 import numpy as np
 import pytest
@@ -58,7 +60,7 @@ def sides(tmp_path):
 
 def test_the_same_results_are_counted_and_nothing_differs(sides):
   found = _compare(*sides)
-  assert (found.differences, found.notes) == ([], [])
+  assert not found.differences and not found.notes
   assert (found.lines, found.tickets, found.arrays) == (2, 1, 2)
 
 
@@ -148,7 +150,43 @@ def test_what_is_added_is_a_note_and_no_difference(sides):
   _write_lines(now / _METRICS, [*_lines(now / _METRICS), more])
   found = _compare(*sides)
   assert found.differences == []
-  assert found.notes == [
-    "results.jsonl: criterion: there now only",
-    f"{_METRICS}: 1 lines more now",
-  ]
+  assert found.notes == {
+    "results.jsonl: field criterion: there now only",
+    "metrics.jsonl: more lines now",
+  }
+
+
+def _git(repository, *arguments):
+  return subprocess.run(
+    ["git", "-c", "user.name=a", "-c", "user.email=a@b", *arguments],
+    cwd=repository,
+    check=True,
+    capture_output=True,
+    text=True,
+  ).stdout.strip()
+
+
+def test_the_commit_that_last_raised_numerics_is_found(tmp_path, monkeypatch):
+  monkeypatch.syspath_prepend(_BENCHMARKS)
+  raised = importlib.import_module("golden").raised
+  _git(tmp_path, "init")
+  step = tmp_path / "sslprune_jax/training/step.py"
+  step.parent.mkdir(parents=True)
+  found = []
+  for text in (
+    "x = 1\n",  # There is no number yet,
+    "NUMERICS = 0\n",  # then that of the first results.
+    "NUMERICS = 1\n",
+    "NUMERICS = 1  # a comment\n",
+    "x = 2\nNUMERICS = 1\n",
+    "NUMERICS = 2\n",
+    "NUMERICS = 1\n",  # reverted
+  ):
+    step.write_text(text)
+    _git(tmp_path, "add", ".")
+    _git(tmp_path, "commit", "-m", "one")
+    commit = _git(tmp_path, "rev-parse", "HEAD")
+    found.append((raised(tmp_path), commit))
+  first, raises = "57e8978", [commit for _, commit in found]
+  expected = [first, first, *[raises[2]] * 3, *[raises[5]] * 2]
+  assert [commit for commit, _ in found] == expected
