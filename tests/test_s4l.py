@@ -31,7 +31,7 @@ def _log_softmax(x):
 
 def test_every_image_stands_beside_a_labelled_one():
   labelled = np.array([1, 4, 5, 12, 18])
-  source = data.unlabelled_but(_source(), labelled)
+  source = data.hide_labels_except(_source(), labelled)
   np.testing.assert_array_equal(np.flatnonzero(source.labels >= 0), labelled)
   seen = []
   for epoch in range(5):

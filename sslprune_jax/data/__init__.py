@@ -5,11 +5,11 @@ from sslprune_jax.data.batches import Batches, ResidentBatches, StreamedBatches
 from sslprune_jax.data.load import load, load_dataset
 from sslprune_jax.data.sources import ArraySource, DataError, Images, Source
 from sslprune_jax.data.subsets import (
+  hide_labels_except,
   in_memory,
-  of_some_classes,
-  stratified,
+  sample_classes,
+  sample_per_class,
   subset,
-  unlabelled_but,
 )
 
 __all__ = [
@@ -25,8 +25,8 @@ __all__ = [
   "load",
   "load_dataset",
   "normalise",
-  "of_some_classes",
-  "stratified",
+  "sample_classes",
+  "sample_per_class",
   "subset",
-  "unlabelled_but",
+  "hide_labels_except",
 ]

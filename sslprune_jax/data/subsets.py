@@ -42,8 +42,8 @@ def subset(source: Source, indices: np.ndarray) -> Source:
   """Returns some images of a source, as a source.
 
   Args:
-    source: any; images in memory stay in memory.
-    indices: i64[M] into the source.
+    source: images of any kind; those in memory stay in memory.
+    indices: i64[M], places in the source.
 
   Returns:
     A source of M images, numbered 0 to M - 1 in the order of `indices`.
@@ -54,15 +54,15 @@ def subset(source: Source, indices: np.ndarray) -> Source:
   return _arrays(source.images[indices], source.labels[indices], source)
 
 
-def unlabelled_but(source: Source, indices: np.ndarray) -> Source:
-  """Returns a source with all labels hidden but those of some images.
+def hide_labels_except(source: Source, indices: np.ndarray) -> Source:
+  """Hides all labels of a source but those of some images.
 
   Args:
-    source: any; images in memory are shared.
-    indices: i64[M] of the images that stay labelled.
+    source: images of any kind; those in memory are shared.
+    indices: i64[M], places of the images that stay labelled.
 
   Returns:
-    A source of the same images in the same order.
+    A source of the same images in the same order; hidden labels are -1.
   """
   indices = check_indices(indices, len(source))
   labels = np.full(len(source), UNLABELLED, np.int32)
@@ -73,7 +73,18 @@ def unlabelled_but(source: Source, indices: np.ndarray) -> Source:
 
 
 def check_indices(indices: np.ndarray, size: int) -> np.ndarray:
-  """Returns indices, refused unless they are integers from 0 to size - 1."""
+  """Refuses indices that are not integers from 0 to size - 1.
+
+  Args:
+    indices: int[M], places in a source.
+    size: number of images of the source.
+
+  Returns:
+    The indices, as an array.
+
+  Raises:
+    DataError: what was found, and what was expected.
+  """
   indices = np.asarray(indices)
   if indices.ndim != 1 or indices.dtype.kind not in "iu":
     raise DataError(
@@ -86,18 +97,24 @@ def check_indices(indices: np.ndarray, size: int) -> np.ndarray:
   return indices
 
 
-def stratified(labels: np.ndarray, fraction: float, seed: int) -> np.ndarray:
-  """Chooses a fraction of every class at random.
+def sample_per_class(
+  labels: np.ndarray, fraction: float, seed: int
+) -> np.ndarray:
+  """Draws a fraction of the images of every class.
 
   A larger fraction of the same seed contains a smaller one.
 
   Args:
     labels: i32[N], all labelled.
-    fraction: in (0, 1], of every class; rounded half up, at least one image.
-    seed: 0 or more.
+    fraction: share of every class, in (0, 1]; rounded half up to images, at
+      least one.
+    seed: integer, 0 or more.
 
   Returns:
-    i64[M], sorted.
+    i64[M], places of the images, sorted.
+
+  Raises:
+    DataError: an impossible fraction, or an image without a label.
   """
   _check_fraction(labels, fraction, "every class")
   order = np.argsort(rng.raw(seed, "subset", 0, len(labels)), kind="stable")
@@ -112,20 +129,23 @@ def stratified(labels: np.ndarray, fraction: float, seed: int) -> np.ndarray:
   return np.sort(np.concatenate(chosen))
 
 
-def of_some_classes(
+def sample_classes(
   labels: np.ndarray, fraction: float, seed: int
 ) -> np.ndarray:
-  """Chooses all images of a fraction of the classes, drawn at random.
+  """Draws a fraction of the classes, and takes all their images.
 
   A larger fraction of the same seed contains a smaller one.
 
   Args:
     labels: i32[N], all labelled.
-    fraction: in (0, 1], of the classes; rounded half up, at least one class.
-    seed: 0 or more.
+    fraction: share of the classes, in (0, 1]; rounded half up, at least one.
+    seed: integer, 0 or more.
 
   Returns:
-    i64[M], sorted.
+    i64[M], places of the images, sorted.
+
+  Raises:
+    DataError: an impossible fraction, or an image without a label.
   """
   _check_fraction(labels, fraction, "classes")
   classes = np.unique(labels)
@@ -134,13 +154,13 @@ def of_some_classes(
   return np.flatnonzero(np.isin(labels, classes[order[:count]]))
 
 
-def _check_fraction(labels: np.ndarray, fraction: float, of: str) -> None:
+def _check_fraction(labels: np.ndarray, fraction: float, whole: str) -> None:
   if not 0 < fraction <= 1:
     raise DataError(f"fraction: found {fraction}, expected 0 to 1, 0 excluded")
   unlabelled = int(np.sum(labels < 0))
   if unlabelled:
     raise DataError(
-      f"a fraction of {of} needs labels; {unlabelled} of {len(labels)} "
+      f"a fraction of {whole} needs labels; {unlabelled} of {len(labels)} "
       "images have none"
     )
 
@@ -153,9 +173,9 @@ def holdout(labels: np.ndarray, split: str) -> np.ndarray:
     split: `train`, four fifths of every class, or `test`, the rest.
 
   Returns:
-    i64[M], sorted.
+    i64[M], places of the images, sorted.
   """
-  test = stratified(labels, fraction=0.2, seed=0)
+  test = sample_per_class(labels, fraction=0.2, seed=0)
   if split == "test":
     return test
   return np.setdiff1d(np.arange(len(labels)), test)
@@ -165,14 +185,14 @@ def in_memory(source: Source, limit_bytes: int) -> ArraySource:
   """Reads a whole source into memory, in the evaluation view.
 
   Args:
-    source: any.
-    limit_bytes: the most memory that its images may take.
+    source: images of any kind.
+    limit_bytes: the most memory that its images may take, in bytes.
 
   Returns:
     The same images and labels as arrays.
 
   Raises:
-    DataError: it is larger.
+    DataError: the images take more.
   """
   if isinstance(source, ArraySource):
     return source

@@ -68,8 +68,8 @@ class StudyData:
     if images == classes == 1:
       return None
     labels = self.train.labels  # May take a pass over all files.
-    chosen = data.of_some_classes(labels, classes, seed)
-    return chosen[data.stratified(labels[chosen], images, seed)]
+    chosen = data.sample_classes(labels, classes, seed)
+    return chosen[data.sample_per_class(labels[chosen], images, seed)]
 
   # Cached, as images that were used stay on the devices.
   @functools.lru_cache(maxsize=4)  # noqa: B019
@@ -83,7 +83,7 @@ class StudyData:
     if not known.all():
       test = data.subset(test, np.flatnonzero(known))
     keeps = purpose != RETRAINING and TASKS[purpose].keeps_unlabelled
-    choose = data.unlabelled_but if keeps else data.subset
+    choose = data.hide_labels_except if keeps else data.subset
     return Images(choose(self.train, chosen), test)
 
 

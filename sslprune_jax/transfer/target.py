@@ -104,7 +104,7 @@ class Target:
     """
     if fraction == 1:
       return None
-    return data.stratified(self.train.labels, fraction, seed)
+    return data.sample_per_class(self.train.labels, fraction, seed)
 
   # Cached, as images that were used stay on the devices.
   @functools.lru_cache(maxsize=4)  # noqa: B019

@@ -11,11 +11,11 @@ from hypothesis import strategies as st
 from sslprune_jax.data import (
   ArraySource,
   DataError,
+  hide_labels_except,
   in_memory,
-  of_some_classes,
-  stratified,
+  sample_classes,
+  sample_per_class,
   subset,
-  unlabelled_but,
 )
 from sslprune_jax.data.encoded import EncodedSource
 from sslprune_jax.data.subsets import holdout
@@ -77,7 +77,7 @@ def test_a_subset_of_images_that_are_not_there_is_refused(source, wrong):
 @given(label_lists, st.floats(0.01, 1), st.integers(0, 99))
 def test_a_fraction_of_every_class(labels, fraction, seed):
   labels = np.array(labels)
-  chosen = stratified(labels, fraction, seed)
+  chosen = sample_per_class(labels, fraction, seed)
   assert (np.diff(chosen) > 0).all()
   for label in np.unique(labels):
     expected = max(1, math.floor(fraction * np.sum(labels == label) + 0.5))
@@ -87,34 +87,34 @@ def test_a_fraction_of_every_class(labels, fraction, seed):
 @given(label_lists, st.floats(0.01, 1), st.floats(0.01, 1))
 def test_fractions_are_nested(labels, one, other):
   labels = np.array(labels)
-  small, large = (stratified(labels, f, 0) for f in sorted([one, other]))
+  small, large = (sample_per_class(labels, f, 0) for f in sorted([one, other]))
   assert np.isin(small, large).all()
 
 
 def test_the_images_of_a_fraction_stay_the_same_for_ever():
   # Drawn by the first version, in a loop over the classes.
   labels = np.arange(40) % 3
-  assert stratified(labels, 0.2, seed=7).tolist() == [
+  assert sample_per_class(labels, 0.2, seed=7).tolist() == [
     1, 7, 8, 13, 15, 23, 24, 27, 35,
   ]  # fmt: skip
 
 
 def test_fractions_depend_on_the_seed_alone():
   labels = np.arange(1000) % 10
-  first = stratified(labels, 0.1, seed=1)
-  np.testing.assert_array_equal(first, stratified(labels, 0.1, seed=1))
-  assert not np.array_equal(first, stratified(labels, 0.1, seed=2))
+  first = sample_per_class(labels, 0.1, seed=1)
+  np.testing.assert_array_equal(first, sample_per_class(labels, 0.1, seed=1))
+  assert not np.array_equal(first, sample_per_class(labels, 0.1, seed=2))
 
 
 @pytest.mark.parametrize("fraction", [0, -0.5, 1.5])
 def test_an_impossible_fraction_is_refused(fraction):
   with pytest.raises(DataError, match=f"fraction: found {fraction}"):
-    stratified(np.zeros(3, int), fraction, 0)
+    sample_per_class(np.zeros(3, int), fraction, 0)
 
 
 def test_a_fraction_needs_labels():
   with pytest.raises(DataError, match="needs labels; 2 of 3 images have none"):
-    stratified(np.array([-1, 0, -1]), 0.5, 0)
+    sample_per_class(np.array([-1, 0, -1]), 0.5, 0)
 
 
 def test_the_holdout_is_a_fifth_of_every_class():
@@ -142,7 +142,7 @@ def test_in_memory_refuses_what_is_too_large():
 @given(label_lists, st.floats(0.01, 1), st.integers(0, 9))
 def test_all_images_of_some_classes(labels, fraction, seed):
   labels = np.array(labels)
-  chosen = of_some_classes(labels, fraction, seed)
+  chosen = sample_classes(labels, fraction, seed)
   classes = set(labels[chosen])
   count = len(set(labels))
   assert len(classes) == max(1, math.floor(fraction * count + 0.5))
@@ -153,12 +153,12 @@ def test_all_images_of_some_classes(labels, fraction, seed):
 
 def test_some_classes_need_labels():
   with pytest.raises(DataError, match="of classes needs labels; 1 of 2"):
-    of_some_classes(np.array([-1, 0]), 0.5, 0)
+    sample_classes(np.array([-1, 0]), 0.5, 0)
 
 
 def test_all_labels_but_some_are_hidden(source):
   chosen = np.array([3, 40])
-  hidden = unlabelled_but(source, chosen)
+  hidden = hide_labels_except(source, chosen)
   assert len(hidden) == len(source)
   np.testing.assert_array_equal(np.flatnonzero(hidden.labels >= 0), chosen)
   rows = hidden.read(np.array([2, 3, 40]))
