@@ -61,9 +61,7 @@ class Augment:
     if self.flip:
       images = random_flip(_fold_in(keys, _FLIP), images)
     if self.rotation:
-      images = colour.random_rotation(
-        _fold_in(keys, _ROTATE), images, self.rotation
-      )
+      images = random_rotation(_fold_in(keys, _ROTATE), images, self.rotation)
     if any(self.jitter):
       images = colour.colour_jitter(
         _fold_in(keys, _JITTER), images, self.jitter
@@ -189,6 +187,47 @@ def random_box(
   return top, left, h, w
 
 
+def random_rotation(
+  keys: jax.Array, images: jax.Array, degrees: float
+) -> jax.Array:
+  """Turns each image about its centre by a random angle, bilinearly.
+
+  What comes in at the corners repeats the nearest pixel of the border.
+
+  Args:
+    keys: key[B].
+    images: u8[B,H,W,C].
+    degrees: the largest angle to either side.
+
+  Returns:
+    u8[B,H,W,C], rounded.
+  """
+  height, width = images.shape[1:3]
+  y, x = jnp.meshgrid(
+    jnp.arange(height) - (height - 1) / 2,
+    jnp.arange(width) - (width - 1) / 2,
+    indexing="ij",
+  )
+
+  def rotate(key, image):
+    angle = jax.random.uniform(key, minval=-degrees, maxval=degrees)
+    sine, cosine = jnp.sin(jnp.radians(angle)), jnp.cos(jnp.radians(angle))
+    at_y = cosine * y - sine * x + (height - 1) / 2
+    at_x = sine * y + cosine * x + (width - 1) / 2
+    at_y, at_x = at_y.clip(0, height - 1), at_x.clip(0, width - 1)
+    top = jnp.floor(at_y).astype(jnp.int32).clip(0, max(height - 2, 0))
+    left = jnp.floor(at_x).astype(jnp.int32).clip(0, max(width - 2, 0))
+    down, right = (at_y - top)[..., None], (at_x - left)[..., None]
+    image = image.astype(jnp.float32)
+    below, beside = min(height - 1, 1), min(width - 1, 1)
+    upper = image[top, left] * (1 - right) + image[top, left + beside] * right
+    top = top + below
+    lower = image[top, left] * (1 - right) + image[top, left + beside] * right
+    return colour.to_bytes(upper * (1 - down) + lower * down)
+
+  return jax.vmap(rotate)(keys, images)
+
+
 def normalise(
   images: jax.Array, mean: Sequence[float], std: Sequence[float]
 ) -> jax.Array:
@@ -210,9 +249,12 @@ def normalise(
 
 
 def make_normalise(dataset: ConfigDict) -> Callable[[jax.Array], jax.Array]:
-  """Returns what turns the bytes of a data set into numbers.
+  """Returns the function that turns the bytes of a data set into numbers.
 
   Args:
-    dataset: section such as `config.dataset`.
+    dataset: section such as `config.dataset`, with `mean` and `std`.
+
+  Returns:
+    `normalise` of u8[..., C] to f32[..., C].
   """
   return functools.partial(normalise, mean=dataset.mean, std=dataset.std)

@@ -1,4 +1,4 @@
-"""Colour augmentation and small rotations, on the device, pure."""
+"""Colour augmentation of batches, on the device, pure."""
 
 from collections.abc import Sequence
 
@@ -6,47 +6,6 @@ import jax
 import jax.numpy as jnp
 
 _GREY = (0.299, 0.587, 0.114)  # ITU-R 601, as Pillow and torchvision weigh
-
-
-def random_rotation(
-  keys: jax.Array, images: jax.Array, degrees: float
-) -> jax.Array:
-  """Turns each image about its centre by a random angle, bilinearly.
-
-  What comes in at the corners repeats the nearest pixel of the border.
-
-  Args:
-    keys: key[B].
-    images: u8[B,H,W,C].
-    degrees: the largest angle to either side.
-
-  Returns:
-    u8[B,H,W,C], rounded.
-  """
-  height, width = images.shape[1:3]
-  y, x = jnp.meshgrid(
-    jnp.arange(height) - (height - 1) / 2,
-    jnp.arange(width) - (width - 1) / 2,
-    indexing="ij",
-  )
-
-  def rotate(key, image):
-    angle = jax.random.uniform(key, minval=-degrees, maxval=degrees)
-    sine, cosine = jnp.sin(jnp.radians(angle)), jnp.cos(jnp.radians(angle))
-    at_y = cosine * y - sine * x + (height - 1) / 2
-    at_x = sine * y + cosine * x + (width - 1) / 2
-    at_y, at_x = at_y.clip(0, height - 1), at_x.clip(0, width - 1)
-    top = jnp.floor(at_y).astype(jnp.int32).clip(0, max(height - 2, 0))
-    left = jnp.floor(at_x).astype(jnp.int32).clip(0, max(width - 2, 0))
-    down, right = (at_y - top)[..., None], (at_x - left)[..., None]
-    image = image.astype(jnp.float32)
-    below, beside = min(height - 1, 1), min(width - 1, 1)
-    upper = image[top, left] * (1 - right) + image[top, left + beside] * right
-    top = top + below
-    lower = image[top, left] * (1 - right) + image[top, left + beside] * right
-    return to_bytes(upper * (1 - down) + lower * down)
-
-  return jax.vmap(rotate)(keys, images)
 
 
 def colour_jitter(

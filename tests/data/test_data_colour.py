@@ -9,7 +9,7 @@ import pytest
 from scipy import ndimage
 
 from sslprune_jax import data
-from sslprune_jax.data import colour
+from sslprune_jax.data import augment, colour
 
 RNG = np.random.default_rng(0)
 KEYS = jax.random.split(jax.random.key(0), 6)
@@ -27,7 +27,7 @@ def test_rotation_is_scipys_by_the_same_angle():
   # Smooth, so that what is compared is not the rounding.
   grid = np.indices((12, 12)).sum(0) * 8.0 + np.eye(12) * 30
   images = np.repeat(grid[None, ..., None], 6, axis=0).astype(np.uint8)
-  found = np.asarray(colour.random_rotation(KEYS, images, 20.0))
+  found = np.asarray(augment.random_rotation(KEYS, images, 20.0))
   for key, image, turned in zip(KEYS, images, found, strict=True):
     angle = float(jax.random.uniform(key, minval=-20.0, maxval=20.0))
     expected = ndimage.rotate(
@@ -44,7 +44,7 @@ def test_rotation_is_scipys_by_the_same_angle():
 def test_no_rotation_is_the_image():
   images = _images()
   np.testing.assert_array_equal(
-    colour.random_rotation(KEYS, images, 0.0), images
+    augment.random_rotation(KEYS, images, 0.0), images
   )
 
 
@@ -81,10 +81,10 @@ def test_hue_is_the_same_when_rotation_is_compiled_with_it():
   # and the last bits differ. A rotated value at one half may be rounded either
   # way; a hue of the wrong sector is off by up to 200.
   strengths = (0.4, 0.4, 0.4, 0.1)
-  augment = data.Augment(rotation=10.0, jitter=strengths)
+  both = data.Augment(rotation=10.0, jitter=strengths)
   keys = jax.random.split(jax.random.key(0), 32)
   images = RNG.integers(0, 256, (32, 16, 16, 3), np.uint8)
-  together = np.asarray(jax.jit(augment)(keys, images), np.int32)
+  together = np.asarray(jax.jit(both)(keys, images), np.int32)
   turned = data.Augment(rotation=10.0)(keys, images)
   one_by_one = data.Augment(jitter=strengths)(keys, turned)
   assert np.abs(together - np.asarray(one_by_one, np.int32)).max() <= 4
@@ -111,12 +111,12 @@ def test_grey_takes_all_colour_away():
 
 @pytest.mark.parametrize("channels", [1, 3])
 def test_an_image_does_not_depend_on_its_neighbours(channels):
-  augment = data.Augment(
+  transform = data.Augment(
     rotation=15.0, jitter=(0.4, 0.4, 0.4, 0.1), grey=0.5, padding=1, flip=True
   )
   images = jnp.asarray(_images(channels))
-  together = augment(KEYS, images)
+  together = transform(KEYS, images)
   assert together.dtype == jnp.uint8 and together.shape == images.shape
   for i in range(6):
-    alone = augment(KEYS[i : i + 1], images[i : i + 1])
+    alone = transform(KEYS[i : i + 1], images[i : i + 1])
     np.testing.assert_array_equal(alone[0], together[i])
