@@ -46,7 +46,7 @@ def main():
     json.loads((arguments.run / "config.json").read_text())["config"]
   )
   sources = [
-    data.load_dataset(config.dataset, config.dataset[split])
+    data.load(data.Spec.from_config(config.dataset, config.dataset[split]))
     for split in ("train", "test")
   ]
   for name in config.tasks:

@@ -41,10 +41,7 @@ def ours(devices):
   config.train.batch_size = _PER_CHIP * len(devices)
   config.retrain.rounds = ()
 
-  def outline(dataset, split):
-    return outlines.Outline(dataset.name, split, (224, 224, 3))
-
-  images = StudyData(config, outline)
+  images = StudyData(config, outlines.Outline)
   training = StudyTrainings(config, images, Trainings()).pretext["labels"]
   state, batch = lowering.shapes(training, images.train, len(devices))
   return lowering.lower(training, state, batch, devices)

@@ -92,7 +92,9 @@ def _photos(size):
     photo = Image.fromarray(noise).resize((500, 375), Image.Resampling.BICUBIC)
     photo.save(folder / f"train/photo/{number}.jpg", quality=90)
   photo.save(folder / "test/photo/0.jpg")
-  return data.load("folder", "train", data_dir=str(folder), image_size=224)
+  return data.load(
+    data.Spec("folder", "train", data_dir=str(folder), image_size=224)
+  )
 
 
 def _whole(step, variables, source, batch_size):

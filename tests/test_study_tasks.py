@@ -118,7 +118,8 @@ def test_the_list_of_labelled_images_is_saved_and_hashed(tmp_path):
   listed = json.loads((tmp_path / "seed_0/labelled_labels.json").read_text())
   ticket = tickets.load(tmp_path / "seed_0/labels/round_01/ticket.npz")
   assert ticket.meta["labelled"] == listed["sha256"]
-  labels = data.load_dataset(config.dataset, "train").labels[listed["images"]]
+  spec = data.Spec.from_config(config.dataset, "train")
+  labels = data.load(spec).labels[listed["images"]]
   assert len(set(labels)) == 3
   pretext, retrained = results[0], results[-1]
   assert pretext["training_images"] == len(labels) < 100

@@ -39,8 +39,9 @@ class Ours:
     from sslprune_jax import data
     from sslprune_jax.runtime import devices
 
+    folder = str(_folder())
     source = data.load(
-      "folder", "train", data_dir=str(_folder()), image_size=224, workers=2
+      data.Spec("folder", "train", folder, image_size=224, workers=2)
     )
     self._feed = data.StreamedBatches(source, _BATCH, devices.split(), seed=0)
     self._size, self._epoch = len(source), 0
@@ -76,8 +77,9 @@ class Loader:
 
     from sslprune_jax import data
 
+    folder = str(_folder())
     source = data.load(
-      "folder", "train", data_dir=str(_folder()), image_size=224, workers=2
+      data.Spec("folder", "train", folder, image_size=224, workers=2)
     )
     self._loader = torch.utils.data.DataLoader(
       _Files(source._files),  # The list; files are read by the peer itself.

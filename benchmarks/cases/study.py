@@ -75,7 +75,7 @@ class Torch:
     config = _config()
     self._sets = []
     for split in (config.dataset.train, config.dataset.test):
-      source = data.load_dataset(config.dataset, split)
+      source = data.load(data.Spec.from_config(config.dataset, split))
       images = (source.images.astype(np.float32) / 255 - 0.286) / 0.353
       self._sets.append(
         (

@@ -2,8 +2,14 @@
 
 from sslprune_jax.data.augment import Augment, normalise
 from sslprune_jax.data.batches import Batches, ResidentBatches, StreamedBatches
-from sslprune_jax.data.load import load, load_dataset
-from sslprune_jax.data.sources import ArraySource, DataError, Images, Source
+from sslprune_jax.data.load import load
+from sslprune_jax.data.sources import (
+  ArraySource,
+  DataError,
+  Images,
+  Source,
+  Spec,
+)
 from sslprune_jax.data.subsets import (
   hide_labels_except,
   in_memory,
@@ -20,10 +26,10 @@ __all__ = [
   "Images",
   "ResidentBatches",
   "Source",
+  "Spec",
   "StreamedBatches",
   "in_memory",
   "load",
-  "load_dataset",
   "normalise",
   "sample_classes",
   "sample_per_class",

@@ -9,7 +9,7 @@ from collections.abc import Iterable
 import numpy as np
 
 from sslprune_jax.data.decode import decode
-from sslprune_jax.data.sources import Rows
+from sslprune_jax.data.sources import Rows, Spec
 
 Label = int | np.ndarray
 
@@ -26,34 +26,28 @@ class EncodedSource(abc.ABC):
 
   def __init__(
     self,
-    name: str,
-    split: str,
+    spec: Spec,
     image_shape: tuple[int, int, int],
     class_names: Iterable[str],
     *,
     crops: bool,
-    workers: int | None,
-    whole: bool = False,
     multi_label: bool = False,
   ):
     """Keeps what all such sources have in common.
 
     Args:
-      name: of the data set.
-      split: of the data set.
+      spec: what was asked for.
       image_shape: (H, W, C) to deliver.
-      class_names: one a class.
-      crops: see `Source`.
-      workers: threads; one a core by default.
-      whole: whether the evaluation view is the whole image, not its centre.
-      multi_label: see `Source`.
+      class_names: one name a class.
+      crops: attribute of `Source`.
+      multi_label: attribute of `Source`.
     """
-    self.name, self.split = name, split
+    self.name, self.split, self.whole = spec.name, spec.split, spec.whole
     self.image_shape = image_shape
     self.class_names = tuple(class_names)
     self.num_classes = len(self.class_names)
-    self.crops, self.whole, self.multi_label = crops, whole, multi_label
-    self._workers = workers or os.cpu_count() or 1
+    self.crops, self.multi_label = crops, multi_label
+    self._workers = spec.workers or os.cpu_count() or 1
     self._threads = concurrent.futures.ThreadPoolExecutor(
       self._workers, thread_name_prefix="decode"
     )
@@ -72,7 +66,7 @@ class EncodedSource(abc.ABC):
 
   @functools.cached_property
   def labels(self) -> np.ndarray:
-    """Labels as of `Source`, by a pass over all files that decodes none."""
+    """Labels i32[N] or i32[N,K], by a pass over all files that decodes none."""
     chunks = np.array_split(np.arange(len(self)), max(1, len(self) // 1024))
     fetched = (self._fetch(chunk.tolist()) for chunk in chunks)
     return np.array([row[1] for rows in fetched for row in rows], np.int32)

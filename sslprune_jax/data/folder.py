@@ -6,7 +6,7 @@ from collections.abc import Sequence
 import numpy as np
 
 from sslprune_jax.data.encoded import EncodedSource
-from sslprune_jax.data.sources import UNLABELLED, DataError
+from sslprune_jax.data.sources import UNLABELLED, DataError, Spec
 from sslprune_jax.data.subsets import holdout
 
 _SUFFIXES = (".png", ".jpg", ".jpeg", ".webp", ".bmp", ".gif")
@@ -16,9 +16,23 @@ _TEST_FOLDERS = ("test", "val", "validation")
 class FileSource(EncodedSource):
   """Images listed in memory and read from files."""
 
-  def __init__(self, files: Sequence[str], labels: np.ndarray, **common):
-    """Keeps the list; `common` are the arguments of `EncodedSource`."""
-    super().__init__(crops=True, **common)
+  def __init__(
+    self,
+    spec: Spec,
+    files: Sequence[str],
+    labels: np.ndarray,
+    class_names: Sequence[str],
+  ):
+    """Keeps the list.
+
+    Args:
+      spec: what was asked for, with an `image_size`.
+      files: N paths.
+      labels: i32[N], -1 where unlabelled.
+      class_names: one name a class.
+    """
+    size, channels = spec.image_size, spec.channels or 3
+    super().__init__(spec, (size, size, channels), class_names, crops=True)
     self._files, self._labels = files, labels
 
   def __len__(self) -> int:
@@ -44,7 +58,7 @@ class FileSource(EncodedSource):
     return self._files[index]
 
 
-def load_folder(root: str, split: str, **common) -> FileSource:
+def load_folder(spec: Spec) -> FileSource:
   """Lists a folder.
 
   Where `train` and one of `test`, `val`, `validation` lie in it, they are the
@@ -52,9 +66,8 @@ def load_folder(root: str, split: str, **common) -> FileSource:
   same files as long as the folder does not change.
 
   Args:
-    root: holds the splits, the classes, or images without labels.
-    split: `train` or `test`.
-    **common: `image_shape`, `workers` and `whole` of `EncodedSource`.
+    spec: what is asked for. `data_dir` holds the splits, the classes, or images
+      without labels; `split` is `train` or `test`.
 
   Returns:
     The source; files are in the order of their names.
@@ -62,9 +75,10 @@ def load_folder(root: str, split: str, **common) -> FileSource:
   Raises:
     DataError: names the folder, what was found and what was expected.
   """
+  split = spec.split
   if split not in ("train", "test"):
     raise DataError(f"split: found {split}, expected train or test")
-  root = os.path.expanduser(root)
+  root = os.path.expanduser(spec.data_dir)
   if not os.path.isdir(root):
     raise DataError(f"data_dir: found no folder {root}")
   folders = _folders(root)
@@ -85,14 +99,7 @@ def load_folder(root: str, split: str, **common) -> FileSource:
       )
     rows = holdout(labels - labels.min(), split)  # unlabelled: one class
     files, labels = [files[row] for row in rows], labels[rows]
-  return FileSource(
-    files,
-    labels,
-    name="folder",
-    split=split,
-    class_names=names,
-    **common,
-  )
+  return FileSource(spec, files, labels, names)
 
 
 def _folders(root: str) -> list[str]:
@@ -118,8 +125,8 @@ def _list(
   """Returns the class names, files, and labels under a folder.
 
   Args:
-    root: holds classes, or images.
-    names: the classes that there may be; by default the subfolders.
+    root: folder that holds classes, or images.
+    names: classes that there may be; by default the subfolders.
   """
   folders = _folders(root)
   if names is None:

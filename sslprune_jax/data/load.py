@@ -1,130 +1,66 @@
-"""One entry to all sources that have a name."""
+"""The one entry to all data sets: a `Spec` in, its `Source` out."""
 
 import functools
 import importlib.util
 import pathlib
 
 import numpy as np
-from ml_collections import ConfigDict
 from PIL import Image
 
 from sslprune_jax.data.folder import load_folder
 from sslprune_jax.data.places import load_places205
-from sslprune_jax.data.sources import ArraySource, DataError, Source
+from sslprune_jax.data.sources import ArraySource, DataError, Source, Spec
 from sslprune_jax.data.subsets import holdout, in_memory
 
 _RESIDENT_LIMIT = 8 * 2**30  # bytes of images that every device can hold
 
 
-def load(
-  name: str,
-  split: str,
-  *,
-  data_dir: str | None = None,
-  image_size: int | None = None,
-  channels: int | None = None,
-  workers: int | None = None,
-  whole: bool = False,
-) -> Source:
-  """Opens a source by name; nothing is ever downloaded.
+# Studies of one process, and the targets of their networks, share images.
+@functools.lru_cache(maxsize=8)
+def load(spec: Spec) -> Source:
+  """Opens a split of a data set; nothing is ever downloaded.
+
+  The last eight are kept: a spec that was opened before gives the same source,
+  whatever has changed on disk since.
 
   Args:
-    name: `digits` (1,797 images that scikit-learn ships), `folder`,
-      `places205`, or any TFDS image classification set that is prepared, with
-      one label an image or, such as `voc/2007`, several.
-    split: `train` or `test`; for Places205 `train` or `validation`; for TFDS
-      anything that TFDS understands.
-    data_dir: the folder, or where the TFDS sets lie.
-    image_size: height and width to deliver; by default as stored, where all
-      images have one size.
-    channels: 3 for RGB, 1 for grey; by default as stored, 3 for a folder.
-    workers: threads that decode; one a core by default.
-    whole: whether images are resized whole where they have another size, in
-      place of the central crop of the evaluation view.
+    spec: what is asked for.
 
   Returns:
-    The source.
+    The images, in memory where `spec.resident`.
 
   Raises:
     DataError: one line that says what was found, and what was expected.
   """
-  if channels not in (None, 1, 3):
-    raise DataError(f"channels: found {channels}, expected 1 or 3")
-  if name == "digits":
-    return _digits(split, image_size, channels)
-  if name in ("folder", "places205"):
-    if data_dir is None or image_size is None:
-      field = "data_dir" if data_dir is None else "image_size"
-      raise DataError(f"{field}: found none, expected one for {name}")
-    load_files = load_folder if name == "folder" else load_places205
-    return load_files(
-      data_dir,
-      split,
-      image_shape=(image_size, image_size, channels or 3),
-      workers=workers,
-      whole=whole,
-    )
+  source = _open(spec)
+  return in_memory(source, _RESIDENT_LIMIT) if spec.resident else source
+
+
+def _open(spec: Spec) -> Source:
+  if spec.channels not in (None, 1, 3):
+    raise DataError(f"channels: found {spec.channels}, expected 1 or 3")
+  if spec.name == "digits":
+    return _digits(spec)
+  if spec.name in ("folder", "places205"):
+    for field in ("data_dir", "image_size"):
+      if getattr(spec, field) is None:
+        raise DataError(f"{field}: found none, expected one for {spec.name}")
+    return (load_folder if spec.name == "folder" else load_places205)(spec)
   # Imported here, as the import takes 0.4 s that other sources do not need.
   from sslprune_jax.data.tfds import load_tfds
 
-  return load_tfds(name, split, data_dir, image_size, channels, workers, whole)
+  return load_tfds(spec)
 
 
-def load_dataset(
-  dataset: ConfigDict, split: str, whole: bool = False
-) -> Source:
-  """Opens the data set that a configuration names.
-
-  Args:
-    dataset: a section such as `config.dataset`, validated.
-    split: one of `dataset.train` and `dataset.test`.
-    whole: whether images are resized whole, not cropped at the centre.
-
-  Returns:
-    The images, in memory where `dataset.resident` says so.
-
-  Raises:
-    DataError: what was found, and what was expected.
-  """
-  return _load(
-    dataset.name,
-    split,
-    dataset.data_dir or None,
-    dataset.image_size,
-    dataset.channels,
-    dataset.workers,
-    whole,
-    dataset.resident,
-  )
-
-
-# Studies of one process, and the targets of their networks, share images.
-@functools.lru_cache(maxsize=8)
-def _load(
-  name, split, data_dir, image_size, channels, workers, whole, resident
-):
-  source = load(
-    name,
-    split,
-    data_dir=data_dir,
-    image_size=image_size,
-    channels=channels,
-    workers=workers,
-    whole=whole,
-  )
-  return in_memory(source, _RESIDENT_LIMIT) if resident else source
-
-
-def _digits(
-  split: str, image_size: int | None, channels: int | None
-) -> ArraySource:
+def _digits(spec: Spec) -> ArraySource:
   """Returns scikit-learn's handwritten digits: 8 x 8, or enlarged."""
+  split = spec.split
   if split not in ("train", "test"):
     raise DataError(f"split: found {split}, expected train or test")
   images, labels = _read_digits()
   rows = holdout(labels, split)
   grey = np.rint(images[rows] * (255 / 16)).astype(np.uint8)
-  size = (image_size or 8,) * 2
+  size = (spec.image_size or 8,) * 2
   grey = np.stack(
     [
       Image.fromarray(image).resize(size, Image.Resampling.BILINEAR)
@@ -132,10 +68,10 @@ def _digits(
     ]
   )
   return ArraySource(
-    np.repeat(grey[..., None], channels or 1, axis=-1),
+    np.repeat(grey[..., None], spec.channels or 1, axis=-1),
     labels[rows],
     class_names=[str(digit) for digit in range(10)],
-    name="digits",
+    name=spec.name,
     split=split,
   )
 

@@ -8,7 +8,7 @@ import os
 import numpy as np
 
 from sslprune_jax.data.folder import FileSource
-from sslprune_jax.data.sources import DataError
+from sslprune_jax.data.sources import DataError, Spec
 
 NUM_CLASSES = 205
 _LISTS = {
@@ -19,14 +19,13 @@ _NAMES = "trainvalsplit_places205/categoryIndex_places205.csv"
 _IMAGES = "data/vision/torralba/deeplearning/images256"
 
 
-def load_places205(root: str, split: str, **common) -> FileSource:
+def load_places205(spec: Spec) -> FileSource:
   """Lists Places205.
 
   Args:
-    root: where `imagesPlaces205_resize.tar.gz` and
-      `trainvalsplit_places205.tar.gz` were unpacked.
-    split: `train` (2,448,873 images) or `validation` (20,500).
-    **common: `image_shape`, `workers` and `whole` of `EncodedSource`.
+    spec: what is asked for. `data_dir` is where
+      `imagesPlaces205_resize.tar.gz` and `trainvalsplit_places205.tar.gz` were
+      unpacked; `split` is `train` (2,448,873 images) or `validation` (20,500).
 
   Returns:
     The source; files are in the order of the list.
@@ -34,10 +33,12 @@ def load_places205(root: str, split: str, **common) -> FileSource:
   Raises:
     DataError: names the file, what was found and what was expected.
   """
-  if split not in _LISTS:
-    raise DataError(f"split: found {split}, expected one of {tuple(_LISTS)}")
-  root = os.path.expanduser(root)
-  rows = _read(os.path.join(root, _LISTS[split]))
+  if spec.split not in _LISTS:
+    raise DataError(
+      f"split: found {spec.split}, expected one of {tuple(_LISTS)}"
+    )
+  root = os.path.expanduser(spec.data_dir)
+  rows = _read(os.path.join(root, _LISTS[spec.split]))
   images = os.path.join(root, _IMAGES)
   if not os.path.isdir(images):
     raise DataError(
@@ -48,12 +49,10 @@ def load_places205(root: str, split: str, **common) -> FileSource:
     for name, label in _read(os.path.join(root, _NAMES)):
       names[label] = name
   return FileSource(
+    spec,
     [os.path.join(images, name) for name, _ in rows],
     np.array([label for _, label in rows], np.int32),
-    name="places205",
-    split=split,
-    class_names=names,
-    **common,
+    names,
   )
 
 

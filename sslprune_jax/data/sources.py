@@ -2,9 +2,10 @@
 
 import dataclasses
 from collections.abc import Sequence
-from typing import Protocol
+from typing import Protocol, Self
 
 import numpy as np
+from ml_collections import ConfigDict
 
 from sslprune_jax.runtime.errors import UserError
 
@@ -14,18 +15,72 @@ UNLABELLED = -1
 
 
 class DataError(UserError, ValueError):
-  """The data are not what was asked for; one line says what to do."""
+  """Data that are not what was asked for; one line says what to do."""
+
+
+@dataclasses.dataclass(frozen=True)
+class Spec:
+  """A split of a data set, and how its images are delivered.
+
+  Attributes:
+    name: `digits` (1,797 images that scikit-learn ships), `folder`,
+      `places205`, or any TFDS image classification set that is prepared, with
+      one label an image or, such as `voc/2007`, several.
+    split: `train` or `test`; for Places205 `train` or `validation`; for TFDS
+      anything that TFDS understands.
+    data_dir: folder of the images, or of the prepared TFDS sets; None for the
+      place where TFDS looks by itself.
+    image_size: height and width to deliver, in pixels; None for the size they
+      are stored in, where all have one.
+    channels: 3 for RGB, 1 for grey; None for those they are stored with, and
+      for 3 where they are files.
+    workers: threads that decode; None for one a core.
+    whole: whether evaluation resizes the whole image where it has another
+      size, in place of its central crop.
+    resident: whether all images are read into memory, in the evaluation view.
+  """
+
+  name: str
+  split: str
+  data_dir: str | None = None
+  image_size: int | None = None
+  channels: int | None = None
+  workers: int | None = None
+  whole: bool = False
+  resident: bool = False
+
+  @classmethod
+  def from_config(
+    cls, dataset: ConfigDict, split: str, whole: bool = False
+  ) -> Self:
+    """Reads what a configuration says of a data set.
+
+    Args:
+      dataset: section such as `config.dataset`, validated.
+      split: value of `dataset.train` or `dataset.test`.
+      whole: whether images are resized whole, not cropped at the centre.
+    """
+    return cls(
+      dataset.name,
+      split,
+      dataset.data_dir or None,
+      dataset.image_size,
+      dataset.channels,
+      dataset.workers,
+      whole,
+      dataset.resident,
+    )
 
 
 class Source(Protocol):
   """Random access to images and labels.
 
   Attributes:
-    name: of the data set.
-    split: of the data set.
+    name: name of the data set.
+    split: name of the split.
     image_shape: (H, W, C) as read; C is 1 or 3.
-    num_classes: 0 where nothing is labelled.
-    class_names: one a class.
+    num_classes: number of classes; 0 where nothing is labelled.
+    class_names: one name a class.
     crops: whether `read` takes random crops by itself when it is given seeds.
       Sources with images of one fixed size leave that to the device.
     multi_label: whether an image may show several classes: labels are then
@@ -46,9 +101,9 @@ class Source(Protocol):
 
   @property
   def labels(self) -> np.ndarray:
-    """Labels i32[N], -1 where unlabelled; may take a pass over the files.
+    """Labels i32[N], -1 where unlabelled; i32[N,K] where `multi_label`.
 
-    Of a `multi_label` source i32[N,K].
+    They may take a pass over the files.
     """
 
   def read(self, indices: np.ndarray, seeds: np.ndarray | None = None) -> Rows:
@@ -66,7 +121,12 @@ class Source(Protocol):
 
 @dataclasses.dataclass(frozen=True)
 class Images:
-  """What a network is trained on, and what it is tested on."""
+  """What a network is trained on, and what it is tested on.
+
+  Attributes:
+    train: training images.
+    test: test images.
+  """
 
   train: Source
   test: Source
@@ -100,9 +160,9 @@ class ArraySource:
       images: u8[N,H,W,C], or N arrays of one shape.
       labels: int[N] in [0, number of classes), -1 where an image has none; or
         int[N,K] of -1, 0 and 1 where an image may show several of K classes.
-      class_names: one a class; by default their numbers.
-      name: of the data set.
-      split: of the data set.
+      class_names: one name a class; by default their numbers.
+      name: name of the data set.
+      split: name of the split.
 
     Raises:
       DataError: names the array, what was found and what was expected.

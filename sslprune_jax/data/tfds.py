@@ -11,7 +11,7 @@ import tensorflow_datasets as tfds
 from etils import epath
 
 from sslprune_jax.data.encoded import EncodedSource, Label
-from sslprune_jax.data.sources import UNLABELLED, DataError
+from sslprune_jax.data.sources import UNLABELLED, DataError, Spec
 
 _VERSION = re.compile(r"\d+\.\d+\.\d+")
 _NAME = re.compile(r"(\w+)(?:/([^:]+))?(?::(.+))?")
@@ -20,9 +20,18 @@ _NAME = re.compile(r"(\w+)(?:/([^:]+))?(?::(.+))?")
 class TfdsSource(EncodedSource):
   """Examples with an `image`, perhaps with labels, in array_record files."""
 
-  def __init__(self, examples, label: Callable[[dict], Label], **common):
-    """Keeps the examples; `common` are the arguments of `EncodedSource`."""
-    super().__init__(**common)
+  def __init__(
+    self, spec: Spec, examples, label: Callable[[dict], Label], **common
+  ):
+    """Keeps the examples.
+
+    Args:
+      spec: what was asked for.
+      examples: data source of TFDS, whose images are not decoded.
+      label: function that reads the label of an example.
+      **common: further arguments of `EncodedSource`.
+    """
+    super().__init__(spec, **common)
     self._examples, self._label = examples, label
 
   def __len__(self) -> int:
@@ -38,27 +47,14 @@ class TfdsSource(EncodedSource):
     return f"{self.name} {self.split}, image {index}"
 
 
-def load_tfds(
-  name: str,
-  split: str,
-  data_dir: str | None = None,
-  image_size: int | None = None,
-  channels: int | None = None,
-  workers: int | None = None,
-  whole: bool = False,
-) -> TfdsSource:
+def load_tfds(spec: Spec) -> TfdsSource:
   """Opens a prepared image classification set.
 
   Args:
-    name: `set`, `set/config`, either with `:version`; the latest by default.
-    split: as TFDS writes it: `train`, `train[:10%]`, `train+validation`.
-    data_dir: holds the prepared sets; by default the environment's
-      TFDS_DATA_DIR, then ~/tensorflow_datasets.
-    image_size: height and width to deliver; by default the set's own size,
-      if its images have one.
-    channels: 3 for RGB, 1 for grey; the set's own by default.
-    workers: threads that decode.
-    whole: see `EncodedSource`.
+    spec: what is asked for. `name` is `set` or `set/config`, either with
+      `:version`, the latest by default; `split` is as TFDS writes it: `train`,
+      `train[:10%]`, `train+validation`; `data_dir` holds the prepared sets, by
+      default the environment's TFDS_DATA_DIR, then ~/tensorflow_datasets.
 
   Returns:
     The source; it crops if its images vary in size, or have another size.
@@ -67,16 +63,11 @@ def load_tfds(
     DataError: says where the set was looked for and how to prepare it, or what
       was found in it and what was expected.
   """
-  place = _data_dir(data_dir)
+  name, place = spec.name, _data_dir(spec.data_dir)
   folder = _find(name, place)
   builder = tfds.builder_from_directory(folder)
-  features, splits = dict(builder.info.features), builder.info.splits
-  for part in split.split("+"):
-    if part.split("[")[0].strip() not in splits:
-      raise DataError(
-        f"split: found {split}, expected one of {', '.join(splits)} "
-        f"({name} in {folder}) or a slice such as train[:10%]"
-      )
+  features = dict(builder.info.features)
+  _check_split(spec, builder.info.splits, folder)
   classes, label = _labels(features)
   if label is None or not isinstance(
     features.get("image"), tfds.features.Image
@@ -87,45 +78,53 @@ def load_tfds(
       "and a `label` that is a class, or `labels` that are several"
     )
   try:
-    size = splits[split].num_examples
-  except ValueError as error:
-    reason = str(error).splitlines()[0]
-    raise DataError(f"split: found {split}: {reason}") from error
-  if not size:
-    raise DataError(f"split: found {split}, which is empty")
-  try:
     examples = builder.as_data_source(
-      split, decoders={"image": tfds.decode.SkipDecoding()}
+      spec.split, decoders={"image": tfds.decode.SkipDecoding()}
     )
   except NotImplementedError as error:
     raise DataError(
       f"{name}: found {builder.info.file_format.value} files in {folder}, "
       f"expected array_record; {_command(name, place, ' --overwrite')}"
     ) from error
-  shape = _shape(name, features["image"].shape, image_size, channels)
+  shape = _shape(spec, features["image"].shape)
   return TfdsSource(
+    spec,
     examples,
     label,
-    name=name,
-    split=split,
     image_shape=shape,
     class_names=classes,
     crops=shape[:2] != features["image"].shape[:2],
-    workers=workers,
-    whole=whole,
     multi_label="labels" in features,
   )
+
+
+def _check_split(spec: Spec, splits: dict, folder: epath.Path) -> None:
+  """Refuses a split that is not there, or that is empty."""
+  split = spec.split
+  for part in split.split("+"):
+    if part.split("[")[0].strip() not in splits:
+      raise DataError(
+        f"split: found {split}, expected one of {', '.join(splits)} "
+        f"({spec.name} in {folder}) or a slice such as train[:10%]"
+      )
+  try:
+    size = splits[split].num_examples
+  except ValueError as error:
+    reason = str(error).splitlines()[0]
+    raise DataError(f"split: found {split}: {reason}") from error
+  if not size:
+    raise DataError(f"split: found {split}, which is empty")
 
 
 def _labels(
   features: dict,
 ) -> tuple[list[str], Callable[[dict], Label] | None]:
-  """Returns the class names, and what reads the label of an example."""
+  """Returns the class names, and the function that reads a label."""
   if "labels" in features:
-    several = getattr(features["labels"], "feature", None)
-    if not isinstance(several, tfds.features.ClassLabel):
+    each = getattr(features["labels"], "feature", None)
+    if not isinstance(each, tfds.features.ClassLabel):
       return [], None
-    return several.names, functools.partial(_several, several.num_classes)
+    return each.names, functools.partial(_multi_hot, each.num_classes)
   if "label" not in features:
     return [], lambda example: UNLABELLED
   label = features["label"]
@@ -134,7 +133,7 @@ def _labels(
   return label.names, operator.itemgetter("label")
 
 
-def _several(num_classes: int, example: dict) -> np.ndarray:
+def _multi_hot(num_classes: int, example: dict) -> np.ndarray:
   """Returns i32[K]: 1, 0, or -1 where all objects of a class are difficult."""
   label = np.zeros(num_classes, np.int32)
   label[example["labels"]] = 1
@@ -144,18 +143,15 @@ def _several(num_classes: int, example: dict) -> np.ndarray:
   return label
 
 
-def _shape(
-  name: str,
-  stored: tuple[int | None, ...],
-  image_size: int | None,
-  channels: int | None,
-) -> tuple[int, int, int]:
-  if image_size is None and None in stored[:2]:
+def _shape(spec: Spec, stored: tuple[int | None, ...]) -> tuple[int, int, int]:
+  """Returns the (H, W, C) to deliver of images stored in another."""
+  size = spec.image_size
+  if size is None and None in stored[:2]:
     raise DataError(
-      f"image_size: found none, expected one, as the images of {name} vary"
+      f"image_size: found none, expected one, as the images of {spec.name} vary"
     )
-  height, width = (image_size,) * 2 if image_size else stored[:2]
-  return height, width, channels or stored[-1] or 3
+  height, width = (size, size) if size else stored[:2]
+  return height, width, spec.channels or stored[-1] or 3
 
 
 def _data_dir(data_dir: str | None) -> epath.Path:

@@ -44,7 +44,7 @@ def cost(
   devices = chips.devices(topology)
   chip, count = chips.CHIPS[topology.split(":")[0]], len(devices)
   made = Trainings()
-  images = [StudyData(each, _opened) for each in configs]
+  images = [StudyData(each, _open) for each in configs]
   studies = [
     StudyTrainings(each, of_study, made)
     for each, of_study in zip(configs, images, strict=True)
@@ -106,9 +106,7 @@ def cost(
   }
 
 
-def _opened(dataset: ConfigDict, split: str) -> data.Source:
+def _open(spec: data.Spec) -> data.Source:
   """Returns what is known of a split or, if nothing is, the split."""
-  if dataset.name in outlines.NAMES:
-    size, channels = dataset.image_size, dataset.channels
-    return outlines.Outline(dataset.name, split, (size, size, channels))
-  return data.load_dataset(dataset, split)
+  known = spec.name in outlines.NAMES
+  return outlines.Outline(spec) if known else data.load(spec)

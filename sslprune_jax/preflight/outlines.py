@@ -2,7 +2,7 @@
 
 import numpy as np
 
-from sslprune_jax.data.sources import DataError, Rows
+from sslprune_jax.data.sources import DataError, Rows, Spec
 
 # Images by split, and classes.
 _SETS = {
@@ -21,23 +21,24 @@ class Outline:
 
   crops, multi_label = False, False
 
-  def __init__(self, name: str, split: str, image_shape: tuple[int, int, int]):
+  def __init__(self, spec: Spec):
     """Looks a split up.
 
     Args:
-      name: one of `NAMES`.
-      split: of it, whole.
-      image_shape: (H, W, C).
+      spec: a whole split of one of `NAMES`, with the size and the channels of
+        its images.
 
     Raises:
       DataError: there is no such split.
     """
+    name, split, size = spec.name, spec.split, spec.image_size
     splits, self.num_classes = _SETS[name]
     if split not in splits:
       raise DataError(
         f"split: found {split}, expected one of {', '.join(splits)} of {name}"
       )
-    self.name, self.split, self.image_shape = name, split, image_shape
+    self.name, self.split = name, split
+    self.image_shape = (size, size, spec.channels)
     self.class_names = tuple(map(str, range(self.num_classes)))
     self.labels = np.arange(splits[split], dtype=np.int32) % self.num_classes
 

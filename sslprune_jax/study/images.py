@@ -26,21 +26,23 @@ class StudyData:
   def __init__(
     self,
     config: ConfigDict,
-    opened: Callable[[ConfigDict, str], data.Source] | None = None,
+    opened: Callable[[data.Spec], data.Source] | None = None,
   ):
     """Opens the data set.
 
     Args:
       config: validated.
-      opened: opens a split of it; `data.load_dataset` by default.
+      opened: function that opens a split of it; `data.load` by default.
 
     Raises:
       DataError: what was found, and what was expected.
     """
     self._config = config
-    opened = opened or data.load_dataset
-    self.train = opened(config.dataset, config.dataset.train)
-    self.test = opened(config.dataset, config.dataset.test)
+    opened = opened or data.load
+    self.train, self.test = (
+      opened(data.Spec.from_config(config.dataset, split))
+      for split in (config.dataset.train, config.dataset.test)
+    )
     if self.train.multi_label:
       raise data.DataError(
         f"config.dataset.name: found {config.dataset.name}, whose images have "

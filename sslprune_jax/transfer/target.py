@@ -51,7 +51,7 @@ class Target:
     self.dataset.update(_PLAIN)
     self.crop = "whole" if whole else "centre"
     self.train, self.test = (
-      data.load_dataset(self.dataset, split, whole)
+      data.load(data.Spec.from_config(self.dataset, split, whole))
       for split in (self.dataset.train, self.dataset.test)
     )
     for source in (self.train, self.test):

@@ -16,6 +16,7 @@ from sslprune_jax.data import (
   ArraySource,
   DataError,
   ResidentBatches,
+  Spec,
   StreamedBatches,
   batches,
   load,
@@ -38,7 +39,7 @@ def files(tmp_path):
     folder.mkdir(parents=True)
     for i in range(count):
       (folder / f"{i:02}.png").write_bytes(png(photo(20, 16, i)))
-  return load("folder", "train", data_dir=str(tmp_path), image_size=6)
+  return load(Spec("folder", "train", str(tmp_path), image_size=6))
 
 
 @pytest.fixture
@@ -202,7 +203,7 @@ import sys
 import jax, numpy as np
 import test_data_batches as tests
 from sslprune_jax.data import DataError, ResidentBatches, StreamedBatches
-from sslprune_jax.data import load
+from sslprune_jax.data import Spec, load
 from jax.sharding import Mesh, NamedSharding, PartitionSpec
 
 folder, out = sys.argv[1:]
@@ -217,7 +218,7 @@ except DataError as error:
   )
 else:
   raise AssertionError
-files = load("folder", "train", data_dir=folder, image_size=6)
+files = load(Spec("folder", "train", folder, image_size=6))
 feeds = (
   ResidentBatches(tests.arrays(), 8, split),
   StreamedBatches(files, 8, split, seed=9),

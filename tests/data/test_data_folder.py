@@ -5,7 +5,7 @@ import pytest
 from image_files import encode, photo, png
 from PIL import ExifTags, Image
 
-from sslprune_jax.data import DataError, load
+from sslprune_jax.data import DataError, Spec, load
 
 SIZE = 12
 
@@ -22,7 +22,8 @@ def fill(root, names=("cat", "dog"), count=5):
 
 
 def folder(root, split="train", **settings):
-  return load("folder", split, data_dir=str(root), image_size=SIZE, **settings)
+  load.cache_clear()  # The folder is listed anew.
+  return load(Spec("folder", split, str(root), SIZE, **settings))
 
 
 def test_a_fifth_is_held_out_when_there_are_no_splits(tmp_path):

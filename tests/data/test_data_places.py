@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 from image_files import encode, photo
 
-from sslprune_jax.data import DataError, load
+from sslprune_jax.data import DataError, Spec, load
 
 
 @pytest.fixture
@@ -24,9 +24,14 @@ def root(tmp_path):
   return tmp_path
 
 
+def places(root, split):
+  load.cache_clear()  # The lists are read anew.
+  return load(Spec("places205", split, str(root), image_size=16))
+
+
 def test_the_lists_of_the_authors_are_the_splits(root):
-  train = load("places205", "train", data_dir=str(root), image_size=16)
-  test = load("places205", "validation", data_dir=str(root), image_size=16)
+  train = places(root, "train")
+  test = places(root, "validation")
   assert train.labels.tolist() == [0, 204, 3] and train.num_classes == 205
   rows = test.read(np.array([1, 0]))
   assert rows["label"].tolist() == [0, 3] and rows["image"].shape[1:] == (
@@ -36,7 +41,7 @@ def test_the_lists_of_the_authors_are_the_splits(root):
   )
   names = root / "trainvalsplit_places205/categoryIndex_places205.csv"
   names.write_text("/a/abbey 0\n/y/yard 204\n")
-  train = load("places205", "train", data_dir=str(root), image_size=16)
+  train = places(root, "train")
   assert train.class_names[0] == "/a/abbey" and train.class_names[3] == "3"
 
 
@@ -44,9 +49,9 @@ def test_what_is_missing_or_wrong_is_named(root):
   lists = root / "trainvalsplit_places205/train_places205.csv"
   lists.write_text("a/abbey/x.jpg 0\na/abbey/y.jpg 205\n")
   with pytest.raises(DataError, match="line 2: found 'a/abbey/y.jpg 205', exp"):
-    load("places205", "train", data_dir=str(root), image_size=16)
+    places(root, "train")
   lists.unlink()
   with pytest.raises(DataError, match="found no list, expected that of Places"):
-    load("places205", "train", data_dir=str(root), image_size=16)
+    places(root, "train")
   with pytest.raises(DataError, match="split: found test, expected one of"):
-    load("places205", "test", data_dir=str(root), image_size=16)
+    places(root, "test")

@@ -11,6 +11,7 @@ from hypothesis import strategies as st
 from sslprune_jax.data import (
   ArraySource,
   DataError,
+  Spec,
   hide_labels_except,
   in_memory,
   sample_classes,
@@ -27,7 +28,8 @@ class Files(EncodedSource):
   """Grey images, each of the one colour that is its number."""
 
   def __init__(self, size, *, crops=False):
-    super().__init__("files", "train", (4, 4, 1), "ab", crops=crops, workers=2)
+    spec = Spec("files", "train", workers=2)
+    super().__init__(spec, (4, 4, 1), "ab", crops=crops)
     self._size = size
 
   def __len__(self):

@@ -10,7 +10,7 @@ import tensorflow_datasets as tfds
 import voc
 from image_files import encode, photo, png
 
-from sslprune_jax.data import DataError, in_memory, load, subset
+from sslprune_jax.data import DataError, Spec, in_memory, load, subset
 
 
 def prepare(data_dir, name, *, size, config=None, labelled=True):
@@ -59,7 +59,7 @@ def data_dir(tmp_path_factory):
 
 
 def test_images_of_one_size_are_read_as_stored(data_dir):
-  source = load("fixed", "train", data_dir=data_dir)
+  source = load(Spec("fixed", "train", data_dir=data_dir))
   assert (len(source), source.image_shape) == (12, (8, 8, 3))
   assert source.class_names == ("x", "y", "z") and not source.crops
   rows = source.read(np.arange(12), np.arange(12, dtype=np.uint64))
@@ -69,7 +69,7 @@ def test_images_of_one_size_are_read_as_stored(data_dir):
 
 
 def test_any_order_with_repetitions(data_dir):
-  source = load("fixed", "train", data_dir=data_dir)
+  source = load(Spec("fixed", "train", data_dir=data_dir))
   indices = np.array([11, 0, 5, 5])
   np.testing.assert_array_equal(
     source.read(indices)["image"], in_memory(source, 10**6).images[indices]
@@ -77,7 +77,7 @@ def test_any_order_with_repetitions(data_dir):
 
 
 def test_images_that_vary_are_cropped(data_dir):
-  source = load("varied", "train", data_dir=data_dir, image_size=16)
+  source = load(Spec("varied", "train", data_dir=data_dir, image_size=16))
   assert source.image_shape == (16, 16, 3) and source.crops
   indices = np.zeros(2, int)
   crops = source.read(indices, np.array([1, 2], np.uint64))["image"]
@@ -86,7 +86,9 @@ def test_images_that_vary_are_cropped(data_dir):
 
 
 def test_another_size_and_grey_on_request(data_dir):
-  source = load("fixed", "test", data_dir=data_dir, image_size=6, channels=1)
+  source = load(
+    Spec("fixed", "test", data_dir=data_dir, image_size=6, channels=1)
+  )
   assert source.read(np.arange(6))["image"].shape == (6, 6, 6, 1)
   assert source.crops
 
@@ -94,23 +96,23 @@ def test_another_size_and_grey_on_request(data_dir):
 def test_slices_and_sums_of_splits(data_dir):
   sizes = {"train[:10]": 10, "train[50%:]": 6, "train+test": 18}
   for split, size in sizes.items():
-    assert len(load("fixed", split, data_dir=data_dir)) == size
+    assert len(load(Spec("fixed", split, data_dir=data_dir))) == size
 
 
 def test_a_config_and_a_version(data_dir):
   for name in ("several/small", "several/small:1.0.0", "fixed:1.0.0"):
-    assert len(load(name, "train", data_dir=data_dir)) == 12
+    assert len(load(Spec(name, "train", data_dir=data_dir))) == 12
 
 
 def test_a_set_without_labels(data_dir):
-  source = load("bare", "train", data_dir=data_dir)
+  source = load(Spec("bare", "train", data_dir=data_dir))
   assert source.num_classes == 0 and source.class_names == ()
   assert set(source.labels) == {-1}
 
 
 def test_the_environment_says_where(data_dir, monkeypatch):
   monkeypatch.setenv("TFDS_DATA_DIR", data_dir)
-  assert len(load("fixed", "test")) == 6
+  assert len(load(Spec("fixed", "test"))) == 6
 
 
 def test_a_missing_set_fails_at_once_and_says_how_to_prepare_it(
@@ -118,7 +120,7 @@ def test_a_missing_set_fails_at_once_and_says_how_to_prepare_it(
 ):
   begin = time.monotonic()
   with pytest.raises(DataError) as error:
-    load("cifar10", "train", data_dir=data_dir)
+    load(Spec("cifar10", "train", data_dir=data_dir))
   message = str(error.value)
   assert f"no prepared set in {data_dir}/cifar10" in message
   assert "has bare, fixed, several, varied" in message
@@ -127,7 +129,7 @@ def test_a_missing_set_fails_at_once_and_says_how_to_prepare_it(
   monkeypatch.delenv("TFDS_DATA_DIR", raising=False)
   monkeypatch.setenv("HOME", str(tmp_path))
   with pytest.raises(DataError) as error:
-    load("cifar10", "train")
+    load(Spec("cifar10", "train"))
   assert command.format(tmp_path / "tensorflow_datasets") in str(error.value)
   assert time.monotonic() - begin < 2
 
@@ -146,7 +148,7 @@ def test_a_missing_set_fails_at_once_and_says_how_to_prepare_it(
 )
 def test_what_is_not_there_is_named(data_dir, name, split, message):
   with pytest.raises(DataError, match=message) as error:
-    load(name, split, data_dir=data_dir)
+    load(Spec(name, split, data_dir=data_dir))
   assert "\n" not in str(error.value)
 
 
@@ -160,7 +162,7 @@ def test_tfrecord_files_are_refused(tmp_path):
   info = {"fileFormat": "tfrecord"}
   rewrite(tmp_path, "dataset_info.json", lambda old: old | info)
   with pytest.raises(DataError) as error:
-    load("fixed", "train", data_dir=str(tmp_path))
+    load(Spec("fixed", "train", data_dir=str(tmp_path)))
   assert f"found tfrecord files in {tmp_path}/fixed/1.0.0" in str(error.value)
   assert f"--data_dir={tmp_path} --file_format=array_record" in str(error.value)
 
@@ -175,12 +177,12 @@ def test_a_set_that_is_no_classification_is_refused(tmp_path):
 
   rewrite(tmp_path, "features.json", rename)
   with pytest.raises(DataError, match="found the features label, picture, exp"):
-    load("fixed", "train", data_dir=str(tmp_path))
+    load(Spec("fixed", "train", data_dir=str(tmp_path)))
 
 
 def test_a_broken_image_is_named(tmp_path, monkeypatch):
   prepare(tmp_path, "fixed", size=8)
-  source = load("fixed", "train", data_dir=str(tmp_path))
+  source = load(Spec("fixed", "train", data_dir=str(tmp_path)))
   fetch = source._fetch
   monkeypatch.setattr(
     source, "_fetch", lambda i: [(data[:50], label) for data, label in fetch(i)]
@@ -196,7 +198,7 @@ def test_fashion_mnist():
       break
   else:
     pytest.skip("no Fashion-MNIST: python launch/prepare_fashion_mnist.py")
-  test = load("fashion_mnist", "test", data_dir=place)
+  test = load(Spec("fashion_mnist", "test", data_dir=place))
   assert (len(test), test.image_shape) == (10_000, (28, 28, 1))
   assert test.class_names[0] == "T-shirt/top"
   images = in_memory(test, 10**7)
@@ -216,7 +218,7 @@ def test_voc_has_several_labels_and_does_not_count_difficult_ones(
     ("test", range(2000, 2060)),
   ):
     source = load(
-      "voc/2007", split, data_dir=str(tmp_path / "tfds"), image_size=24
+      Spec("voc/2007", split, data_dir=str(tmp_path / "tfds"), image_size=24)
     )
     assert source.multi_label and source.class_names == tuple(voc.CLASSES)
     expected = sorted(voc.label(number) for number in numbers)

@@ -83,7 +83,7 @@ def test_several_labels_are_not_for_linear_nor_to_pretrain_on(monkeypatch):
   source = ArraySource(
     np.zeros((90, *SHAPE), np.uint8), np.tile(np.eye(3, dtype=int), (30, 1))
   )
-  monkeypatch.setattr(data, "load_dataset", lambda *_: source)
+  monkeypatch.setattr(data, "load", lambda spec: source)
   with pytest.raises(ConfigError, match="several labels an image, digits, exp"):
     _transfers(protocols=("linear:digits",))
   _transfers(protocols=("svm:digits",))
