@@ -9,6 +9,7 @@ import functools
 import math
 from collections.abc import Callable, Sequence
 
+import chex
 import jax
 import jax.numpy as jnp
 from ml_collections import ConfigDict
@@ -23,16 +24,17 @@ _RATIO = (3 / 4, 4 / 3)
 
 @dataclasses.dataclass(frozen=True)
 class Augment:
-  """Which augmentations to make; the default is none.
+  """Augmentations of a batch; the default is none.
 
   Attributes:
     padding: pixels of black around an image from which it is cut again.
     flip: whether to mirror every other image, at random.
     crop_scale: smallest and largest share of the area of a random resized
       crop. For sources that do not crop by themselves (`Source.crops`).
-    rotation: degrees by which to turn at most.
-    jitter: strengths of brightness, contrast, saturation and hue.
-    grey: probability of taking the colour away.
+    rotation: largest angle to either side, in degrees.
+    jitter: strengths of brightness, contrast, saturation and hue; see
+      `colour.colour_jitter`.
+    grey: probability of taking the colour away, in [0, 1].
   """
 
   padding: int = 0
@@ -46,12 +48,13 @@ class Augment:
     """Augments a batch.
 
     Args:
-      keys: key[B], not to be used for these purposes elsewhere.
+      keys: key[B], whose folds 0 to 5 are used nowhere else.
       images: u8[B,H,W,C].
 
     Returns:
       u8[B,H,W,C].
     """
+    colour.check_batch(keys, images)
     if self.crop_scale is not None:
       images = random_resized_crop(
         _fold_in(keys, _RESIZE), images, self.crop_scale
@@ -81,11 +84,12 @@ def random_crop(keys: jax.Array, images: jax.Array, padding: int) -> jax.Array:
   Args:
     keys: key[B].
     images: u8[B,H,W,C].
-    padding: pixels on each side.
+    padding: width of the black border, in pixels.
 
   Returns:
     u8[B,H,W,C].
   """
+  colour.check_batch(keys, images)
   pad = (padding, padding)
 
   def crop(key, image):
@@ -107,6 +111,7 @@ def random_flip(keys: jax.Array, images: jax.Array) -> jax.Array:
   Returns:
     u8[B,H,W,C].
   """
+  colour.check_batch(keys, images)
   flip = jax.vmap(jax.random.bernoulli)(keys)
   return jnp.where(flip[:, None, None, None], images[:, :, ::-1], images)
 
@@ -125,7 +130,7 @@ def random_resized_crop(
   Args:
     keys: key[B].
     images: u8[B,H,W,C].
-    scale: smallest and largest share of the area.
+    scale: smallest and largest share of the area, in (0, 1].
     ratio: smallest and largest width / height.
 
   Returns:
@@ -133,6 +138,7 @@ def random_resized_crop(
 
   Reference: torchvision's RandomResizedCrop; arXiv 1409.4842, section 6.
   """
+  colour.check_batch(keys, images)
   height, width, channels = images.shape[1:]
 
   def crop(key, image):
@@ -165,14 +171,15 @@ def random_box(
 
   Args:
     key: key[].
-    height: of the image.
-    width: of the image.
-    scale: smallest and largest share of the area.
+    height: rows of the image.
+    width: columns of the image.
+    scale: smallest and largest share of the area, in (0, 1].
     ratio: smallest and largest width / height.
 
   Returns:
-    top, left, height and width, f32[] of whole numbers.
+    top, left, height and width, f32[] each, whole numbers of pixels.
   """
+  chex.assert_rank(key, 0)
   share, shape, y, x = jax.random.uniform(key, (4, _ATTEMPTS))
   area = height * width * (scale[0] + share * (scale[1] - scale[0]))
   low, high = math.log(ratio[0]), math.log(ratio[1])
@@ -197,11 +204,12 @@ def random_rotation(
   Args:
     keys: key[B].
     images: u8[B,H,W,C].
-    degrees: the largest angle to either side.
+    degrees: largest angle to either side.
 
   Returns:
     u8[B,H,W,C], rounded.
   """
+  colour.check_batch(keys, images)
   height, width = images.shape[1:3]
   y, x = jnp.meshgrid(
     jnp.arange(height) - (height - 1) / 2,
@@ -235,12 +243,16 @@ def normalise(
 
   Args:
     images: u8[..., C].
-    mean: of each channel, in units of the full range, 0 to 1.
-    std: of each channel, in the same units.
+    mean: mean of each channel, or one for all, in units of the full range, 0
+      to 1.
+    std: standard deviation of each channel, or one for all, in the same units.
 
   Returns:
     f32[..., C].
   """
+  chex.assert_type(images, jnp.uint8)
+  for numbers in (mean, std):
+    chex.assert_is_broadcastable((len(numbers),), images.shape)
   of_channels = (1,) * (images.ndim - 1) + (-1,)
   mean, std = (
     jnp.asarray(v, jnp.float32).reshape(of_channels) for v in (mean, std)

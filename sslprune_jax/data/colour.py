@@ -2,10 +2,26 @@
 
 from collections.abc import Sequence
 
+import chex
 import jax
 import jax.numpy as jnp
 
 _GREY = (0.299, 0.587, 0.114)  # ITU-R 601, as Pillow and torchvision weigh
+
+
+def check_batch(keys: jax.Array, images: jax.Array) -> None:
+  """Refuses what is not a batch of images with a key each; when traced.
+
+  Args:
+    keys: key[B].
+    images: u8[B,H,W,C].
+
+  Raises:
+    AssertionError: another rank, dtype or number of keys.
+  """
+  chex.assert_rank([keys, images], [1, 4])
+  chex.assert_type(images, jnp.uint8)
+  chex.assert_equal_shape_prefix([keys, images], 1)
 
 
 def colour_jitter(
@@ -20,13 +36,14 @@ def colour_jitter(
     keys: key[B].
     images: u8[B,H,W,C], C of 1 or 3.
     strengths: b, c, s and h: factors are drawn from [max(0, 1 - b), 1 + b] and
-      so on, the shift of the hue from [-h, h], of the full circle.
+      so on, the shift of the hue from [-h, h], in turns of the colour circle.
 
   Returns:
     u8[B,H,W,C], rounded.
 
   Reference: torchvision's ColorJitter.
   """
+  check_batch(keys, images)
   *factors, hue = strengths
 
   def jitter(key, image):
@@ -51,16 +68,17 @@ def colour_jitter(
 def random_grey(
   keys: jax.Array, images: jax.Array, probability: float
 ) -> jax.Array:
-  """Takes the colour of some images away.
+  """Turns some images grey, at random.
 
   Args:
     keys: key[B].
     images: u8[B,H,W,C], C of 1 or 3.
-    probability: of each image.
+    probability: share of the images, in [0, 1]; each is drawn by itself.
 
   Returns:
     u8[B,H,W,C], all channels of a grey image alike.
   """
+  check_batch(keys, images)
   chosen = jax.vmap(lambda key: jax.random.bernoulli(key, probability))(keys)
   grey = to_bytes(_grey(images.astype(jnp.float32)))
   grey = jnp.broadcast_to(grey, images.shape)
@@ -68,7 +86,7 @@ def random_grey(
 
 
 def to_bytes(images: jax.Array) -> jax.Array:
-  """Rounds f32 to u8.
+  """Rounds f32[...] to u8[...], 0 to 255.
 
   A little off one half: at simple ratios many values lie exactly there, and the
   last bit of a float, which may depend on the number of devices, must not
