@@ -114,7 +114,7 @@ def for_tpu(name, per_chip):
     config.npid.negatives = _NEGATIVES
     config.dataset.update(config_lib.dataset("imagenet2012"))
     config.train.batch_size = 8 * per_chip
-    found = preflight.cost(config, "v5e:2x4")
+    found = preflight.estimate_cost(config, "v5e:2x4")
     cycles[of] = found["cycles"]
     print(json.dumps(found), flush=True)
   share = 1 - cycles["rotnet"] / cycles["npid"]

@@ -23,8 +23,12 @@ import optax
 
 from sslprune_jax import data
 from sslprune_jax.config import recipes
-from sslprune_jax.preflight import chips, lowering, outlines
-from sslprune_jax.preflight.compiled import compile_once
+from sslprune_jax.preflight import chips, outlines
+from sslprune_jax.preflight.compiled import (
+  compile_once,
+  lower_step,
+  step_shapes,
+)
 from sslprune_jax.pruning import masks
 from sslprune_jax.runtime import environment
 from sslprune_jax.study.images import StudyData
@@ -43,8 +47,8 @@ def ours(devices):
 
   images = StudyData(config, outlines.Outline)
   training = StudyTrainings(config, images, Trainings()).pretext["labels"]
-  state, batch = lowering.shapes(training, images.train, len(devices))
-  return lowering.lower(training, state, batch, devices)
+  state, batch = step_shapes(training, images.train, len(devices))
+  return lower_step(training, state, batch, devices)
 
 
 class _Bottleneck(nn.Module):

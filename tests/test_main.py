@@ -42,7 +42,8 @@ def test_a_mistake_is_one_clear_line(flag, words, tmp_path):
 
 _LOADS = """
 import sys
-import sslprune_jax.study.run, sslprune_jax.study.alone, sslprune_jax.preflight
+import sslprune_jax.study.run, sslprune_jax.study.alone
+import sslprune_jax.preflight.costs
 print(*(name for name in {names} if name in sys.modules))
 """
 

@@ -11,7 +11,7 @@ import pytest
 
 from sslprune_jax import models, preflight
 from sslprune_jax.config import recipes
-from sslprune_jax.preflight import chips, compiled, estimate, table
+from sslprune_jax.preflight import chips, compiled, costs, table
 from sslprune_jax.pruning import masks
 from sslprune_jax.training import state as state_lib
 
@@ -26,8 +26,8 @@ _MODULE = """
 
 
 def test_cycles_and_all_reduces_are_read_from_the_compiled_text():
-  assert compiled.cycles(_MODULE) == 42
-  assert compiled.exchanged(_MODULE) == (4 * (3 * 3 * 64 + 1), 2 * 10)
+  assert compiled.count_cycles(_MODULE) == 42
+  assert compiled.exchange_sizes(_MODULE) == (4 * (3 * 3 * 64 + 1), 2 * 10)
 
 
 def test_an_update_takes_what_each_measure_says():
@@ -37,20 +37,20 @@ def test_an_update_takes_what_each_measure_says():
   step = compiled.Compiled(
     fits=True, seconds=1, flops=4e3, traffic=300, cycles=25, exchanged=(30, 10)
   )
-  assert estimate.times(step, chip, chips=4) == {
+  assert costs.estimate_times(step, chip, count=4) == {
     "cycles": 0.5,
     "compute": 4,
     "traffic": 3,
     "exchange": 2 * 40 * 3 / 4 / 10,
   }
-  alone = estimate.times(step, chip, chips=1)
+  alone = costs.estimate_times(step, chip, count=1)
   assert alone["exchange"] == 0
 
 
 def test_the_largest_batch_fills_what_is_left_with_activations():
   step = compiled.Compiled(fits=True, seconds=1, temporary=60, needed=80)
   # 20 bytes stay; 16 images a chip take 60: 48 a chip take 180 of 200.
-  assert estimate.largest_batch(step, 64, 200, chips=4) == 4 * 48
+  assert costs.largest_batch(step, 64, 200, count=4) == 4 * 48
 
 
 @pytest.mark.parametrize(
@@ -72,6 +72,23 @@ def test_a_missing_compiler_is_named_with_what_installs_it(monkeypatch):
   monkeypatch.setattr("importlib.util.find_spec", lambda name: None)
   with pytest.raises(preflight.TopologyError, match=r"pip install .*\[tpu\]"):
     chips.devices("v5e:2x4")
+
+
+_HELP = """
+import runpy, sys
+sys.argv = ["preflight", "--help"]
+try:
+  runpy.run_module("sslprune_jax.preflight", run_name="__main__")
+finally:
+  assert "jax" not in sys.modules
+"""
+
+
+def test_help_loads_no_jax():
+  run = subprocess.run(
+    [sys.executable, "-c", _HELP], capture_output=True, text=True
+  )
+  assert "--topology" in run.stdout and not run.stderr, run.stderr
 
 
 def _preflight(*flags, **environment):
@@ -154,7 +171,7 @@ def test_every_kind_compiles_and_more_chips_run_the_same_program(
     config.train.batch_size = 32 * {"4x4": 16, "1x1": 1}.get(
       topology.split(":")[1], 4
     )
-    found[topology] = preflight.cost(config, topology)
+    found[topology] = preflight.estimate_cost(config, topology)
     assert found[topology]["fits"]
     assert found[topology]["cycles"] > 0
   few, many = found["v5e:2x2"], found["v5e:4x4"]

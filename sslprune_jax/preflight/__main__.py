@@ -37,14 +37,14 @@ _JSON = flags.DEFINE_bool("json", False, "Print one line of JSON.")
 def main(argv: list[str]) -> None:
   """Answers for the study that the flags name."""
   del argv
-  # A TPU that is here is left alone.
+  # A TPU that is here is left alone. JAX reads this when it is imported.
   os.environ["JAX_PLATFORMS"] = "cpu"
   logging.set_verbosity(logging.WARNING)
   from sslprune_jax import preflight
   from sslprune_jax.preflight import table
 
   try:
-    found = preflight.cost(_CONFIG.value, _TOPOLOGY.value, _TASK.value)
+    found = preflight.estimate_cost(_CONFIG.value, _TOPOLOGY.value, _TASK.value)
   except UserError as error:
     sys.exit(f"error: {error}")
   print(json.dumps(found) if _JSON.value else "\n".join(table.lines(found)))

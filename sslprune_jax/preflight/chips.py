@@ -32,9 +32,9 @@ class Chip:
     links: bytes/s to other chips, all links together.
     clock: Hz that turns the compiler's cycles into time: the peak over what the
       matrix units do in a cycle. Not published for all.
-    axes: of a topology.
-    config: how libtpu is to see the chip: "megacore" makes its two cores one
-      device, as they are in use.
+    axes: number of axes of a topology.
+    config: name by which libtpu sees the chip: "megacore" makes its two cores
+      one device, as they are in use.
   """
 
   memory: int

@@ -1,4 +1,7 @@
-"""What the compiler says of a training step, kept for the next time."""
+"""The training step, compiled for devices that are not here.
+
+What the compiler says of it is kept for the next time.
+"""
 
 import dataclasses
 import hashlib
@@ -6,11 +9,21 @@ import importlib.metadata
 import math
 import re
 import time
+from collections.abc import Sequence
 
 import jax
+import jax.numpy as jnp
 from etils import epath
 
+from sslprune_jax import data
+from sslprune_jax.pruning import masks as masks_lib
 from sslprune_jax.runtime import files
+from sslprune_jax.training import state as state_lib
+from sslprune_jax.training import step
+from sslprune_jax.training.state import TrainState
+from sslprune_jax.training.trainer import Training
+
+Batch = dict[str, jax.ShapeDtypeStruct]
 
 _BYTES = {"f32": 4, "bf16": 2, "s32": 4, "u32": 4, "pred": 1, "u8": 1}
 _NEEDED = re.compile(r"([\d.]+)([MGT])\) exceeds available HBM", re.I)
@@ -24,14 +37,14 @@ class Compiled:
   Attributes:
     fits: whether the chip's memory holds it; if not the rest is 0, but for
       what is `needed` at least, where the compiler says it.
-    seconds: that compiling took.
+    seconds: time that compiling took.
     needed: bytes that the step takes.
-    temporary: bytes of it for activations and workspace, at their peak.
-    flops: of an update.
+    temporary: bytes of `needed` for activations and workspace, at their peak.
+    flops: operations of an update.
     traffic: bytes read from and written to HBM in an update.
-    cycles: the compiler's estimate for all that is computed; it leaves out
-      what chips exchange.
-    exchanged: bytes of each all-reduce.
+    cycles: compiler's estimate for all that is computed; it leaves out what
+      chips exchange.
+    exchanged: bytes of each all-reduce, the largest first.
   """
 
   fits: bool
@@ -44,14 +57,73 @@ class Compiled:
   exchanged: tuple[int, ...] = ()
 
 
+def step_shapes(
+  training: Training, source: data.Source, devices: int
+) -> tuple[TrainState, Batch]:
+  """Returns the shapes of what an update reads, without its arrays.
+
+  Args:
+    training: training, whose arrays are not made.
+    source: training images.
+    devices: number of devices, which divide the batch and what is kept by
+      sample.
+
+  Returns:
+    The state and the batch, of `jax.ShapeDtypeStruct`.
+  """
+  network, optimizer = training.network, training.optimizer
+  key = jax.eval_shape(lambda: jax.random.key(0))
+  variables = jax.eval_shape(
+    lambda key: state_lib.initialize(network, source.image_shape, key), key
+  )
+  task_state = jax.eval_shape(lambda key: training.task.init(key, source), key)
+
+  def lay_out(leaf):
+    rows = -(-leaf.shape[0] * leaf.shape[1] // devices)
+    return jax.ShapeDtypeStruct((devices, rows, *leaf.shape[2:]), leaf.dtype)
+
+  state = TrainState(
+    step=jax.ShapeDtypeStruct((), jnp.int32),
+    params=variables["params"],
+    batch_stats=variables["batch_stats"],
+    opt_state=jax.eval_shape(optimizer.init, variables["params"]),
+    masks=jax.eval_shape(lambda: masks_lib.dense(variables["params"])),
+    task_state=task_state.replace(
+      by_sample=jax.tree.map(lay_out, task_state.by_sample)
+    ),
+    rng=key,
+  )
+  rows = devices, training.batch_size * training.task.reads // devices
+  number = jax.ShapeDtypeStruct(rows, jnp.int32)
+  image = jax.ShapeDtypeStruct(rows + source.image_shape, jnp.uint8)
+  return state, {"image": image, "label": number, "index": number}
+
+
+def lower_step(
+  training: Training,
+  state: TrainState,
+  batch: Batch,
+  devices: Sequence[jax.Device],
+) -> jax.stages.Lowered:
+  """Lowers the step of a training for some devices.
+
+  Args:
+    training: training, whose arrays are not made.
+    state: shapes of the state, from `step_shapes`.
+    batch: shapes of the batch.
+    devices: devices of another machine.
+  """
+  return step.pmapped(training.step_of_device, devices).lower(state, batch)
+
+
 def compile_once(
   lowered: jax.stages.Lowered, topology: str, cache: epath.PathLike
 ) -> tuple[Compiled, bool]:
   """Compiles a step, or reads what was said when it was compiled before.
 
   Args:
-    lowered: for the devices of the topology.
-    topology: its name.
+    lowered: step, lowered for the devices of the topology.
+    topology: name of the topology.
     cache: folder; keyed by the program, the topology, the compiler and what is
       kept of its answer.
 
@@ -100,18 +172,18 @@ def _compile(lowered: jax.stages.Lowered) -> Compiled:
     # Its "optimal_seconds" is negative for whole networks.
     flops=cost["flops"],
     traffic=cost["bytes accessed"],
-    cycles=cycles(text),
-    exchanged=exchanged(text),
+    cycles=count_cycles(text),
+    exchanged=exchange_sizes(text),
   )
 
 
-def cycles(text: str) -> int:
+def count_cycles(text: str) -> int:
   """Adds up the compiler's estimates for the fusions of a module's text."""
   return sum(map(int, re.findall(r'"estimated_cycles":"(\d+)"', text)))
 
 
-def exchanged(text: str) -> tuple[int, ...]:
-  """Returns the bytes of each all-reduce of a module's text."""
+def exchange_sizes(text: str) -> tuple[int, ...]:
+  """Returns the bytes of each all-reduce of a module's text, largest first."""
   found = re.findall(r"= (.*?) all-reduce(?:-start)?\(", text)
   return tuple(sorted((_size(shapes) for shapes in found), reverse=True))
 

@@ -20,8 +20,14 @@ _TIMES = {
 
 
 def lines(found: dict[str, Any]) -> list[str]:
-  """Returns the table of what preflight found, line by line."""
-  chips, of_chip = found["chips"], found["chip"]
+  """Writes what preflight found as a table.
+
+  Args:
+    found: values from `costs.estimate_cost`.
+
+  Returns:
+    The lines of the table.
+  """
   rows = [
     f"{found['task']} with {found['network']} in {found['dtype']}, "
     f"{found['image_shape']}, a batch of {found['batch_size']:,}"
@@ -30,10 +36,10 @@ def lines(found: dict[str, Any]) -> list[str]:
       if found["rows"] > 1
       else ""
     )
-    + f", on {found['topology']} ({chips} chips)",
+    + f", on {found['topology']} ({found['chips']} chips)",
     "",
   ]
-  needed, limit = found["needed"], of_chip["memory"]
+  needed, limit = found["needed"], found["chip"]["memory"]
   if not found["fits"]:
     at_least = f"at least {_bytes(needed)}" if needed else "more"
     return [
@@ -48,11 +54,15 @@ def lines(found: dict[str, Any]) -> list[str]:
   )
   for kind, name in _KINDS.items():
     rows.append(f"  {name:<18}{_bytes(found['memory'][kind]):>11}")
+  return [*rows, "", *_update(found), "", *_study(found)]
+
+
+def _update(found: dict[str, Any]) -> list[str]:
+  """Returns the lines on an update: its work, and the time by each measure."""
   flops, traffic = found["flops"], found["traffic"]
-  images = found["batch_size"] * found["rows"] / chips
+  images = found["batch_size"] * found["rows"] / found["chips"]
   sizes = ", ".join(map(_bytes, found["exchanged"]))
-  rows += [
-    "",
+  rows = [
     f"{'an update':<20}{flops / 1e9:>9.2f} GFLOP, {_bytes(traffic)} of HBM "
     "traffic a chip",
     f"{'an image':<20}{flops / images / 1e9:>9.2f} GFLOP, "
@@ -61,18 +71,23 @@ def lines(found: dict[str, Any]) -> list[str]:
     "",
     "time of an update, estimated by each alone",
   ]
+  chip = found["chip"]
   units = {
-    "clock": of_chip["clock"] / 1e9,
-    "peak": of_chip["peak"] / 1e12,
-    "bandwidth": of_chip["bandwidth"] / 1e9,
-    "links": of_chip["links"] / 1e9,
+    "clock": chip["clock"] / 1e9,
+    "peak": chip["peak"] / 1e12,
+    "bandwidth": chip["bandwidth"] / 1e9,
+    "links": chip["links"] / 1e9,
   }
   for kind, words in _TIMES.items():
     milliseconds = found["times"][kind] * 1e3
     rows.append(f"{milliseconds:>29.2f} ms, {words.format(**units)}")
-  study = found["study"]
-  rows += [
-    "",
+  return rows
+
+
+def _study(found: dict[str, Any]) -> list[str]:
+  """Returns the lines on the whole study."""
+  chips, study = found["chips"], found["study"]
+  return [
     "by the longest of these, at best",
     f"  {'images':<18}{found['images_per_second']:>9,.0f} a second, "
     f"{found['images_per_second'] / chips:,.0f} a chip",
@@ -86,10 +101,10 @@ def lines(found: dict[str, Any]) -> list[str]:
     f"{'compiled in':<20}{found['compile_seconds']:>7.0f} s"
     + (" (an earlier time)" if found["was_cached"] else ""),
   ]
-  return rows
 
 
 def _bytes(size: float) -> str:
+  """Writes bytes in the unit that fits."""
   for unit, scale in (("GiB", 2**30), ("MiB", 2**20)):
     if size >= scale / 2:
       return f"{size / scale:.2f} {unit}"
