@@ -179,7 +179,7 @@ def main():
   found = {}
 
   def add(name, lowered, topology):
-    cache = environment.cache() / "preflight"
+    cache = environment.cache_folder() / "preflight"
     compiled, _ = compile_once(lowered, topology, cache)
     found[name] = {of: getattr(compiled, of) for of in _MEASURES}
     print(json.dumps({"step": name, "topology": topology, **found[name]}))

@@ -172,3 +172,25 @@ def test_flags_that_make_no_sense_are_one_line(flags, words, tmp_path):
   assert said.startswith("error: ") and len(said.splitlines()) == 1, said
   assert words in said
   assert not (tmp_path / "run").exists()
+
+
+@pytest.mark.parametrize(
+  "error", [processes.ProcessError("found 1"), SystemExit("error: found 1")]
+)
+def test_what_the_first_process_raises_is_raised_in_all(monkeypatch, error):
+  sent = []
+
+  def send(content):
+    sent.append(content)
+    return sent[0]
+
+  def fail():
+    raise error
+
+  monkeypatch.setattr(processes, "_count", 2)
+  monkeypatch.setattr(processes, "_send", send)
+  for index in range(2):
+    monkeypatch.setattr(processes, "_index", index)
+    with pytest.raises(type(error), match="found 1"):
+      processes.from_first(fail if index == 0 else None)
+  assert len(sent) == 2

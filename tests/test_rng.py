@@ -52,10 +52,10 @@ def test_a_longer_stream_begins_like_a_shorter_one():
 
 def test_units_are_uniform_on_0_to_1():
   words = rng.raw(0, "test", 0, 100_000)
-  units = rng.units(words)
+  units = rng.to_units(words)
   assert 0 <= units.min() and units.max() < 1
   np.testing.assert_allclose(np.histogram(units, 10)[0], 10_000, rtol=0.05)
-  assert rng.units(np.array([0, 2**64 - 1], np.uint64)).tolist() == [
+  assert rng.to_units(np.array([0, 2**64 - 1], np.uint64)).tolist() == [
     0.0,
     pytest.approx(1.0),
   ]
@@ -63,7 +63,9 @@ def test_units_are_uniform_on_0_to_1():
 
 @given(st.integers(1, 30), st.integers(1, 30), st.integers(1, 5))
 def test_cycles_go_on_from_epoch_to_epoch(count, size, epochs):
-  parts = [rng.cycled(7, "test", e, count, size) for e in range(epochs)]
+  parts = [
+    rng.cycle_permutations(7, "test", e, count, size) for e in range(epochs)
+  ]
   assert all(part.dtype == np.int32 and len(part) == count for part in parts)
   row = np.concatenate(parts)
   whole = len(row) // size * size

@@ -19,6 +19,13 @@ def test_names_make_the_tree_again():
   assert again["trunk"]["conv"]["kernel"] is TREE["trunk"]["conv"]["kernel"]
 
 
+def test_a_bare_leaf_has_the_empty_name_and_dictionaries_keep_their_order():
+  assert trees.named_leaves(3) == {"": 3}
+  assert trees.from_names({"": 3}) == {"": 3}
+  nested = trees.from_names({"b/y": 1, "a": 2, "b/x": 3})
+  assert list(nested) == ["b", "a"] and list(nested["b"]) == ["y", "x"]
+
+
 def test_digest_covers_dtype_shape_and_every_bit():
   array = np.arange(6, dtype=np.float32).reshape(2, 3)
   digest = trees.digests({"a": array})["a"]

@@ -108,7 +108,7 @@ def random_box(width: int, height: int, seed: int) -> Box:
   """
   words = np.random.Philox(key=int(seed)).random_raw(4 * _ATTEMPTS)
   low, high = math.log(_RATIO[0]), math.log(_RATIO[1])
-  for area, shape, x, y in rng.units(words).reshape(-1, 4).tolist():
+  for area, shape, x, y in rng.to_units(words).reshape(-1, 4).tolist():
     area = width * height * (_SCALE[0] + area * (_SCALE[1] - _SCALE[0]))
     ratio = math.exp(low + shape * (high - low))
     w, h = round(math.sqrt(area * ratio)), round(math.sqrt(area / ratio))

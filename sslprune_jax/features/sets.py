@@ -69,6 +69,6 @@ def extract(
   place = np.argsort(image.ravel(), kind="stable")[: len(source)]
   labels = np.stack([np.asarray(of) for of in labels])
   # Of this process' devices, next to those of the others.
-  labels = np.concatenate(processes.gathered(labels), axis=1)
+  labels = np.concatenate(processes.from_all(labels), axis=1)
   labels = labels.reshape(-1, *labels.shape[3:])
   return Features(rows, place, labels[: len(source)])

@@ -72,7 +72,7 @@ def estimate_cost(
   compiled, was_cached = compile_once(
     lower_step(training, state, batch, devices),
     topology,
-    environment.cache() / "preflight",
+    environment.cache_folder() / "preflight",
   )
   found = {
     **_describe(configs[0], purpose, training, source),

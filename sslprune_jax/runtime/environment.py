@@ -1,4 +1,4 @@
-"""What must be set before JAX starts its devices, and what the run used."""
+"""What is set before JAX starts its devices, and what a run used."""
 
 import ctypes
 import os
@@ -42,7 +42,7 @@ def prepare() -> None:
   if _is_cpu() and not set_by_user:  # Accelerators have their own allocators.
     _keep_memory()
   if not jax.config.jax_compilation_cache_dir:
-    jax.config.update("jax_compilation_cache_dir", str(cache()))
+    jax.config.update("jax_compilation_cache_dir", str(cache_folder()))
     jax.config.update("jax_persistent_cache_min_compile_time_secs", 0)
     jax.config.update("jax_persistent_cache_min_entry_size_bytes", 0)
 
@@ -64,17 +64,24 @@ def _is_cpu() -> bool:
   if jax.config.jax_platforms:
     return jax.config.jax_platforms.startswith("cpu")
   dev = pathlib.Path("/dev")
-  return not any(found for of in _ACCELERATORS for found in dev.glob(of))
+  return not any(found for kind in _ACCELERATORS for found in dev.glob(kind))
 
 
-def cache() -> pathlib.Path:
+def cache_folder() -> pathlib.Path:
   """Returns the folder of what is compiled once a machine."""
   root = os.environ.get("XDG_CACHE_HOME") or pathlib.Path.home() / ".cache"
   return pathlib.Path(root) / "sslprune_jax"
 
 
 def usage(seconds: float) -> str:
-  """Says how long a run took and the most memory that it held."""
+  """Says how long a run took and the most memory that it held.
+
+  Args:
+    seconds: duration of the run.
+
+  Returns:
+    Text such as "3 min 12 s, peak memory 1.25 GB".
+  """
   peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
   gigabytes = peak * (1 if sys.platform == "darwin" else 1024) / 1e9
   text = f"{clock(seconds)}, peak memory {gigabytes:.2f} GB"

@@ -13,7 +13,7 @@ from sslprune_jax.runtime import processes
 
 
 class Preempted(Exception):  # noqa: N818
-  """The study has saved what it did, and ends."""
+  """Says that the study has saved what it did, and ends."""
 
 
 _was_asked = False
@@ -21,9 +21,10 @@ _asked_about = itertools.count()
 
 
 def watch() -> None:
-  """Takes notice of SIGTERM from now on, in place of ending at once.
+  """Notes a SIGTERM from now on, in place of ending at once.
 
-  Of several processes the runtime takes notice, as any one may be asked.
+  Where there are several processes JAX's runtime notes it, as any one may be
+  asked to end.
   """
   if processes.count() == 1:
     signal.signal(signal.SIGTERM, _notice)
@@ -46,10 +47,10 @@ def is_due() -> bool:
 
 
 def check() -> None:
-  """Ends here if that is due.
+  """Ends here if that is due, where there is nothing to save.
 
   Raises:
-    Preempted: there is nothing to save.
+    Preempted: it is due.
   """
   if is_due():
     raise Preempted

@@ -30,7 +30,8 @@ Value = TypeVar("Value")
 _count, _index = 1, 0
 _is_alone = False  # The first process does what the others do not.
 
-# The runtime ends a process whose peers are gone from C++, in a page of it.
+# If a peer dies, JAX's C++ runtime aborts this process with a page of output. A
+# helper prints one readable line.
 _LAST_WORDS = """
 import sys
 if not sys.stdin.read(1):
@@ -43,7 +44,7 @@ if not sys.stdin.read(1):
 
 
 class ProcessError(UserError, RuntimeError):
-  """Processes do not find each other, or would not do the same."""
+  """Processes that do not find each other, or would not do the same."""
 
 
 def start(coordinator: str, index: int | None = None, total: int = 0) -> None:
@@ -52,8 +53,8 @@ def start(coordinator: str, index: int | None = None, total: int = 0) -> None:
   Args:
     coordinator: HOST:PORT on which the first process listens; or "auto", on
       Cloud TPU, under SLURM, Open MPI and Kubernetes.
-    index: of this process, from 0; None for "auto".
-    total: how many processes there are.
+    index: number of this process, from 0; None for "auto".
+    total: number of processes; 0 for "auto".
 
   Raises:
     ProcessError: nobody answers, or processes have different devices.
@@ -91,7 +92,7 @@ def start(coordinator: str, index: int | None = None, total: int = 0) -> None:
 
 
 def count() -> int:
-  """Returns how many processes run together."""
+  """Returns the number of processes that run together."""
   return _count
 
 
@@ -101,16 +102,16 @@ def is_first() -> bool:
 
 
 def from_first(make: Callable[[], Value]) -> Value:
-  """Lets the first process do something, and tells all what came of it.
+  """Runs `make` on process 0 and broadcasts its result, or exception, to all.
 
   Args:
-    make: what it does; it may call functions that call this one.
+    make: function of no arguments; it may call functions that call this one.
 
   Returns:
-    What it returned, in all processes.
+    What `make` returned, in all processes.
 
   Raises:
-    Exception: what it raised, in all processes.
+    Exception: what `make` raised, in all processes; SystemExit too.
   """
   global _is_alone
   if _count == 1 or _is_alone:
@@ -120,20 +121,26 @@ def from_first(make: Callable[[], Value]) -> Value:
     _is_alone = True
     try:
       value = make()
-    except Exception as raised:  # noqa: BLE001
+    # Else the others wait for what never comes. Not KeyboardInterrupt: a Ctrl-C
+    # reaches all processes of a terminal, and ends each.
+    except (Exception, SystemExit) as raised:
       error = raised
     finally:
       _is_alone = False
     _send(pickle.dumps((value, error)))
   else:
     value, error = pickle.loads(_send(b""))
-  if error:
+  if error is not None:
     raise error
   return value
 
 
-def gathered(value: Value) -> list[Value]:
-  """Returns the values of all processes, the first one's first."""
+def from_all(value: Value) -> list[Value]:
+  """Gathers the values of all processes, in all, the first one's first.
+
+  Args:
+    value: this process's own; anything that can be pickled.
+  """
   if _count == 1:
     return [value]
   content = np.frombuffer(pickle.dumps(value), np.uint8)
@@ -148,7 +155,7 @@ def gathered(value: Value) -> list[Value]:
 
 
 def _send(content: bytes) -> bytes:
-  """Returns the first process' bytes."""
+  """Broadcasts the first process's bytes; those of the others are ignored."""
   size = np.frombuffer(len(content).to_bytes(8, "little"), np.uint8)
   size = multihost_utils.broadcast_one_to_all(size)
   size = int.from_bytes(size.tobytes(), "little")
@@ -198,7 +205,10 @@ def _find(coordinator: str, index: int) -> None:
 
 
 def _prepare_last_words() -> None:
-  """Starts what says in a line that this process was ended by the runtime."""
+  """Starts the helper that says in a line that the runtime ended this process.
+
+  It speaks if its input is closed before it was told to be silent.
+  """
   speaker = subprocess.Popen(
     [sys.executable, "-I", "-S", "-c", _LAST_WORDS],
     stdin=subprocess.PIPE,

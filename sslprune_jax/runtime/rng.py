@@ -7,12 +7,26 @@ import numpy as np
 
 
 def stream_key(seed: int, purpose: str) -> jax.Array:
-  """Returns the random key of one purpose, apart from those of all others."""
+  """Returns the random key of one purpose, apart from those of all others.
+
+  Args:
+    seed: integer, 0 or more.
+    purpose: text that names the stream. Results depend on it: it is never
+      changed.
+
+  Returns:
+    key[].
+  """
   return jax.random.fold_in(jax.random.key(seed), zlib.crc32(purpose.encode()))
 
 
 def stream_generator(seed: int, purpose: str) -> np.random.Generator:
-  """Returns the host's random generator of one purpose."""
+  """Returns the host's random generator of one purpose.
+
+  Args:
+    seed: integer, 0 or more.
+    purpose: text that names the stream, as of `stream_key`.
+  """
   return np.random.Generator(
     np.random.Philox(
       np.random.SeedSequence([seed, zlib.crc32(purpose.encode())])
@@ -27,10 +41,10 @@ def raw(seed: int, purpose: str, number: int, size: int) -> np.ndarray:
   `Generator`'s methods; so everything here is made from these.
 
   Args:
-    seed: 0 or more.
-    purpose: keeps the streams of one seed apart.
-    number: 0 or more: an epoch, an update.
-    size: how many.
+    seed: integer, 0 or more.
+    purpose: text that names the stream.
+    number: integer, 0 or more: an epoch, an update.
+    size: number of words.
 
   Returns:
     u64[size], uniform.
@@ -44,8 +58,8 @@ def permutation(seed: int, epoch: int, size: int) -> np.ndarray:
   """Returns the order of an epoch, the same for ever and on any machine.
 
   Args:
-    seed: 0 or more.
-    epoch: 0 or more.
+    seed: integer, 0 or more.
+    epoch: number of the epoch, from 0.
     size: number of images.
 
   Returns:
@@ -55,17 +69,17 @@ def permutation(seed: int, epoch: int, size: int) -> np.ndarray:
   return np.argsort(words, kind="stable").astype(np.int32)
 
 
-def cycled(
+def cycle_permutations(
   seed: int, purpose: str, epoch: int, count: int, size: int
 ) -> np.ndarray:
   """Returns an epoch's share of an endless row of permutations.
 
   Args:
-    seed: 0 or more.
-    purpose: keeps the streams of one seed apart.
-    epoch: 0 or more.
-    count: numbers an epoch.
-    size: of each permutation, 1 or more.
+    seed: integer, 0 or more.
+    purpose: text that names the stream.
+    epoch: number of the epoch, from 0.
+    count: how many numbers an epoch takes.
+    size: length of each permutation, 1 or more.
 
   Returns:
     i32[count], of 0 to size - 1; over all epochs each is as frequent.
@@ -79,6 +93,6 @@ def cycled(
   return row[first % size :][:count]
 
 
-def units(words: np.ndarray) -> np.ndarray:
-  """Returns random words u64[...] as f64[...] in [0, 1)."""
+def to_units(words: np.ndarray) -> np.ndarray:
+  """Turns random words u64[...] into f64[...] in [0, 1)."""
   return (words >> np.uint64(11)) * 2.0**-53

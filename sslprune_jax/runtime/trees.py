@@ -7,12 +7,13 @@ from typing import Any
 
 import jax
 import numpy as np
+from flax import traverse_util
 
 Tree = Any
 
 
 def path_name(path: tuple[Any, ...]) -> str:
-  """Returns a key path of `jax.tree_util` as words joined by slashes."""
+  """Joins a key path of `jax.tree_util` by slashes."""
   return jax.tree_util.keystr(path, simple=True, separator="/")
 
 
@@ -20,7 +21,7 @@ def named_leaves(tree: Tree) -> dict[str, Any]:
   """Returns the leaves of a tree by name, in the order JAX flattens them.
 
   Args:
-    tree: any pytree.
+    tree: pytree of any kind.
 
   Returns:
     `{"trunk/stage1/conv/kernel": leaf, ...}`; a bare leaf is named "".
@@ -30,15 +31,12 @@ def named_leaves(tree: Tree) -> dict[str, Any]:
 
 
 def from_names(leaves: Mapping[str, Any]) -> dict[str, Any]:
-  """Returns the nested dictionaries that named leaves were taken from."""
-  tree: dict[str, Any] = {}
-  for name, leaf in leaves.items():
-    *parents, last = name.split("/")
-    node = tree
-    for parent in parents:
-      node = node.setdefault(parent, {})
-    node[last] = leaf
-  return tree
+  """Nests named leaves in dictionaries again.
+
+  Args:
+    leaves: leaves by name, such as `named_leaves` returns of dictionaries.
+  """
+  return traverse_util.unflatten_dict(leaves, sep="/")
 
 
 def digests(tree: Tree) -> dict[str, str]:
@@ -48,7 +46,7 @@ def digests(tree: Tree) -> dict[str, str]:
   bytes are right; comparing these does.
 
   Args:
-    tree: a pytree of arrays on the host or on devices.
+    tree: pytree of arrays on the host or on devices.
 
   Returns:
     Hexadecimal digests by leaf name.

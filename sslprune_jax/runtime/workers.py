@@ -16,7 +16,7 @@ _PARENT = "SSLPRUNE_JAX_PARENT"  # set in the environment of the processes
 
 
 class ShareError(UserError, RuntimeError):
-  """A process ended before its share was done."""
+  """A process that ended before its share was done."""
 
 
 def start(
@@ -28,8 +28,8 @@ def start(
 
   Args:
     module: name of this command's module.
-    arguments: of this command.
-    count: processes.
+    arguments: flags of this command.
+    count: number of processes.
 
   Returns:
     The processes, for `finish`.
@@ -51,11 +51,11 @@ def finish(processes: Sequence[subprocess.Popen]) -> None:
   """Waits for processes, and prints what they print.
 
   Args:
-    processes: from `start`.
+    processes: processes from `start`.
 
   Raises:
     ShareError: one has failed; the others are stopped.
-    Preempted: it is time to end; so do the others.
+    Preempted: this process was asked to end; so are the others.
   """
   # Imported here, as it takes seconds, in which the processes start.
   from sslprune_jax.runtime import preemption
@@ -89,7 +89,10 @@ def device(index: int) -> dict[str, str]:
   of a process that takes all cores.
 
   Args:
-    index: of the process, and of the device on this host.
+    index: number of the process, and of its device on this host.
+
+  Returns:
+    Variables to set.
   """
   return {
     "NPROC": "1",

@@ -42,7 +42,7 @@ def agree(config: ConfigDict) -> None:
     "code": _digest_of_code(),
     "device": jax.devices()[0].device_kind,
   }
-  first, *others = processes.gathered(mine)
+  first, *others = processes.from_all(mine)
   for number, other in enumerate(others, start=1):
     for line in differences(first, other, "", ("in process 0", f"in {number}")):
       raise processes.ProcessError(

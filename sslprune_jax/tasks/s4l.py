@@ -55,7 +55,7 @@ class S4L(Task):
     """Pairs every image with a labelled one."""
     images = super().order(seed, epoch, source, shared)
     labelled = np.flatnonzero(source.labels >= 0)
-    partners = rng_lib.cycled(
+    partners = rng_lib.cycle_permutations(
       seed, "labelled", epoch, len(source), len(labelled)
     )
     return np.stack([images, labelled[partners]], axis=1).ravel()
