@@ -35,7 +35,12 @@ def _prune(count):
   weights = np.random.default_rng(0).standard_normal(count, np.float32)
   params = {"trunk": {"conv": {"kernel": weights}}}
   dense = masks.dense(params)
-  return lambda: magnitude.prune(params, dense, 0.8, np.random.default_rng(0))
+  return lambda: magnitude.prune(
+    magnitude.score("magnitude", params, dense),
+    dense,
+    0.8,
+    np.random.default_rng(0),
+  )
 
 
 def _kmeans(points=25_000, clusters=250):

@@ -47,8 +47,8 @@ PARTS = {
   "tickets and results": (
     "pruning.tickets:save",
     "pruning.tickets:load",
-    "pruning.magnitudes:report",
-    "pruning.masks:report",
+    "pruning.sparsity:magnitudes",
+    "pruning.sparsity:report",
     "pruning.masks:check_pruned",
     "runtime.files:write_json",
     "study.stages:write_results",

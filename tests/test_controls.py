@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from sslprune_jax.pruning import controls, magnitudes
+from sslprune_jax.pruning import controls, sparsity
 from sslprune_jax.pruning import masks as masks_lib
 
 
@@ -29,7 +29,7 @@ def _rng(seed=0):
 def test_permuted_keeps_the_count_and_nothing_of_the_place():
   masks = masks_lib.dense(_params())
   masks["trunk"]["a"]["kernel"][:] = False
-  control = controls.permuted(masks, _rng())
+  control = controls.permute(masks, _rng())
   assert masks_lib.count(control) == masks_lib.count(masks)
   # 400 of 688 remain: each layer gets about its share.
   share = control["trunk"]["a"]["kernel"].mean()
@@ -45,16 +45,16 @@ def _half_dead(share=0.5):
     dead = rng.random(layer["kernel"].shape) < share
     layer["kernel"][dead] *= np.float32(1e-8)
   dense = masks_lib.dense(params)
-  masks = controls.permuted(dense, rng)
+  masks = controls.permute(dense, rng)
   for layer in masks["trunk"].values():
     layer["kernel"] &= rng.random(layer["kernel"].shape) < 0.3
-  alive = magnitudes.above(params, dense, magnitudes.MACHINE_PRECISION)
+  alive = sparsity.nonzero_masks(params, dense, sparsity.MACHINE_PRECISION)
   return masks, alive
 
 
 def test_adjusted_random_keeps_living_weights_only_while_they_last():
   masks, alive = _half_dead()
-  control = controls.adjusted(masks, alive, _rng())
+  control = controls.adjust(masks, alive, _rng())
   assert masks_lib.count(control) == masks_lib.count(masks)
   for name, mask in masks_lib.prunable(control).items():
     assert not (mask & ~masks_lib.prunable(alive)[name]).any()
@@ -64,7 +64,7 @@ def test_adjusted_random_keeps_living_weights_only_while_they_last():
   )
   shares = np.divide(kept, living)
   assert abs(shares[0] - shares[1]) < 0.15
-  other = controls.adjusted(masks, alive, _rng(1))
+  other = controls.adjust(masks, alive, _rng(1))
   assert (
     control["trunk"]["b"]["kernel"] != other["trunk"]["b"]["kernel"]
   ).any()
@@ -72,17 +72,17 @@ def test_adjusted_random_keeps_living_weights_only_while_they_last():
 
 def test_adjusted_random_keeps_all_living_weights_where_they_are_too_few():
   masks, alive = _half_dead(share=0.9)
-  control = controls.adjusted(masks, alive, _rng())
+  control = controls.adjust(masks, alive, _rng())
   assert masks_lib.count(control) == masks_lib.count(masks)
   assert masks_lib.count(alive)[0] < masks_lib.count(masks)[0]
   for name, living in masks_lib.prunable(alive).items():
     assert masks_lib.prunable(control)[name][living].all()
 
 
-@pytest.mark.parametrize("kind", ["permuted", "adjusted"])
+@pytest.mark.parametrize("kind", ["permute", "adjust"])
 def test_controls_of_the_first_layers_touch_nothing_else(kind):
   masks, alive = _half_dead()
-  args = (masks,) if kind == "permuted" else (masks, alive)
+  args = (masks,) if kind == "permute" else (masks, alive)
   make = getattr(controls, kind)
   control = make(*args, _rng(), ["trunk/a/kernel"])
   np.testing.assert_array_equal(

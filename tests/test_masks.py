@@ -1,9 +1,12 @@
 """Tests of mask trees."""
 
+import chex
+import flax
 import jax
 import numpy as np
 import pytest
 
+from sslprune_jax.pruning import magnitude, sparsity
 from sslprune_jax.pruning import masks as masks_lib
 
 PARAMS = {
@@ -44,6 +47,45 @@ def test_nothing_prunable_is_an_error():
     masks_lib.dense({"head": PARAMS["head"]})
 
 
+def _is_kernel(name):
+  return name.endswith("kernel")
+
+
+def test_any_tree_can_be_masked_and_says_by_its_shapes_what_is_prunable():
+  params = flax.core.freeze(
+    {
+      "Dense_0": {"kernel": np.full((3, 2), 2, np.float32), "bias": np.ones(2)},
+      "layers": [{"kernel": np.full(3, 3, np.float32)}],
+    }
+  )
+  masks = masks_lib.dense(params, _is_kernel)
+  assert [*masks_lib.prunable(masks)] == ["Dense_0/kernel", "layers/0/kernel"]
+  scores = magnitude.score("magnitude", params, masks)
+  pruned = magnitude.prune(scores, masks, 0.5, np.random.default_rng(0))
+  assert jax.tree.structure(pruned) == jax.tree.structure(params)
+  assert masks_lib.count(pruned) == (5, 9)  # 4.5, half up
+  masks_lib.check(pruned, params)
+  masked = masks_lib.apply(pruned, params)
+  masks_lib.check_pruned(pruned, masked)
+  assert sum((leaf != 0).sum() for leaf in jax.tree.leaves(masked)) == 5 + 2
+  again = masks_lib.unpack(masks_lib.pack(pruned), params)
+  chex.assert_trees_all_equal(again, pruned)
+
+
+def test_a_scalar_cannot_be_prunable():
+  with pytest.raises(ValueError, match="temperature: found a prunable scalar"):
+    masks_lib.dense({"temperature": np.float32(1)}, lambda name: True)
+
+
+def test_bits_that_do_not_fit_are_refused():
+  packed = masks_lib.pack(_some_masks())
+  with pytest.raises(ValueError, match="mask of head/x: found no such param"):
+    masks_lib.unpack({**packed, "head/x": packed["trunk/fc/kernel"]}, PARAMS)
+  long = {**packed, "trunk/fc/kernel": np.zeros(2, np.uint8)}
+  with pytest.raises(ValueError, match="fc/kernel: found 2 bytes, expected 1"):
+    masks_lib.unpack(long, PARAMS)
+
+
 def test_counts_are_of_prunable_weights():
   masks = _some_masks()
   assert masks_lib.count(masks) == (9, 12)
@@ -73,7 +115,7 @@ def test_check_names_what_differs():
 
 def test_report_counts_every_parameter_once():
   uses = {"trunk/fc/kernel": 1, "trunk/conv/kernel": 49}
-  report = masks_lib.report(_some_masks(), PARAMS, uses)
+  report = sparsity.report(_some_masks(), PARAMS, uses)
   assert report["layers"] == [
     {
       "path": "trunk/fc/kernel",
@@ -126,7 +168,7 @@ def test_the_overlap_of_random_masks_is_its_expectation():
   draws = 400
   both = np.zeros(2)
   for _ in range(draws):
-    layers = masks_lib.overlap(drawn(90), drawn(210))
+    layers = sparsity.overlap(drawn(90), drawn(210))
     both += [layer["both"] for layer in layers]
   for mean, layer in zip(both / draws, layers, strict=True):
     n, a, b = layer["total"], layer["a"], layer["b"]
@@ -139,7 +181,7 @@ def test_the_overlap_of_literal_masks():
   def masks(*bits):
     return {"trunk": {"a": {"kernel": np.array(bits, bool)}}}
 
-  (layer,) = masks_lib.overlap(masks(1, 1, 0, 0), masks(0, 1, 1, 1))
+  (layer,) = sparsity.overlap(masks(1, 1, 0, 0), masks(0, 1, 1, 1))
   assert layer == {
     "path": "trunk/a/kernel",
     "total": 4,
@@ -148,4 +190,4 @@ def test_the_overlap_of_literal_masks():
     "both": 1,
   }
   with pytest.raises(ValueError, match="trunk/a/kernel"):
-    masks_lib.overlap(masks(1, 1), masks(1, 0, 1))
+    sparsity.overlap(masks(1, 1), masks(1, 0, 1))

@@ -51,9 +51,8 @@ from sslprune_jax.training import state
 network = models.build("convnet", 4)
 params = state.initialize(network, (8, 8, 1), jax.random.key(0))["params"]
 dense = devices.replicate(masks.dense(params))
-pruned = magnitude.prune(
-  devices.replicate(params), dense, 0.2, np.random.default_rng(0)
-)
+scores = magnitude.score("magnitude", devices.replicate(params), dense)
+pruned = magnitude.prune(scores, dense, 0.2, np.random.default_rng(0))
 found = {"digests": trees.digests(pruned), "devices": jax.device_count()}
 files.write_json(workdir + "/found.json", found)
 """

@@ -29,6 +29,11 @@ def _params(seed=0, zeros=0.0):
   }
 
 
+def _prune(params, masks, *args, **kwargs):
+  scores = magnitude.score("magnitude", params, masks)
+  return magnitude.prune(scores, masks, *args, **kwargs)
+
+
 def _rng(seed=0):
   return np.random.default_rng(seed)
 
@@ -41,12 +46,51 @@ def test_literal_weights_give_literal_masks():
     },
     "head": {"kernel": np.float32([[0.0]])},
   }
-  masks = magnitude.prune(params, masks_lib.dense(params), 0.5, _rng())
+  masks = _prune(params, masks_lib.dense(params), 0.5, _rng())
   np.testing.assert_array_equal(
     masks["trunk"]["a"]["kernel"], [[True, False], [False, True]]
   )
   np.testing.assert_array_equal(masks["trunk"]["b"]["kernel"], [[False, True]])
   assert masks["head"]["kernel"] == np.True_
+
+
+def test_scores_of_any_sign_are_ranked():
+  params = {"trunk": {"a": {"kernel": np.float32([[-5, 0, 2], [-1, 2, 2]])}}}
+  dense = masks_lib.dense(params)
+  for keep, least in ((5, -1), (4, 0)):
+    masks = magnitude.prune(params, dense, (6 - keep) / 6, _rng())
+    np.testing.assert_array_equal(
+      masks["trunk"]["a"]["kernel"], params["trunk"]["a"]["kernel"] >= least
+    )
+  masks = magnitude.prune(params, dense, 4 / 6, _rng())
+  assert masks["trunk"]["a"]["kernel"].sum() == 2
+  assert (params["trunk"]["a"]["kernel"][masks["trunk"]["a"]["kernel"]]).all()
+
+
+@pytest.mark.parametrize("bad", [math.nan, -math.inf])
+def test_scores_that_rank_too_few_or_what_is_pruned_are_refused(bad):
+  params = _params()
+  masks = masks_lib.dense(params)
+  scores = magnitude.score("magnitude", params, masks)
+  masks["trunk"]["b"]["kernel"][0, 0] = False
+  with pytest.raises(
+    ValueError, match="b/kernel: found 400 above .* expected 399"
+  ):
+    magnitude.prune(scores, masks, 0.2, _rng())
+  scores["trunk"]["b"]["kernel"][0] = bad
+  with pytest.raises(
+    ValueError, match="b/kernel: found 390 above .* expected 399"
+  ):
+    magnitude.prune(scores, masks, 0.2, _rng())
+
+
+def test_unknown_criteria_and_scopes_are_refused():
+  params = _params()
+  masks = masks_lib.dense(params)
+  with pytest.raises(ValueError, match="criterion: found 'l1', expected one"):
+    magnitude.score("l1", params, masks)
+  with pytest.raises(ValueError, match="scope: found 'block', expected one of"):
+    _prune(params, masks, 0.2, _rng(), scope="block")
 
 
 def test_remaining_is_exact_where_float32_is_not():
@@ -69,7 +113,7 @@ def test_rounds_are_nested_and_of_exact_density(rate, zeros, seed):
   kept = total
   for index in range(1, 6):
     before = masks
-    masks = magnitude.prune(params, masks, rate, _rng(seed))
+    masks = _prune(params, masks, rate, _rng(seed))
     nested = jax.tree.map(lambda old, new: (new <= old).all(), before, masks)
     assert all(jax.tree.leaves(nested))
     kept = magnitude.remaining_after(kept, rate)
@@ -81,7 +125,7 @@ def test_ties_are_drawn_by_the_generator_alone():
   params = _params(zeros=0.8)
   dense = masks_lib.dense(params)
   first, again, other = (
-    magnitude.prune(params, dense, 0.2, _rng(seed)) for seed in (1, 1, 2)
+    _prune(params, dense, 0.2, _rng(seed)) for seed in (1, 1, 2)
   )
   jax.tree.map(np.testing.assert_array_equal, first, again)
   leaves = zip(jax.tree.leaves(first), jax.tree.leaves(other), strict=True)
@@ -98,12 +142,12 @@ def test_what_is_pruned_never_returns_whatever_its_value():
   masks = masks_lib.dense(params)
   masks["trunk"]["b"]["kernel"][0] = False
   params["trunk"]["b"]["kernel"][0] = 1e9
-  pruned = magnitude.prune(params, masks, 0.2, _rng())
+  pruned = _prune(params, masks, 0.2, _rng())
   assert not pruned["trunk"]["b"]["kernel"][0].any()
 
 
 def test_layer_scope_prunes_the_rate_of_each():
-  masks = magnitude.prune(
+  masks = _prune(
     params := _params(), masks_lib.dense(params), 0.25, _rng(), scope="layer"
   )
   assert masks["trunk"]["a"]["kernel"].sum() == 216
@@ -114,13 +158,13 @@ def test_layers_that_are_not_named_are_left_alone():
   params = _params()
   dense = masks_lib.dense(params)
   dense["trunk"]["b"]["kernel"][3] = False
-  masks = magnitude.prune(params, dense, 0.5, _rng(), layers=["trunk/a/kernel"])
+  masks = _prune(params, dense, 0.5, _rng(), layers=["trunk/a/kernel"])
   np.testing.assert_array_equal(
     masks["trunk"]["b"]["kernel"], dense["trunk"]["b"]["kernel"]
   )
   assert masks["trunk"]["a"]["kernel"].sum() == 144
   with pytest.raises(ValueError, match="trunk/z/kernel"):
-    magnitude.prune(params, dense, 0.5, _rng(), layers=["trunk/z/kernel"])
+    _prune(params, dense, 0.5, _rng(), layers=["trunk/z/kernel"])
 
 
 @pytest.mark.parametrize("bad", [math.nan, math.inf])
@@ -129,22 +173,22 @@ def test_weights_that_are_not_finite_refuse_to_be_pruned(bad):
   params["trunk"]["a"]["kernel"][0, 0, 0, 0] = bad
   masks = masks_lib.dense(params)
   with pytest.raises(ValueError, match="trunk/a/kernel: found 1 NaN or inf"):
-    magnitude.prune(params, masks, 0.2, _rng())
+    _prune(params, masks, 0.2, _rng())
   masks["trunk"]["a"]["kernel"][0, 0, 0, 0] = False  # Pruned: no matter.
-  magnitude.prune(params, masks, 0.2, _rng())
+  _prune(params, masks, 0.2, _rng())
 
 
 def test_pruning_everything_is_refused():
   params = {"trunk": {"a": {"kernel": np.ones((1, 2), np.float32)}}}
   with pytest.raises(ValueError, match="leaves no weight"):
-    magnitude.prune(params, masks_lib.dense(params), 0.9, _rng())
+    _prune(params, masks_lib.dense(params), 0.9, _rng())
 
 
 def test_a_collapsed_layer_stays_collapsed_and_the_others_go_on():
   params = _params()
   masks = masks_lib.dense(params)
   masks["trunk"]["a"]["kernel"][:] = False
-  masks = magnitude.prune(params, masks, 0.5, _rng(), scope="layer")
+  masks = _prune(params, masks, 0.5, _rng(), scope="layer")
   assert masks_lib.count(masks)[0] == 200
 
 
@@ -154,7 +198,7 @@ def test_memory_is_two_copies_of_the_scores_and_the_new_masks():
   dense = masks_lib.dense(params)
   tracemalloc.start()
   try:
-    magnitude.prune(params, dense, 0.8, np.random.default_rng(0))
+    _prune(params, dense, 0.8, np.random.default_rng(0))
     _, peak = tracemalloc.get_traced_memory()
   finally:
     tracemalloc.stop()

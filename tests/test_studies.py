@@ -14,8 +14,8 @@ import pytest
 from studies import bits, short, traced
 
 from sslprune_jax.config import variants
-from sslprune_jax.pruning import magnitudes, tickets
 from sslprune_jax.pruning import masks as masks_lib
+from sslprune_jax.pruning import sparsity, tickets
 from sslprune_jax.runtime.errors import ConfigError
 from sslprune_jax.study import run as run_lib
 from sslprune_jax.training import trainer
@@ -110,8 +110,8 @@ def test_label_masks_rotnet_masks_reinits_and_both_controls_differ(whole):
   assert not same(masks["labels", "random"], masks["labels", "adjusted"])
   trained = tickets.load(workdir / "labels/seed_0/labels/round_00/trained.npz")
   alive = _trunk(
-    magnitudes.above(
-      trained.params, trained.masks, magnitudes.MACHINE_PRECISION
+    sparsity.nonzero_masks(
+      trained.params, trained.masks, sparsity.MACHINE_PRECISION
     )
   )
   for name, mask in masks["labels", "adjusted"].items():

@@ -51,7 +51,12 @@ class Ours:
     from sslprune_jax.pruning import magnitude
 
     return [
-      magnitude.prune(self._params, self._dense, rate, np.random.default_rng(0))
+      magnitude.prune(
+        magnitude.score("magnitude", self._params, self._dense),
+        self._dense,
+        rate,
+        np.random.default_rng(0),
+      )
       for rate in _RATES
     ]
 

@@ -79,9 +79,9 @@ def half(params):
   """Returns a mask that keeps half of the prunable weights."""
   from sslprune_jax.pruning import magnitude, masks
 
-  return magnitude.prune(
-    params, masks.dense(params), 0.5, np.random.default_rng(0)
-  )
+  dense = masks.dense(params)
+  scores = magnitude.score("magnitude", params, dense)
+  return magnitude.prune(scores, dense, 0.5, np.random.default_rng(0))
 
 
 class Torch:

@@ -2,14 +2,15 @@
 
 from collections.abc import Collection
 
+import chex
 import numpy as np
 
 from sslprune_jax.pruning import masks as masks_lib
 from sslprune_jax.pruning.masks import Masks
-from sslprune_jax.runtime.trees import from_names, named_leaves
+from sslprune_jax.runtime.trees import named_leaves, with_leaves
 
 
-def permuted(
+def permute(
   masks: Masks,
   rng: np.random.Generator,
   layers: Collection[str] | None = None,
@@ -17,19 +18,19 @@ def permuted(
   """Permutes masks over the whole network: the paper's random control.
 
   Args:
-    masks: the masks.
-    rng: draws the permutation.
+    masks: masks, bool[...] or bool[].
+    rng: generator that draws the permutation.
     layers: names of the kernels that pruning may touch; None for all. The
       others keep their masks.
 
   Returns:
     Masks of the same density that keep nothing of where the weights were.
   """
-  names = _open(masks, layers)
+  names = _open_names(masks, layers)
   return _filled(masks, names, rng.permutation(_joined(masks, names)))
 
 
-def adjusted(
+def adjust(
   masks: Masks,
   alive: Masks,
   rng: np.random.Generator,
@@ -44,17 +45,18 @@ def adjusted(
   say).
 
   Args:
-    masks: of the density to reach.
-    alive: of the same structure, True where the trained dense network's weight
-      is not zero: `magnitudes.above`.
-    rng: draws the weights.
+    masks: masks of the density to reach.
+    alive: masks of the same shapes, True where the trained dense network's
+      weight is not zero: `sparsity.nonzero_masks`.
+    rng: generator that draws the weights.
     layers: names of the kernels that pruning may touch; None for all. The
       others keep their masks.
 
   Returns:
     Masks of the same density.
   """
-  names = _open(masks, layers)
+  chex.assert_trees_all_equal_shapes(masks, alive)
+  names = _open_names(masks, layers)
   living = _joined(alive, names)
   left = int(np.count_nonzero(_joined(masks, names)))
   bits = np.zeros(living.size, bool)
@@ -65,7 +67,7 @@ def adjusted(
   return _filled(masks, names, bits)
 
 
-def _open(masks: Masks, layers: Collection[str] | None) -> list[str]:
+def _open_names(masks: Masks, layers: Collection[str] | None) -> list[str]:
   names = list(masks_lib.prunable(masks))
   unknown = set(layers or ()) - set(names)
   if unknown:
@@ -87,4 +89,4 @@ def _filled(masks: Masks, names: list[str], bits: np.ndarray) -> Masks:
   for name, end in zip(names, ends, strict=True):
     shape = leaves[name].shape
     leaves[name] = bits[end - leaves[name].size : end].reshape(shape)
-  return from_names(leaves)
+  return with_leaves(masks, leaves)

@@ -7,17 +7,17 @@ found on the host between rounds, where `np.partition` takes a tenth of a second
 for ResNet-50 and XLA's sort on a CPU takes ten.
 """
 
-from collections.abc import Collection
+from collections.abc import Callable, Collection
 from fractions import Fraction
+from typing import Any
 
+import chex
 import jax
 import numpy as np
 
 from sslprune_jax.pruning import masks as masks_lib
 from sslprune_jax.pruning.masks import Masks
-from sslprune_jax.runtime.trees import Tree, from_names, named_leaves
-
-SCOPES = ("global", "layer")
+from sslprune_jax.runtime.trees import Tree, named_leaves, with_leaves
 
 
 def remaining_after(remaining: int, rate: float) -> int:
@@ -28,7 +28,7 @@ def remaining_after(remaining: int, rate: float) -> int:
   one fifth.
 
   Args:
-    remaining: weights that remain before.
+    remaining: number of weights that remain before.
     rate: share of these to prune, in (0, 1).
 
   Returns:
@@ -45,21 +45,23 @@ def magnitude_scores(params: Tree, masks: Masks) -> Tree:
   infinity whatever its value.
 
   Args:
-    params: float32 master weights.
-    masks: the masks so far.
+    params: f32 master weights.
+    masks: masks so far.
 
   Returns:
-    f32 scores shaped like the masks; plus infinity for what is never pruned.
+    f32 scores on the host, shaped like the masks; plus infinity for what is
+    never pruned.
 
   Raises:
     ValueError: a remaining weight is NaN or infinite.
   """
   weights = named_leaves(params)
-  scores = {}
-  for name, mask in named_leaves(masks).items():
-    if masks_lib.why_kept(name):
-      scores[name] = np.float32(np.inf)
-      continue
+  scores = {
+    name: np.float32(np.inf)  # In place of what is never pruned.
+    for name in named_leaves(masks)
+  }
+  for name, mask in masks_lib.prunable(masks).items():
+    chex.assert_equal_shape([weights[name], mask])
     score = np.abs(np.asarray(weights[name], np.float32))
     np.copyto(score, -np.inf, where=~np.asarray(mask))
     # A maximum passes NaN on, and takes a fraction of the time of a count.
@@ -70,11 +72,48 @@ def magnitude_scores(params: Tree, masks: Masks) -> Tree:
         "expected finite weights to prune by magnitude"
       )
     scores[name] = score
-  return from_names(scores)
+  return with_leaves(masks, scores)
+
+
+# What weights are ranked by: `(params, masks) -> scores`, as above.
+CRITERIA: dict[str, Callable[[Tree, Masks], Tree]] = {
+  "magnitude": magnitude_scores
+}
+# What is ranked together: names of kernels -> groups of them.
+SCOPES: dict[str, Callable[[list[str]], list[list[str]]]] = {
+  "global": lambda names: [names],
+  "layer": lambda names: [[name] for name in names],
+}
+
+
+def score(criterion: str, params: Tree, masks: Masks) -> Tree:
+  """Scores weights by a criterion.
+
+  Args:
+    criterion: name of one of `CRITERIA`.
+    params: f32 master weights.
+    masks: masks so far.
+
+  Returns:
+    f32 scores on the host, shaped like the masks: minus infinity for what is
+    pruned already, and for nothing else.
+
+  Raises:
+    ValueError: there is no such criterion, or it cannot rank the weights.
+  """
+  return _find(CRITERIA, "criterion", criterion)(params, masks)
+
+
+def _find(registry: dict[str, Any], field: str, name: str) -> Any:
+  if name not in registry:
+    raise ValueError(
+      f"{field}: found {name!r}, expected one of {tuple(registry)}"
+    )
+  return registry[name]
 
 
 def prune(
-  params: Tree,
+  scores: Tree,
   masks: Masks,
   rate: float,
   rng: np.random.Generator,
@@ -82,52 +121,49 @@ def prune(
   scope: str = "global",
   layers: Collection[str] | None = None,
 ) -> Masks:
-  """Prunes the remaining weights of smallest magnitude (paper, section 3).
+  """Prunes the remaining weights of smallest score (paper, section 3).
 
   Args:
-    params: float32 master weights.
-    masks: the masks so far; what they prune stays pruned.
+    scores: f32 scores from `score`, of any sign.
+    masks: masks so far; what they prune stays pruned.
     rate: share of the *remaining* weights to prune, in (0, 1).
-    rng: draws among weights of equal magnitude, so that the count is exact and
-      no region is preferred (80 % exact zeros are a case of the paper).
-    scope: "global" ranks all layers together, "layer" prunes the rate of each.
+    rng: generator that draws among weights of equal score, so that the count is
+      exact and no region is preferred (80 % exact zeros are a case of the
+      paper).
+    scope: name of one of `SCOPES`: "global" ranks all layers together, "layer"
+      prunes the rate of each.
     layers: names of the kernels that may be pruned; None for all.
 
   Returns:
     The new masks, on the host.
 
   Raises:
-    ValueError: non-finite weights, an unknown scope or layer, or nothing left.
+    ValueError: scores that do not fit the masks, an unknown scope or layer, or
+      nothing left.
   """
-  scores = magnitude_scores(params, masks)
-  by_name = {
-    name: score
-    for name, score in named_leaves(scores).items()
-    if masks_lib.why_kept(name) is None
-  }
-  unknown = set(layers or ()) - by_name.keys()
+  chex.assert_trees_all_equal_shapes(scores, masks)
+  so_far, every = masks_lib.prunable(masks), named_leaves(scores)
+  unknown = set(layers or ()) - so_far.keys()
   if unknown:
     raise ValueError(
-      f"layers: found {sorted(unknown)}, expected some of {sorted(by_name)}"
+      f"layers: found {sorted(unknown)}, expected some of {sorted(so_far)}"
     )
-  open_names = [n for n in by_name if layers is None or n in layers]
-  so_far = named_leaves(masks)
-  if scope == "global":
-    pools = [open_names]
-  elif scope == "layer":
-    pools = [[name] for name in open_names]
-  else:
-    raise ValueError(f"scope: found {scope!r}, expected one of {SCOPES}")
+  open_names = [n for n in so_far if layers is None or n in layers]
+  pools = _find(SCOPES, "scope", scope)(open_names)
+  remaining = {
+    name: _count_ranked(name, every[name], mask)
+    for name, mask in so_far.items()
+  }
 
-  thresholds = {name: np.float32(-np.inf) for name in named_leaves(scores)}
+  thresholds = {name: np.float32(-np.inf) for name in every}
   quotas = []
   for names in pools:
-    remaining = sum(np.count_nonzero(so_far[name]) for name in names)
-    if not remaining:
+    left = sum(remaining[name] for name in names)
+    if not left:
       continue  # A layer that collapsed earlier has nothing to rank.
     # What is pruned takes part: it ranks below all that remains.
-    values = np.concatenate([by_name[name].reshape(-1) for name in names])
-    threshold, quota = _threshold(values, remaining_after(remaining, rate))
+    values = np.concatenate([every[name].reshape(-1) for name in names])
+    threshold, quota = _threshold(values, remaining_after(left, rate))
     thresholds |= dict.fromkeys(names, threshold)
     if quota:
       quotas.append((names, quota))
@@ -135,11 +171,11 @@ def prune(
   pruned = jax.tree.map(
     lambda score, threshold: np.asarray(score > threshold),
     scores,
-    from_names(thresholds),
+    with_leaves(scores, thresholds),
   )
   leaves = named_leaves(pruned)
   for names, quota in quotas:
-    _keep_ties(names, quota, by_name, thresholds, leaves, rng)
+    _keep_ties(names, quota, every, thresholds, leaves, rng)
   if masks_lib.count(pruned)[0] == 0:
     raise ValueError(
       f"rate: {rate} leaves no weight at all; prune fewer rounds"
@@ -147,16 +183,28 @@ def prune(
   return pruned
 
 
+def _count_ranked(name: str, score: np.ndarray, mask: np.ndarray) -> int:
+  """Counts the weights of a layer that remain, each of which has a score."""
+  remaining = int(np.count_nonzero(mask))
+  ranked = int(np.count_nonzero(score > -np.inf))
+  if ranked != remaining:  # NaN is above nothing.
+    raise ValueError(
+      f"scores of {name}: found {ranked} above minus infinity, expected "
+      f"{remaining}, those of the weights that remain"
+    )
+  return remaining
+
+
 def _threshold(values: np.ndarray, keep: int) -> tuple[np.float32, int]:
   """Finds the threshold above which at most `keep` values lie.
 
   Args:
-    values: f32[N], the scores; reordered in place.
-    keep: how many are to be kept.
+    values: f32[N], scores; reordered in place.
+    keep: number of values to keep.
 
   Returns:
     The threshold, and how many of the values equal to it must be kept too; 0
-    where it could be set so that nothing equals it.
+    where it could be set so that nothing equals it that is to be kept.
   """
   if keep == 0:
     return np.float32(np.inf), 0
@@ -164,10 +212,9 @@ def _threshold(values: np.ndarray, keep: int) -> tuple[np.float32, int]:
   values.partition(place)
   threshold = values[place]
   # What lies before is not above it, and what follows is not below.
-  if not np.count_nonzero(values[:place] == threshold):
-    # Below 0 lies minus infinity alone.
-    below = np.nextafter(threshold, np.float32(0)) if threshold > 0 else -1.0
-    return np.float32(below), 0
+  below = values[:place].max(initial=-np.inf)
+  if below < threshold:
+    return below, 0
   return threshold, int(np.count_nonzero(values[place:] == threshold))
 
 

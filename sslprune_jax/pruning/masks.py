@@ -2,17 +2,25 @@
 
 `Masks` has exactly the structure of params. A prunable leaf is
 `bool[shape of the kernel]`, every other leaf the scalar `True`, so that every
-operation is one `jax.tree.map(f, masks, params)` and nothing is None.
+operation is one `jax.tree.map(f, masks, params)` and nothing is None. Which
+leaves are prunable is decided once, by `dense`, and read off their shapes from
+then on: any tree of params can be masked, whatever its names.
 """
 
-from collections.abc import Mapping
+from collections.abc import Callable
 from typing import Any
 
+import chex
 import jax
 import jax.numpy as jnp
 import numpy as np
 
-from sslprune_jax.runtime.trees import Tree, from_names, named_leaves, path_name
+from sslprune_jax.runtime.trees import (
+  Tree,
+  named_leaves,
+  path_name,
+  with_leaves,
+)
 
 Masks = Any
 
@@ -25,7 +33,7 @@ def why_kept(name: str) -> str | None:
   and kind, never by shape.
 
   Args:
-    name: a parameter's path, such as `trunk/stage1/conv/kernel`.
+    name: path of a parameter, such as `trunk/stage1/conv/kernel`.
 
   Returns:
     The reason, or None for the convolution and dense kernels of the trunk.
@@ -36,41 +44,51 @@ def why_kept(name: str) -> str | None:
   return None if kind == "kernel" else kind
 
 
-def dense(params: Tree) -> Masks:
+def dense(params: Tree, prunable: Callable[[str], bool] | None = None) -> Masks:
   """Returns the masks under which every weight remains.
 
   Args:
-    params: `{"trunk": ..., "head": ...}`, arrays or their shapes.
+    params: tree of arrays or of their shapes, of any dtypes.
+    prunable: predicate of a parameter's path, such as `Dense_0/kernel`; by
+      default the kernels of a trunk, see `why_kept`.
 
   Returns:
-    Masks on the host (NumPy), all True.
+    Masks on the host (NumPy), all True: `bool[shape]` where `prunable`, and
+    `bool[]` elsewhere.
 
   Raises:
-    ValueError: nothing in `params` is prunable.
+    ValueError: nothing in `params` is prunable, or a scalar is.
   """
-  masks = jax.tree_util.tree_map_with_path(
-    lambda path, leaf: (
-      np.ones(leaf.shape, bool)
-      if why_kept(path_name(path)) is None
-      else np.ones((), bool)
-    ),
-    params,
-  )
-  if not prunable(masks):
+  is_prunable = prunable or (lambda name: why_kept(name) is None)
+
+  def mask(path, leaf):
+    name = path_name(path)
+    if not is_prunable(name):
+      return np.ones((), bool)
+    if leaf.shape == ():  # Its mask would say that it is never pruned.
+      raise ValueError(
+        f"{name}: found a prunable scalar, expected at least one axis"
+      )
+    return np.ones(leaf.shape, bool)
+
+  masks = jax.tree_util.tree_map_with_path(mask, params)
+  if not _kernels(masks):
+    default = ", by default a `trunk/.../kernel`," * (prunable is None)
     raise ValueError(
-      "params: found no prunable weight, expected at least one `trunk/.../"
-      f"kernel` among {sorted(named_leaves(params))}"
+      f"params: found no prunable weight, expected at least one{default} among "
+      f"{sorted(named_leaves(params))}"
     )
   return masks
 
 
 def prunable(masks: Masks) -> dict[str, Any]:
-  """Returns the masks of the prunable kernels by name, sorted by name."""
-  return {
-    name: leaf
-    for name, leaf in named_leaves(masks).items()
-    if why_kept(name) is None
-  }
+  """Returns the masks of the prunable kernels, bool[...], sorted by name."""
+  return _kernels(masks)
+
+
+def _kernels(masks: Masks) -> dict[str, Any]:
+  leaves = named_leaves(masks).items()
+  return {name: leaf for name, leaf in leaves if np.ndim(leaf)}
 
 
 def apply(masks: Masks, tree: Tree) -> Tree:
@@ -79,15 +97,20 @@ def apply(masks: Masks, tree: Tree) -> Tree:
   A select, not a product: a NaN or an infinity under the mask becomes 0 too.
 
   Args:
-    masks: the masks.
-    tree: a tree of the same structure.
+    masks: masks, bool[...] or bool[].
+    tree: arrays of the same structure, and of the shapes of their masks.
 
   Returns:
-    The masked tree, of the same dtypes.
+    The masked tree, of the same shapes and dtypes.
   """
-  return jax.tree.map(
-    lambda mask, leaf: jnp.where(mask, leaf, jnp.zeros_like(leaf)), masks, tree
-  )
+
+  def select(mask, leaf):
+    chex.assert_type(mask, bool)
+    if np.ndim(mask):  # What has another shape would be broadcast.
+      chex.assert_equal_shape([mask, leaf])
+    return jnp.where(mask, leaf, jnp.zeros_like(leaf))
+
+  return jax.tree.map(select, masks, tree)
 
 
 def count(masks: Masks) -> tuple[int, int]:
@@ -107,8 +130,8 @@ def shares(masks: Masks, params: Tree) -> dict[str, float]:
   """Returns what remains, as lines of results have it.
 
   Args:
-    masks: the masks.
-    params: that all parameters are counted of.
+    masks: masks, bool[...] or bool[].
+    params: arrays or shapes; all of them are counted.
 
   Returns:
     `density` of the prunable weights, `density_of_all` of the params, and how
@@ -128,19 +151,20 @@ def check(masks: Masks, params: Tree) -> None:
   """Refuses masks that do not fit the params.
 
   Args:
-    masks: the masks.
-    params: the params that they are to mask.
+    masks: masks; each is a scalar, or of the shape of its parameter.
+    params: arrays or shapes that they are to mask.
 
   Raises:
     ValueError: names the first parameter that differs.
   """
-  expected, found = named_leaves(dense(params)), named_leaves(masks)
+  expected, found = named_leaves(params), named_leaves(masks)
   for name in sorted(expected.keys() | found.keys()):
     shapes = [
       "nothing" if name not in leaves else f"shape {np.shape(leaves[name])}"
       for leaves in (found, expected)
     ]
-    if shapes[0] != shapes[1]:
+    is_scalar = name in found and np.ndim(found[name]) == 0
+    if shapes[0] != shapes[1] and not (is_scalar and name in expected):
       raise ValueError(
         f"mask of {name}: found {shapes[0]}, the network expects {shapes[1]}"
       )
@@ -152,14 +176,15 @@ def check_pruned(masks: Masks, params: Tree) -> None:
   Networks have been published that were denser than was said.
 
   Args:
-    masks: the masks.
-    params: of the same structure, on the host or on devices.
+    masks: masks, bool[...] or bool[].
+    params: arrays of the same structure, on the host or on devices.
 
   Raises:
     ValueError: names the first kernel, and how many of its weights.
   """
   leaves = named_leaves(params)
   for name, mask in prunable(masks).items():
+    chex.assert_equal_shape([mask, leaves[name]])
     revived = np.count_nonzero(np.asarray(leaves[name])[~np.asarray(mask)])
     if revived:
       raise ValueError(
@@ -168,101 +193,41 @@ def check_pruned(masks: Masks, params: Tree) -> None:
       )
 
 
-def overlap(a: Masks, b: Masks) -> list[dict[str, Any]]:
-  """Counts what two masks share, layer by layer.
-
-  Two masks drawn at random that keep `a` and `b` of a layer's n weights share
-  a b / n of them in expectation (hypergeometric).
-
-  Args:
-    a: the masks.
-    b: other masks of the same trunk.
-
-  Returns:
-    JSON values, an entry a layer: `path`, `total` weights, those kept by `a`,
-    by `b` and by `both`.
-
-  Raises:
-    ValueError: the trunks differ.
-  """
-  ours, theirs = prunable(a), prunable(b)
-  shapes = [{k: v.shape for k, v in m.items()} for m in (ours, theirs)]
-  if shapes[0] != shapes[1]:
-    differing = sorted(dict(shapes[0].items() ^ shapes[1].items()))
-    raise ValueError(f"masks of different networks: {differing} differ")
-  return [
-    {
-      "path": name,
-      "total": ours[name].size,
-      "a": int(np.count_nonzero(ours[name])),
-      "b": int(np.count_nonzero(theirs[name])),
-      "both": int(np.count_nonzero(ours[name] & theirs[name])),
-    }
-    for name in ours
-  ]
-
-
-def report(
-  masks: Masks, params: Tree, uses: Mapping[str, int]
-) -> dict[str, Any]:
-  """Counts what remains, layer by layer.
-
-  Args:
-    masks: the masks.
-    params: arrays or shapes of the parameters.
-    uses: of each prunable kernel, from `models.uses`; in forward order.
-
-  Returns:
-    JSON values: `layers` (path, shape, total, kept, uses, dead_outputs: output
-    channels of which no weight is left), `kept` and `prunable` weights,
-    `parameters` of the whole network, and `excluded` (path, size, reason).
-  """
-  by_name = {name: np.asarray(leaf) for name, leaf in prunable(masks).items()}
-  assert sorted(uses) == sorted(by_name), "uses names other kernels"
-  sizes = {
-    name: int(np.prod(leaf.shape))
-    for name, leaf in named_leaves(params).items()
-  }
-  kept, total = count(masks)
-  return {
-    "layers": [
-      {
-        "path": name,
-        "shape": list(by_name[name].shape),
-        "total": by_name[name].size,
-        "kept": int(np.count_nonzero(by_name[name])),
-        "uses": count_of_uses,
-        "dead_outputs": _dead_outputs(by_name[name]),
-      }
-      for name, count_of_uses in uses.items()
-    ],
-    "kept": kept,
-    "prunable": total,
-    "parameters": sum(sizes.values()),
-    "excluded": [
-      {"path": name, "size": size, "reason": why_kept(name)}
-      for name, size in sizes.items()
-      if why_kept(name)
-    ],
-  }
-
-
-def _dead_outputs(mask: np.ndarray) -> int:
-  """Counts the outputs (last axis) that no remaining weight leads to."""
-  return int(np.count_nonzero(~mask.reshape(-1, mask.shape[-1]).any(axis=0)))
-
-
 def pack(masks: Masks) -> dict[str, np.ndarray]:
-  """Returns the prunable masks as bits, eight to a byte, by name."""
+  """Returns the prunable masks as bits u8[ceil(N / 8)], by name."""
   return {name: np.packbits(leaf) for name, leaf in prunable(masks).items()}
 
 
 def unpack(packed: dict[str, np.ndarray], params: Tree) -> Masks:
-  """Returns the masks that `pack` packed, in the structure of `params`."""
+  """Returns the masks that `pack` packed.
+
+  Args:
+    packed: bits u8[ceil(N / 8)] of the prunable leaves, by name.
+    params: arrays or shapes; N weights each.
+
+  Returns:
+    Masks on the host, in the structure of `params`.
+
+  Raises:
+    ValueError: bits of another size than the parameter, or of none.
+  """
   leaves = {}
-  for name, leaf in named_leaves(dense(params)).items():
-    if why_kept(name) is None:
-      bits = np.unpackbits(packed[name], count=leaf.size)
-      leaf = bits.astype(bool).reshape(leaf.shape)
-    leaves[name] = leaf
-  return from_names(leaves)
+  for name, leaf in named_leaves(params).items():
+    leaves[name] = np.ones((), bool)
+    if name in packed:
+      bits, size = packed[name], -(-leaf.size // 8)
+      chex.assert_rank(bits, 1)
+      if len(bits) != size:
+        raise ValueError(
+          f"mask of {name}: found {len(bits)} bytes, expected {size} for "
+          f"{leaf.size} weights"
+        )
+      bits = np.unpackbits(bits, count=leaf.size)
+      leaves[name] = bits.astype(bool).reshape(leaf.shape)
+  unknown = packed.keys() - leaves.keys()
+  if unknown:
+    raise ValueError(
+      f"mask of {min(unknown)}: found no such parameter, expected one of "
+      f"{sorted(leaves)}"
+    )
+  return with_leaves(params, leaves)

@@ -39,6 +39,17 @@ def from_names(leaves: Mapping[str, Any]) -> dict[str, Any]:
   return traverse_util.unflatten_dict(leaves, sep="/")
 
 
+def with_leaves(tree: Tree, leaves: Mapping[str, Any]) -> Tree:
+  """Returns a tree of the same structure with other leaves.
+
+  Args:
+    tree: any pytree.
+    leaves: new leaves, by the names of `named_leaves(tree)`.
+  """
+  structure = jax.tree.structure(tree)
+  return jax.tree.unflatten(structure, [leaves[n] for n in named_leaves(tree)])
+
+
 def digests(tree: Tree) -> dict[str, str]:
   """Returns the SHA-256 of every array of a tree: its dtype, shape and bytes.
 

@@ -5,8 +5,7 @@ import itertools
 from etils import epath
 from ml_collections import ConfigDict
 
-from sslprune_jax.pruning import masks as masks_lib
-from sslprune_jax.pruning import tickets
+from sslprune_jax.pruning import sparsity, tickets
 from sslprune_jax.runtime import files, processes
 from sslprune_jax.workdir import Stage
 
@@ -16,7 +15,7 @@ def write(workdir: epath.Path, configs: dict[str, ConfigDict]) -> None:
 
   A line for each seed, retrained round, and pair of a variant and task whose
   networks are the same: `seed, round, a, b` (variant and task of each) and the
-  `layers` of `masks.overlap`.
+  `layers` of `sparsity.overlap`.
 
   Args:
     workdir: of finished studies.
@@ -45,7 +44,7 @@ def _write(workdir: epath.Path, configs: dict[str, ConfigDict]) -> None:
           "round": index,
           "a": a,
           "b": b,
-          "layers": masks_lib.overlap(masks[a], masks[b]),
+          "layers": sparsity.overlap(masks[a], masks[b]),
         }
       )
   files.write_json_lines(path, lines)

@@ -5,7 +5,7 @@ from collections.abc import Callable, Sequence
 import numpy as np
 from ml_collections import ConfigDict
 
-from sslprune_jax.pruning import controls, magnitude, magnitudes
+from sslprune_jax.pruning import controls, magnitude, sparsity
 from sslprune_jax.pruning.masks import Masks
 from sslprune_jax.pruning.tickets import Ticket
 from sslprune_jax.runtime import rng as rng_lib
@@ -33,7 +33,7 @@ def prune(
   """
   first = layers[: settings.first_layers or None]
   return magnitude.prune(
-    trained.params,
+    magnitude.score("magnitude", trained.params, trained.masks),
     trained.masks,
     settings.rate,
     rng_lib.stream_generator(seed, purpose),
@@ -70,11 +70,11 @@ def start(
     return ticket.variables, ticket.masks
   masks = ticket.masks
   if init == "random":
-    masks = controls.permuted(masks, rng, ranked)
+    masks = controls.permute(masks, rng, ranked)
   elif init == "adjusted":
     trained = dense()
-    alive = magnitudes.above(
-      trained.params, trained.masks, magnitudes.MACHINE_PRECISION
+    alive = sparsity.nonzero_masks(
+      trained.params, trained.masks, sparsity.MACHINE_PRECISION
     )
-    masks = controls.adjusted(masks, alive, rng, ranked)
+    masks = controls.adjust(masks, alive, rng, ranked)
   return fresh, masks

@@ -19,8 +19,8 @@ from ml_collections import ConfigDict
 
 from sslprune_jax import config as config_lib
 from sslprune_jax import models
-from sslprune_jax.pruning import magnitudes, tickets
 from sslprune_jax.pruning import masks as masks_lib
+from sslprune_jax.pruning import sparsity, tickets
 from sslprune_jax.runtime import files, processes, rng
 from sslprune_jax.runtime.errors import ConfigError
 from sslprune_jax.runtime.progress import Progress
@@ -186,12 +186,12 @@ class Study:
     early.close()
     self._save_ticket(directory / "ticket.npz", stage, masks, variables)
     self._save_ticket(directory / "trained.npz", stage, masks, state.variables)
-    report = masks_lib.report(masks, state.params, self._uses)
+    report = sparsity.report(masks, state.params, self._uses)
     for layer in report["layers"]:
       if not layer["kept"]:  # Said, never mended silently.
         logging.warning("%s: nothing of %s remains", stage.path, layer["path"])
     files.write_json(directory / "sparsity.json", report)
-    found = magnitudes.report(state.params, masks)
+    found = sparsity.magnitudes(state.params, masks)
     files.write_json(directory / "magnitudes.json", found)
     return self._results(stage, state, images)
 

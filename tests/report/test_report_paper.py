@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from sslprune_jax import report
-from sslprune_jax.pruning import magnitudes
+from sslprune_jax.pruning import sparsity
 from sslprune_jax.report import panels, paper
 from sslprune_jax.report.paper import overlaps, runs
 from sslprune_jax.report.paper import page as page_lib
@@ -199,7 +199,7 @@ def test_what_training_drove_to_zero_is_drawn_and_judged(make, tmp_path):
   kernel[:70] = 1e-20
   params = {"trunk": {"conv": {"kernel": kernel}}}
   masks = {"trunk": {"conv": {"kernel": np.ones(100, bool)}}}
-  found = magnitudes.report(params, masks)
+  found = sparsity.magnitudes(params, masks)
   for seed in (0, 1, 2):
     folder = run / f"labels/seed_{seed}/labels/round_00"
     (folder / "magnitudes.json").write_text(json.dumps(found))

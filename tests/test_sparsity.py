@@ -2,8 +2,8 @@
 
 import numpy as np
 
-from sslprune_jax.pruning import magnitudes
 from sslprune_jax.pruning import masks as masks_lib
+from sslprune_jax.pruning import sparsity
 
 _PARAMS = {
   "trunk": {
@@ -18,7 +18,7 @@ _PARAMS = {
 
 
 def test_weights_are_counted_by_three_thresholds():
-  found = magnitudes.report(_PARAMS, masks_lib.dense(_PARAMS))
+  found = sparsity.magnitudes(_PARAMS, masks_lib.dense(_PARAMS))
   assert found["remaining"] == 10
   counts = {name: of["count"] for name, of in found["at_most"].items()}
   assert counts == {"zero": 1, "machine_precision": 4, "1e-5": 6}
@@ -26,7 +26,8 @@ def test_weights_are_counted_by_three_thresholds():
 
 
 def test_the_histogram_counts_every_weight_once():
-  histogram = magnitudes.report(_PARAMS, masks_lib.dense(_PARAMS))["histogram"]
+  found = sparsity.magnitudes(_PARAMS, masks_lib.dense(_PARAMS))
+  histogram = found["histogram"]
   edges, counts = histogram["exponents"], histogram["counts"]
   assert (histogram["below"], histogram["beyond"]) == (2, 1)
   assert sum(counts) == 7
@@ -37,10 +38,10 @@ def test_the_histogram_counts_every_weight_once():
 def test_what_is_pruned_is_neither_counted_nor_alive():
   masks = masks_lib.dense(_PARAMS)
   masks["trunk"]["a"]["kernel"][0] = False
-  found = magnitudes.report(_PARAMS, masks)
+  found = sparsity.magnitudes(_PARAMS, masks)
   assert found["remaining"] == 6
   assert found["at_most"]["zero"]["count"] == 0
-  alive = magnitudes.above(_PARAMS, masks, 1e-5)
+  alive = sparsity.nonzero_masks(_PARAMS, masks, 1e-5)
   np.testing.assert_array_equal(
     alive["trunk"]["a"]["kernel"], [[0, 0, 0, 0], [0, 1, 1, 1]]
   )
