@@ -14,7 +14,6 @@ import argparse
 import json
 import pathlib
 
-import jax
 import numpy as np
 from ml_collections import ConfigDict
 from sklearn.linear_model import LogisticRegression
@@ -23,10 +22,9 @@ from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import StandardScaler
 
 from sslprune_jax import data
-from sslprune_jax.data import batches
 from sslprune_jax.features import extraction
 from sslprune_jax.pruning import tickets
-from sslprune_jax.runtime import devices, environment
+from sslprune_jax.runtime import environment
 from sslprune_jax.runtime import rng as rng_lib
 from sslprune_jax.tasks import setup
 from sslprune_jax.training import state
@@ -66,14 +64,8 @@ def main():
 
 def _features(step, variables, source):
   """Returns features f32[N,F] and labels i32[N]."""
-  features, image = extraction.extract(
-    step,
-    variables,
-    batches.make(source, _BATCH, devices.split()),
-    shards=jax.device_count(),
-  )
-  rows = np.argsort(image.ravel(), kind="stable")[: len(source)]
-  return np.asarray(features).reshape(image.size, -1)[rows], source.labels
+  found = extraction.extract(step, variables, source, _BATCH)
+  return found.on_host(), source.labels
 
 
 def _scores(found):

@@ -2,7 +2,7 @@
 
   python benchmarks/transfer.py
 
-Extraction: a whole set through `transfer.features.extract`, against the same
+Extraction: a whole set through `features.extraction.extract`, against the same
 number of forward passes of one batch that lies on the device; the median of
 ratios taken side by side. Two sets lie in memory; the third is JPEG files of
 500 x 375, decoded by the same cores that run the network.
@@ -32,7 +32,7 @@ from sklearn.preprocessing import StandardScaler
 
 from sslprune_jax import data, models
 from sslprune_jax.data import batches
-from sslprune_jax.features import extraction, sets
+from sslprune_jax.features import extraction
 from sslprune_jax.runtime import devices, environment
 from sslprune_jax.runtime import rng as rng_lib
 from sslprune_jax.training import optimizer as optimizer_lib
@@ -98,7 +98,7 @@ def _photos(size):
 
 
 def _whole(step, variables, source, batch_size):
-  found = sets.extract(step, variables, source, batch_size)
+  found = extraction.extract(step, variables, source, batch_size)
   jax.block_until_ready(found.rows)
 
 

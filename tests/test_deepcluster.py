@@ -10,7 +10,6 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from sslprune_jax import data, models
-from sslprune_jax.data import batches
 from sslprune_jax.features import extraction
 from sslprune_jax.pruning import masks as masks_lib
 from sslprune_jax.runtime import devices
@@ -50,8 +49,8 @@ def _begun(source, epochs=1):
   step = extraction.make_step(network, TASK.normalise)
 
   def extract(state):
-    feed = batches.make(source, 32, devices.split())
-    return extraction.extract(step, state.variables, feed, shards=8)
+    found = extraction.extract(step, state.variables, source, 32, shards=8)
+    return found.rows, found.images_by_row()
 
   after = state
   for epoch in range(epochs):

@@ -1,11 +1,18 @@
 """Tests of ticket files."""
 
+import pathlib
+
+import chex
 import jax
 import numpy as np
 import pytest
+from ml_collections import ConfigDict
 
+from sslprune_jax import data
+from sslprune_jax.features import extraction
 from sslprune_jax.pruning import masks as masks_lib
 from sslprune_jax.pruning import tickets
+from sslprune_jax.tasks import setup
 
 PARAMS = {
   "trunk": {"a": {"kernel": np.arange(1, 25, dtype=np.float32).reshape(4, 6)}},
@@ -46,6 +53,49 @@ def test_the_same_ticket_is_the_same_file(tmp_path):
   for name in "ab":
     tickets.save(tmp_path / f"{name}.npz", _ticket())
   assert (tmp_path / "a.npz").read_bytes() == (tmp_path / "b.npz").read_bytes()
+
+
+def test_a_ticket_of_any_tree_survives(tmp_path):
+  params = {"Dense_0": {"kernel": np.ones((3, 2), np.float32)}}
+  masks = masks_lib.dense(params, lambda name: True)
+  masks["Dense_0"]["kernel"][0] = False
+  params = jax.device_get(masks_lib.apply(masks, params))
+  tickets.save(tmp_path / "t.npz", tickets.Ticket(masks, params, {}, {}))
+  loaded = tickets.load(tmp_path / "t.npz")
+  chex.assert_trees_all_equal((loaded.masks, loaded.params), (masks, params))
+
+
+# A real one, that the first version of the format holds.
+_TRAINED = pathlib.Path(__file__).parent.joinpath(
+  "workdirs/first/seed_0/npid/round_00/trained.npz"
+)
+
+
+def test_a_ticket_computes_the_features_that_extraction_finds():
+  ticket = tickets.load(_TRAINED)
+  config = ConfigDict(ticket.meta["config"])
+  source = data.load_dataset(config.dataset, config.dataset.test)
+  network = setup.make_network(config.model, config.npid.embedding)
+  step = extraction.make_step(network, setup.make_normalise(config.dataset))
+  found = extraction.extract(step, ticket.variables, source, 100).on_host()
+  assert found.std() > 0.1
+  images = np.asarray(source.images)
+  np.testing.assert_allclose(ticket.features(images), found, atol=1e-5)
+  assert ticket.network().num_outputs == config.npid.embedding
+  with pytest.raises(AssertionError, match="assert_shape.*8"):
+    ticket.features(images[:, 1:])
+
+
+def test_a_ticket_that_does_not_know_its_network_says_so():
+  ticket = _ticket()
+  with pytest.raises(tickets.TicketError, match="meta.config: found no model"):
+    ticket.network()
+  model = {"name": "lenet", "width": 1.0, "sobel": False}
+  ticket.meta["config"] = {"model": model}
+  with pytest.raises(
+    tickets.TicketError, match="meta.config.model: .*found 'lenet', expected"
+  ):
+    ticket.network()
 
 
 def test_damage_is_named(tmp_path):

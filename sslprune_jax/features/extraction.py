@@ -1,17 +1,54 @@
-"""Features of a whole set, which stay on the devices, split over them."""
+"""Features of a whole set, extracted once; they stay split over the devices."""
 
+import dataclasses
 import functools
 from collections.abc import Callable
 from typing import Any
 
+import chex
 import jax
 import jax.numpy as jnp
 import numpy as np
 
 from sslprune_jax import data
+from sslprune_jax.data import batches
 from sslprune_jax.models import readout
-from sslprune_jax.runtime import devices
+from sslprune_jax.runtime import devices, processes
 from sslprune_jax.runtime.trees import Tree
+
+
+@dataclasses.dataclass(frozen=True)
+class Features:
+  """Features of N images, and which image each row is of.
+
+  Attributes:
+    rows: f32[S,R,F], S shards of R rows, split over the devices.
+    place: i64[N], place of each image among the S * R rows.
+    labels: i32[N], or i32[N,K] where an image may show several classes; None
+      where nobody asked for them.
+  """
+
+  rows: jax.Array
+  place: np.ndarray
+  labels: np.ndarray | None = None
+
+  def images_by_row(self) -> np.ndarray:
+    """Returns the image that each row is of, i32[S,R], N on padding."""
+    return self._by_row(np.arange(len(self.place)), len(self.place))
+
+  def labels_by_row(self) -> np.ndarray:
+    """Returns the label of each row, i32[S,R], -1 on padding."""
+    return self._by_row(self.labels, -1)
+
+  def _by_row(self, values: np.ndarray, padding: int) -> np.ndarray:
+    by_row = np.full(self.rows.shape[0] * self.rows.shape[1], padding, np.int32)
+    by_row[self.place] = values
+    return by_row.reshape(self.rows.shape[:2])
+
+  def on_host(self) -> np.ndarray:
+    """Returns f32[N,F], in the order of the images."""
+    rows = devices.on_host(self.rows)
+    return rows.reshape(-1, rows.shape[-1])[self.place]
 
 
 def make_step(
@@ -22,9 +59,10 @@ def make_step(
   """Makes the features of one batch, over all devices.
 
   Args:
-    network: from `models.build`.
-    normalise: of the task.
-    layer: see `models.readout`; by default the penultimate one.
+    network: network from `models.build`.
+    normalise: `u8[B,H,W,C] -> f32[B,H,W,C]`, the task's.
+    layer: name of an endpoint, see `models.readout`; by default the penultimate
+      one.
 
   Returns:
     `(variables, batch) -> f32[D,B,F]`. Batch norm uses its running statistics
@@ -32,6 +70,7 @@ def make_step(
   """
 
   def step(variables, batch):
+    chex.assert_rank(batch["image"], 4)
     image = normalise(batch["image"])
     return readout(network.apply(variables, image, train=False), layer)
 
@@ -41,40 +80,61 @@ def make_step(
 def extract(
   step: Callable,
   variables: dict[str, Tree],
-  feed: data.Batches,
-  shards: int,
-  on_batch: Callable[[data.batches.Batch], None] = lambda batch: None,
-) -> tuple[jax.Array, np.ndarray]:
-  """Extracts the features of a set into shards for `clustering`.
+  source: data.Source,
+  batch_size: int,
+  *,
+  shards: int | None = None,
+  with_labels: bool = False,
+  on_images: Callable[[int], None] = lambda images: None,
+) -> Features:
+  """Extracts the features of all images of a source, in one pass over it.
 
   Which image lies in which shard depends on the batch size, not on the number
   of devices.
 
   Args:
-    step: from `make_step`.
-    variables: replicated `{"params", "batch_stats"}`.
-    feed: of the N images; its batch size is a multiple of `shards`.
-    shards: a multiple of the number of devices.
-    on_batch: called with each batch, in order, while its features are made.
+    step: features of a batch, from `make_step`.
+    variables: `{"params", "batch_stats"}`, replicated.
+    source: source of N images.
+    batch_size: images a batch, a multiple of `shards`.
+    shards: number of shards S, a multiple of the number of devices; by default
+      a shard a device.
+    with_labels: whether the labels are read too, with the images.
+    on_images: callback with how many images a batch brings, called in order
+      while their features are made.
 
   Returns:
-    Features f32[shards,R,F], sharded, and the image i32[shards,R] that each is
-    of; N where it is padding.
+    The features, of the layer that `step` reads.
   """
-  size, batch_size = len(feed.source), feed.batch_size
+  size, shards = len(source), shards or jax.device_count()
   count = -(-size // batch_size)
-  buffer = None
+  feed = batches.make(source, batch_size, devices.split())
+  buffer, labels = None, []
   for number, batch in enumerate(feed.evaluate()):
     features = step(variables, batch)
-    on_batch(batch)
+    if with_labels:
+      # Read later, so that the devices do not wait.
+      labels.append(batch["label"])
+    on_images(min(batch_size, size - number * batch_size))
     if buffer is None:
       rows = count * batch_size // shards
       shape = (shards, rows, features.shape[-1])
       buffer = jnp.zeros(shape, features.dtype, device=devices.split())
-    buffer = _write(buffer, devices.joined(features), number)
+    buffer = _write(buffer, devices.to_global(features), number)
+  # A batch fills the same rows of every shard.
   image = np.arange(count * batch_size).reshape(count, shards, -1)
-  image = np.minimum(image.swapaxes(0, 1).reshape(shards, -1), size)
-  return buffer, image.astype(np.int32)
+  place = np.argsort(image.swapaxes(0, 1), axis=None)[:size]
+  if with_labels:
+    return Features(buffer, place, _join_labels(labels)[:size])
+  return Features(buffer, place)
+
+
+def _join_labels(labels: list[jax.Array]) -> np.ndarray:
+  """Joins the labels [D,B,...] of all batches, in the order of the images."""
+  joined = np.stack([np.asarray(leaf) for leaf in labels])
+  # Of this process' devices, next to those of the others.
+  joined = np.concatenate(processes.gathered(joined), axis=1)
+  return joined.reshape(-1, *joined.shape[3:])
 
 
 @functools.partial(jax.jit, donate_argnums=0)

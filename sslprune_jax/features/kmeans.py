@@ -3,6 +3,7 @@
 import functools
 from typing import Any, NamedTuple
 
+import chex
 import jax
 import jax.numpy as jnp
 import numpy as np
@@ -46,13 +47,13 @@ def kmeans(
   one, which stays: so inertia never rises, but for rounding.
 
   Args:
-    points: f32[S,R,D].
-    weight: f32[S,R].
+    points: f32[S,R,D], split over the devices.
+    weight: f32[S,R], 0 on padding.
     k: number of clusters.
-    key: of the start and of what replaces empty clusters.
-    iterations: updates of the centroids.
+    key: key of the start and of what replaces empty clusters.
+    iterations: number of updates of the centroids.
     start: "random" points, "k-means++", or centroids f32[k,D].
-    dtype: in which points and centroids are compared. In bfloat16 a point
+    dtype: dtype in which points and centroids are compared. In bfloat16 a point
       between two centroids may go to the farther one. Sums and inertia are
       float32.
 
@@ -63,6 +64,8 @@ def kmeans(
     ValueError: there are fewer points than clusters, some are not finite, or
       `start` has another shape.
   """
+  chex.assert_rank([points, weight], [3, 2])
+  chex.assert_equal_shape_prefix([points, weight], 2)
   real = np.flatnonzero(devices.on_host(weight).reshape(-1) > 0)
   if not 1 <= k <= len(real):
     raise ValueError(
@@ -153,7 +156,7 @@ def _assign(
     return tuple(sums), assignment
 
   def of_device(points, weight, centroids):
-    sums, assignment = layout.summed(
+    sums, assignment = layout.sum_shards(
       lambda shard: of_shard(shard, centroids), (points, weight)
     )
     return *sums, assignment
@@ -214,9 +217,9 @@ def _plus_plus(
 
     def draw(i, carry):
       centroids, distance = carry
-      share = devices.gathered(distance)
+      share = devices.all_gather(distance)
       # Where all points are drawn already, any of them.
-      share = jnp.where(share.sum() > 0, share, devices.gathered(weight))
+      share = jnp.where(share.sum() > 0, share, devices.all_gather(weight))
       until = jnp.cumsum(share)
       at = jax.random.uniform(jax.random.fold_in(key, i)) * until[-1]
       chosen = jnp.argmax(until > at)

@@ -4,6 +4,7 @@ import functools
 from collections.abc import Callable
 from typing import Any
 
+import chex
 import jax
 import jax.numpy as jnp
 import numpy as np
@@ -16,7 +17,10 @@ _BLOCK, _COMPARED = 1024, 2**22
 
 
 def shards() -> int:
-  """Returns S: 8 where the devices divide it, or else a shard a device."""
+  """Returns the number of shards S: 8 where the devices divide it.
+
+  Otherwise a shard a device.
+  """
   devices = jax.device_count()
   return devices if _SHARDS % devices else _SHARDS
 
@@ -30,6 +34,7 @@ def lay_out(points: np.ndarray) -> tuple[jax.Array, jax.Array]:
   Returns:
     f32[S,R,D] and `weight` f32[S,R].
   """
+  chex.assert_rank(points, 2)
   size, count = len(points), shards()
   rows = -(-size // count)
   points = np.asarray(points, np.float32)
@@ -43,19 +48,21 @@ def lay_out(points: np.ndarray) -> tuple[jax.Array, jax.Array]:
 
 def flat(assignment: jax.Array, size: int) -> np.ndarray:
   """Returns i32[N] from i32[S,R], in the order that `lay_out` was given."""
+  chex.assert_rank(assignment, 2)
   return devices_lib.on_host(assignment).reshape(-1)[:size]
 
 
 def dot(a: jax.Array, b: jax.Array) -> jax.Array:
-  """Multiplies matrices, in full float32 on a TPU too."""
+  """Multiplies f32[A,B] or f32[B] with f32[B,C], in full float32 on a TPU."""
+  chex.assert_rank([a, b], [{1, 2}, 2])
   return jnp.dot(a, b, precision=jax.lax.Precision.HIGHEST)
 
 
-def summed(of_shard: Callable, shards: Any) -> tuple[Any, Any]:
+def sum_shards(of_shard: Callable, shards: Any) -> tuple[Any, Any]:
   """Adds over the shards of all devices, in their order.
 
   Args:
-    of_shard: one shard to what is added, and what is kept of each shard.
+    of_shard: function from a shard to what is added, and what is kept of each.
     shards: leaves `[S / D, ...]`, this device's.
 
   Returns:
@@ -63,7 +70,7 @@ def summed(of_shard: Callable, shards: Any) -> tuple[Any, Any]:
   """
   if jax.device_count() > 1:
     parts, kept = jax.lax.map(of_shard, shards)
-    parts = devices_lib.gathered(parts)
+    parts = devices_lib.all_gather(parts)
     return jax.tree.map(lambda x: functools.reduce(jnp.add, x), parts), kept
 
   def add(total, shard):
@@ -82,8 +89,8 @@ def blocks(rows: int, against: int) -> tuple[int, int]:
   """Divides a shard into blocks.
 
   Args:
-    rows: of the shard.
-    against: how many things each row is compared with.
+    rows: number of rows of the shard.
+    against: number of things that each row is compared with.
 
   Returns:
     The number of blocks, and the rows of each.
@@ -98,14 +105,16 @@ def read(
   """Reads a block; the last one overlaps the one before, with weight 0.
 
   Args:
-    number: of the block, i32[].
-    size: its rows, B.
-    rows: f32[R,D] of a shard.
-    weight: f32[R].
+    number: number of the block, i32[].
+    size: rows of a block, B.
+    rows: f32[R,D], a shard.
+    weight: f32[R], 0 on padding.
 
   Returns:
     Its first row i32[], its rows f32[B,D] and their weight f32[B].
   """
+  chex.assert_rank([rows, weight], [2, 1])
+  chex.assert_equal_shape_prefix([rows, weight], 1)
   start = jnp.minimum(number * size, len(rows) - size)
   again = start + jnp.arange(size) < number * size
   block = jax.lax.dynamic_slice_in_dim(rows, start, size)

@@ -1,5 +1,6 @@
 """Nearest neighbours over devices, exact, and their weighted vote."""
 
+import chex
 import jax
 import jax.numpy as jnp
 
@@ -7,7 +8,8 @@ from sslprune_jax.runtime import devices
 
 
 def unit(vectors: jax.Array) -> jax.Array:
-  """Scales rows to length 1: f32[..., D]; one of zeros stays zero."""
+  """Scales rows f32[N,D] to length 1; one of zeros stays zero."""
+  chex.assert_rank(vectors, 2)
   square = jnp.sum(vectors * vectors, axis=-1, keepdims=True)
   return vectors * jax.lax.rsqrt(jnp.maximum(square, 1e-12))
 
@@ -18,6 +20,7 @@ def similarities(rows: jax.Array, others: jax.Array) -> jax.Array:
   In full float32 on a TPU too: divided by a small temperature, or compared with
   each other, the digits of bfloat16 are too few.
   """
+  chex.assert_rank([rows, others], 2)
   return jnp.dot(rows, others.T, precision=jax.lax.Precision.HIGHEST)
 
 
@@ -35,12 +38,14 @@ def nearest(
     rows: f32[R,F], of length 1, this device's.
     held: bool[R], False on padding.
     answers: i32[R], what each row stands for.
-    count: how many to find; fewer where all devices hold fewer.
+    count: number of rows to find; fewer where all devices hold fewer.
 
   Returns:
     Similarities f32[Q,count], the largest first, and their answers
     i32[Q,count].
   """
+  chex.assert_rank([queries, rows, held, answers], [2, 2, 1, 1])
+  chex.assert_equal_shape_prefix([rows, held, answers], 1)
   similarity = jnp.where(held[None], similarities(queries, rows), -jnp.inf)
   # The nearest rows of every device, then the nearest of those.
   near, place = jax.lax.top_k(similarity, min(count, len(held)))
@@ -59,14 +64,16 @@ def vote(
   Args:
     near: f32[Q,k], similarities; minus infinity has no vote.
     answer: i32[Q,k], classes.
-    temperature: 0.02 or more, so that the vote stays finite.
-    num_classes: K.
+    temperature: divisor, 0.02 or more, so that the vote stays finite.
+    num_classes: number of classes K.
 
   Returns:
     i32[Q], the class with the most votes.
 
   Reference: arXiv 1805.01978, section 3.4.
   """
+  chex.assert_rank([near, answer], 2)
+  chex.assert_equal_shape([near, answer])
   ballots = jnp.zeros((len(near), num_classes))
   voters = jnp.arange(len(near))[:, None]
   votes = jnp.exp(near / temperature)

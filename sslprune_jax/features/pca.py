@@ -2,6 +2,7 @@
 
 from typing import NamedTuple
 
+import chex
 import jax
 import jax.numpy as jnp
 import numpy as np
@@ -29,9 +30,9 @@ def fit_pca(points: jax.Array, weight: jax.Array, dims: int) -> Projection:
   """Finds the directions of largest variance, scaled to a variance of 1.
 
   Args:
-    points: f32[S,R,F].
-    weight: f32[S,R].
-    dims: directions to keep.
+    points: f32[S,R,F], split over the devices.
+    weight: f32[S,R], 0 on padding.
+    dims: number of directions D to keep.
 
   Returns:
     The projection; directions without variance are mapped to 0.
@@ -40,6 +41,8 @@ def fit_pca(points: jax.Array, weight: jax.Array, dims: int) -> Projection:
     ValueError: there are fewer features, or points, than `dims`, or some
       points are not finite.
   """
+  chex.assert_rank([points, weight], [3, 2])
+  chex.assert_equal_shape_prefix([points, weight], 2)
   size, width = int(devices.on_host(weight).sum()), points.shape[-1]
   if not 1 <= dims <= min(width, size):
     raise ValueError(
@@ -72,12 +75,13 @@ def project(points: jax.Array, projection: Projection) -> jax.Array:
   """Projects points and scales them to length 1.
 
   Args:
-    points: f32[S,R,F].
-    projection: from `fit_pca`.
+    points: f32[S,R,F], split over the devices.
+    projection: means and directions from `fit_pca`.
 
   Returns:
     f32[S,R,D], split like the points; what is projected to 0 stays 0.
   """
+  chex.assert_rank([points, projection.mean, projection.matrix], [3, 1, 2])
 
   def of_shard(shard, mean, matrix):
     found = layout.dot(shard, matrix) - layout.dot(mean, matrix)[None]
@@ -100,7 +104,7 @@ def _sum(points: jax.Array, weight: jax.Array) -> jax.Array:
     return jnp.sum(rows * weight[:, None], axis=0), None
 
   def of_device(points, weight):
-    return layout.summed(of_shard, (points, weight))[0]
+    return layout.sum_shards(of_shard, (points, weight))[0]
 
   return devices.over_shards(
     of_device, (devices.ROWS, devices.ROWS), devices.SAME
@@ -126,7 +130,7 @@ def _covariance(
     return jax.lax.scan(add, total, jnp.arange(count))
 
   def of_device(points, weight):
-    return layout.summed(of_shard, (points, weight))[0]
+    return layout.sum_shards(of_shard, (points, weight))[0]
 
   return devices.over_shards(
     of_device, (devices.ROWS, devices.ROWS), devices.SAME

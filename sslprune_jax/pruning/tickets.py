@@ -17,10 +17,12 @@ import json
 import zipfile
 from typing import Any
 
+import chex
 import jax
 import numpy as np
 from etils import epath
 
+from sslprune_jax import data, models
 from sslprune_jax.pruning import masks as masks_lib
 from sslprune_jax.runtime import files
 from sslprune_jax.runtime.errors import LostFileError
@@ -36,10 +38,10 @@ class Ticket:
   """A subnetwork (W, m).
 
   Attributes:
-    masks: host masks.
-    params: f32, exactly 0 under the masks.
-    batch_stats: f32.
-    meta: JSON values: task, model, dataset, seed, round, density, config, ...
+    masks: masks on the host.
+    params: f32 arrays, exactly 0 under the masks.
+    batch_stats: f32 arrays.
+    meta: JSON values: task, seed, round, density, image_shape, config, ...
   """
 
   masks: masks_lib.Masks
@@ -49,17 +51,65 @@ class Ticket:
 
   @property
   def variables(self) -> dict[str, Tree]:
-    """What a network is applied with."""
+    """What a network is applied with: `{"params", "batch_stats"}`."""
     return {"params": self.params, "batch_stats": self.batch_stats}
+
+  def network(self) -> models.Network:
+    """Builds the ticket's network; it computes in float32.
+
+    Raises:
+      TicketError: the ticket does not say which network it is of.
+    """
+    model = self._config("model")
+    try:
+      return models.build(
+        model["name"],
+        self.params["head"]["kernel"].shape[-1],
+        width=model["width"],
+        sobel=model["sobel"],
+      )
+    except (KeyError, ValueError) as error:
+      raise TicketError(f"meta.config.model: {error}") from None
+
+  def features(self, images: np.ndarray) -> np.ndarray:
+    """Computes the features of images, in evaluation mode, in one batch.
+
+    Args:
+      images: u8[N,H,W,C], of the shape that the network was trained on.
+
+    Returns:
+      f32[N,F].
+
+    Raises:
+      TicketError: the ticket does not say how its network sees images.
+    """
+    dataset, network = self._config("dataset"), self.network()
+    chex.assert_rank(images, 4)
+    chex.assert_type(images, np.uint8)
+    chex.assert_shape(images, (None, *self.meta["image_shape"]))
+
+    @jax.jit
+    def apply(variables, images):
+      images = data.normalise(images, dataset["mean"], dataset["std"])
+      outputs = network.apply(variables, images, train=False)
+      return models.readout(outputs, "features")
+
+    return np.asarray(apply(self.variables, images))
+
+  def _config(self, section: str) -> dict[str, Any]:
+    """Returns a section of the configuration that the ticket was made by."""
+    if section not in self.meta.get("config", {}):
+      raise TicketError(f"meta.config: found no {section}, expected one")
+    return self.meta["config"][section]
 
 
 def save(path: epath.PathLike, ticket: Ticket) -> None:
   """Writes a ticket, whole or not at all.
 
   Args:
-    path: a name that ends in `.npz`.
-    ticket: arrays on the host or on devices; weights under the mask are not
-      stored whatever they are.
+    path: name that ends in `.npz`.
+    ticket: ticket of arrays on the host or on devices; weights under the mask
+      are not stored whatever they are.
   """
   masks = named_leaves(ticket.masks)
   entries = {f"mask/{k}": v for k, v in masks_lib.pack(ticket.masks).items()}
@@ -67,8 +117,8 @@ def save(path: epath.PathLike, ticket: Ticket) -> None:
   for name, leaf in named_leaves(ticket.params).items():
     leaf = np.asarray(leaf)
     shapes[name] = leaf.shape
-    kept = leaf if masks_lib.why_kept(name) else leaf[np.asarray(masks[name])]
-    entries[f"params/{name}"] = kept
+    mask = np.asarray(masks[name])
+    entries[f"params/{name}"] = leaf[mask] if mask.ndim else leaf
   for name, leaf in named_leaves(ticket.batch_stats).items():
     entries[f"batch_stats/{name}"] = np.asarray(leaf)
   meta = {**ticket.meta, "shapes": shapes, "sha256": _digests(entries)}
@@ -82,7 +132,7 @@ def load(path: epath.PathLike) -> Ticket:
   """Reads a ticket.
 
   Args:
-    path: the file.
+    path: file of a ticket, of any version.
 
   Returns:
     The ticket, on the host.
@@ -114,7 +164,7 @@ def load(path: epath.PathLike) -> Ticket:
   params = {}
   for name, mask in named_leaves(masks).items():
     params[name] = groups["params"][name]
-    if masks_lib.why_kept(name) is None:
+    if mask.ndim:
       params[name] = np.zeros(shapes[name], np.float32)
       params[name][mask] = groups["params"][name]
   return Ticket(
@@ -129,9 +179,9 @@ def check(ticket: Ticket, params: Tree, where: str) -> None:
   """Refuses a ticket whose trunk does not fit a network, or is not pruned.
 
   Args:
-    ticket: any.
-    params: the network's, or their shapes.
-    where: what to call the ticket.
+    ticket: any ticket.
+    params: arrays of the network, or their shapes.
+    where: name of the ticket in errors.
 
   Raises:
     TicketError: names the array, what was found and what was expected.

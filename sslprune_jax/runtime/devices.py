@@ -101,8 +101,8 @@ def _copy(leaf: jax.Array) -> jax.Array:
   return jnp.copy(leaf if is_here else np.asarray(leaf))
 
 
-def joined(tree: Any) -> Any:
-  """Joins the rows that each process holds to one array `[D, ...]` of all.
+def to_global(tree: Any) -> Any:
+  """Makes one array `[D, ...]` of all processes of the rows that each holds.
 
   A step takes and gives what its process holds; what is compiled by `jax.jit`
   over all devices takes and gives arrays of all.
@@ -112,8 +112,8 @@ def joined(tree: Any) -> Any:
   return multihost_utils.host_local_array_to_global_array(tree, _mesh(), ROWS)
 
 
-def joined_shapes(tree: Any) -> Any:
-  """Returns the shapes and dtypes of what `joined` joins."""
+def global_shapes(tree: Any) -> Any:
+  """Returns the shapes and dtypes of what `to_global` makes."""
   return jax.tree.map(
     lambda rows: jax.ShapeDtypeStruct(
       (jax.process_count() * rows.shape[0], *rows.shape[1:]), rows.dtype
@@ -158,10 +158,10 @@ def look_up(rows: jax.Array, index: jax.Array) -> jax.Array:
   place = _place(rows, index)
   is_held = (place >= 0) & (place < len(rows))
   is_held = is_held.reshape(-1, *(1,) * (rows.ndim - 1))
-  return jax.lax.psum(jnp.where(is_held, held(rows, index), 0), AXIS)
+  return jax.lax.psum(jnp.where(is_held, read_local(rows, index), 0), AXIS)
 
 
-def held(rows: jax.Array, index: jax.Array) -> jax.Array:
+def read_local(rows: jax.Array, index: jax.Array) -> jax.Array:
   """Reads rows that this device holds, inside a step.
 
   Args:
@@ -197,13 +197,21 @@ def _place(rows: jax.Array, index: jax.Array) -> jax.Array:
   return index - jax.lax.axis_index(AXIS) * len(rows)
 
 
-def gathered(tree: Any) -> Any:
-  """Joins the leaves `[B, ...]` of all devices to `[D * B, ...]`, in a step."""
+def all_gather(tree: Any) -> Any:
+  """All-gathers leaves `[B, ...]` to `[D * B, ...]`. Call inside a step."""
   return jax.lax.all_gather(tree, AXIS, tiled=True)
 
 
-def mine(gathered: jax.Array, rows: int) -> jax.Array:
-  """Takes this device's `[rows, ...]` out of what was gathered, in a step."""
+def local_rows(gathered: jax.Array, rows: int) -> jax.Array:
+  """Returns this device's rows of a gathered array. Call inside a step.
+
+  Args:
+    gathered: [D * rows, ...], from `all_gather`.
+    rows: number of rows of a device.
+
+  Returns:
+    [rows, ...].
+  """
   first = jax.lax.axis_index(AXIS) * rows
   return jax.lax.dynamic_slice_in_dim(gathered, first, rows)
 

@@ -81,7 +81,7 @@ class Exemplar(Task):
     embedding = unit(outputs["logits"])
     index = batch["index"]
     real = batch.get("weight", jnp.ones(len(index))) > 0
-    others, of_others, are_real = devices.gathered((embedding, index, real))
+    others, of_others, are_real = devices.all_gather((embedding, index, real))
     loss, accuracy = triplet_losses(
       embedding,
       index,

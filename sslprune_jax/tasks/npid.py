@@ -110,7 +110,7 @@ class NPID(Task):
     embedding = unit(outputs["logits"])
     rows = task_state.by_sample
     if self.objective == "softmax":
-      bank, held = devices.gathered((rows["bank"], rows["held"]))
+      bank, held = devices.all_gather((rows["bank"], rows["held"]))
       logits = similarities(embedding, bank) / self.temperature
       logits = jnp.where(held[None], logits, -jnp.inf)
       metrics = jax.tree.map(jnp.mean, classified(logits, batch["index"]))
@@ -118,9 +118,9 @@ class NPID(Task):
     size = jax.lax.psum(jnp.sum(rows["held"]), devices.AXIS)
     noise = jax.random.randint(rng, (self.negatives,), 0, size)
     # One exchange for both: the rows of all devices' images, then the noise.
-    index = devices.gathered(batch["index"])
+    index = devices.all_gather(batch["index"])
     found = devices.look_up(rows["bank"], jnp.concatenate([index, noise]))
-    own, others = devices.mine(found, len(embedding)), found[len(index) :]
+    own, others = devices.local_rows(found, len(embedding)), found[len(index) :]
     positive = jnp.sum(embedding * own, axis=1) / self.temperature
     negative = similarities(embedding, others) / self.temperature
     estimate = size * jax.lax.pmean(
@@ -146,10 +146,10 @@ class NPID(Task):
   ) -> TaskState:
     """Moves the rows of the batch's images towards their new embeddings."""
     rows, shared = task_state.by_sample, dict(task_state.shared)
-    embedding, index = devices.gathered(
+    embedding, index = devices.all_gather(
       (unit(outputs["logits"]), batch["index"])
     )
-    old = devices.held(rows["bank"], index)
+    old = devices.read_local(rows["bank"], index)
     new = unit(self.momentum * old + (1 - self.momentum) * embedding)
     if self.objective == "nce":
       known, found = shared["normaliser"], metrics["normaliser"]
@@ -164,7 +164,7 @@ class NPID(Task):
   ) -> Metrics:
     """Lets the nearest rows of the bank vote, each by exp(similarity / T)."""
     rows = task_state.by_sample
-    queries = devices.gathered(unit(outputs["logits"]))
+    queries = devices.all_gather(unit(outputs["logits"]))
     bank, held = rows["bank"], rows["held"]
     if self.num_classes:
       near, answer = nearest(
@@ -175,7 +175,7 @@ class NPID(Task):
       first = jax.lax.axis_index(devices.AXIS) * len(held)
       own = first + jnp.arange(len(held))
       answer = nearest(queries, bank, held, own, count=1)[1][:, 0]
-    answer = devices.mine(answer, len(batch["index"]))
+    answer = devices.local_rows(answer, len(batch["index"]))
     truth = batch["label" if self.num_classes else "index"]
     return {"accuracy": (answer == truth).astype(jnp.float32)}
 

@@ -66,7 +66,7 @@ class Checkpoints:
       update: number of updates done: the folder's name.
       state: copied to the host before this returns, so it may be donated next.
     """
-    by_sample = devices.on_host(devices.joined(state.task_state.by_sample))
+    by_sample = devices.on_host(devices.to_global(state.task_state.by_sample))
     if not processes.is_first():
       return
     fields = _host_fields(state, by_sample)
@@ -114,7 +114,7 @@ class Checkpoints:
       return None
     for update in sorted(self._manager.all_steps(), reverse=True):
       try:
-        by_sample = devices.joined_shapes(like.task_state.by_sample)
+        by_sample = devices.global_shapes(like.task_state.by_sample)
         return update, self._restore(update, _host_fields(like, by_sample))
       except CheckpointError as error:
         logging.warning("%s; the one before it is used", error)

@@ -273,8 +273,10 @@ class Training:
     """Extracts the features of the training images."""
     shards = clustering.shards()
     size = -(-self.batch_size // shards) * shards
-    feed = batches.make(source, size, devices.split())
-    return extraction.extract(self._extraction_step, variables, feed, shards)
+    found = extraction.extract(
+      self._extraction_step, variables, source, size, shards=shards
+    )
+    return found.rows, found.images_by_row()
 
   def evaluate(self, state: TrainState, images: Images) -> dict[str, float]:
     """Returns the task's mean scores, each image counted once."""

@@ -10,8 +10,8 @@ from etils import epath
 from ml_collections import ConfigDict
 
 from sslprune_jax import data, models
-from sslprune_jax.features import extraction, sets
-from sslprune_jax.features.sets import Features
+from sslprune_jax.features import extraction
+from sslprune_jax.features.extraction import Features
 from sslprune_jax.pruning.tickets import Ticket
 from sslprune_jax.runtime import devices, files, rng
 from sslprune_jax.runtime.errors import ConfigError
@@ -21,7 +21,7 @@ from sslprune_jax.training.recipe import make_recipe
 from sslprune_jax.training.step import DivergedError
 from sslprune_jax.transfer import knn, linear, precision, svm
 from sslprune_jax.transfer.judgement import Judgement
-from sslprune_jax.transfer.target import Target, several
+from sslprune_jax.transfer.target import Target, to_multi_hot
 
 LINEAR = "transfer.linear.train"  # section of its recipe
 _SHARE_OF_MEMORY = 0.7  # of a device that features may take
@@ -118,12 +118,13 @@ class Probe(abc.ABC):
     found = []
     for source in (images.train, images.test):
       found.append(
-        sets.extract(
+        extraction.extract(
           self._step,
           variables,
           source,
           self.config.transfer.batch_size,
-          lambda count: progress.advance(count, {}),
+          with_labels=True,
+          on_images=lambda count: progress.advance(count, {}),
         )
       )
       self.target.check_labelled(source, found[-1].labels)
@@ -153,8 +154,9 @@ class Linear(Probe):
     batch_size, length = self._recipe.batch_size, self._recipe.length
     per_epoch = len(train.place) // batch_size
     everywhere = devices.replicated()
+    labels = train.labels_by_row().reshape(-1)
     place, labels = jax.device_put(
-      (train.place.astype(np.int32), train.by_row().reshape(-1)), everywhere
+      (train.place.astype(np.int32), labels), everywhere
     )
     classifier = linear.create(train.rows, place, self.target.num_classes)
     opt_state = self._recipe.optimizer.init(classifier.params)
@@ -183,7 +185,7 @@ class Linear(Probe):
         )
       lines.add(first + count, metrics)
     lines.close()
-    truth = jax.device_put(test.by_row(), devices.split())
+    truth = jax.device_put(test.labels_by_row(), devices.split())
     right = float(linear.accuracy(classifier, test.rows, truth))
     recipe = self.config.transfer.linear.train
     return {"accuracy": right}, trained_by(recipe) | {"augment": False}
@@ -197,7 +199,7 @@ class SVM(Probe):
     self.target.check_tested()
     try:
       names = train.class_names
-      svm.check(several(train.labels, names), names)
+      svm.check(to_multi_hot(train.labels, names), names)
     except ValueError as error:
       raise ConfigError(
         f"config.transfer.targets.{self.target.name}: {error}"
@@ -209,12 +211,12 @@ class SVM(Probe):
     names = self.target.train.class_names
     machines = svm.fit(
       train.on_host(),
-      several(train.labels, names),
+      to_multi_hot(train.labels, names),
       names,
       tuple(self.config.transfer.svm.costs),
     )
     found = precision.of_classes(
-      machines.scores(test.on_host()), several(test.labels, names), names
+      machines.scores(test.on_host()), to_multi_hot(test.labels, names), names
     )
     classes = {
       name: {
@@ -250,12 +252,12 @@ class Neighbours(Probe):
     settings = self.config.transfer.knn.to_dict()
     answer = knn.classify(
       train.rows,
-      train.by_row(),
+      train.labels_by_row(),
       test.rows,
       num_classes=self.target.num_classes,
       **settings,
     )
-    right = (answer == test.by_row()).sum() / len(test.labels)
+    right = (answer == test.labels_by_row()).sum() / len(test.labels)
     return {"accuracy": float(right)}, settings
 
 

@@ -9,7 +9,7 @@ from etils import epath
 from ml_collections import ConfigDict
 
 from sslprune_jax import config as config_lib
-from sslprune_jax.features import extraction, sets
+from sslprune_jax.features import extraction
 from sslprune_jax.pruning import tickets
 from sslprune_jax.pruning.tickets import Ticket
 from sslprune_jax.runtime.progress import Progress
@@ -105,11 +105,12 @@ class FineTuning:
     return Judgement(scores, settings, masks, state.params)
 
   def _precision(self, state) -> dict[str, float]:
-    found = sets.extract(
+    found = extraction.extract(
       self._logits,
       state.variables,
       self.target.test,
       self.training.batch_size,
+      with_labels=True,
     )
     classes = precision.of_classes(
       found.on_host(), found.labels, self.target.train.class_names

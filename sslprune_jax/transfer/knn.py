@@ -65,14 +65,14 @@ def _compiled(count: int, temperature: float, num_classes: int):
 
     def block(own):
       near, answer = nearest(
-        devices_lib.gathered(unit(own)),
+        devices_lib.all_gather(unit(own)),
         bank,
         labels >= 0,
         labels,
         count,
       )
       answer = vote(near, answer, temperature, num_classes)
-      return devices_lib.mine(answer, len(own))
+      return devices_lib.local_rows(answer, len(own))
 
     return jax.lax.map(block, queries)[None]
 

@@ -3,6 +3,7 @@
 import functools
 from collections.abc import Sequence
 
+import chex
 import numpy as np
 from ml_collections import ConfigDict
 
@@ -88,7 +89,7 @@ class Target:
       ConfigError: names the class.
     """
     names = self.train.class_names
-    counts = (several(self.test.labels, names) == 1).sum(axis=0)
+    counts = (to_multi_hot(self.test.labels, names) == 1).sum(axis=0)
     for name, count in zip(names, counts, strict=True):
       if not count:
         raise ConfigError(
@@ -116,8 +117,17 @@ class Target:
     return Images(data.subset(self.train, chosen), self.test)
 
 
-def several(labels: np.ndarray, class_names: Sequence[str]) -> np.ndarray:
-  """Returns labels i32[N] or i32[N,K] as those of several classes, i32[N,K]."""
+def to_multi_hot(labels: np.ndarray, class_names: Sequence[str]) -> np.ndarray:
+  """Returns labels as multi-hot rows: 1 where a class is there, 0 where not.
+
+  Args:
+    labels: i32[N], a class each, or i32[N,K], which are returned as they are.
+    class_names: names of the K classes.
+
+  Returns:
+    i32[N,K].
+  """
+  chex.assert_rank(labels, {1, 2})
   if labels.ndim == 2:
     return labels
   return np.eye(len(class_names), dtype=np.int32)[labels]
