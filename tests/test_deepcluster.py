@@ -12,7 +12,6 @@ from hypothesis import strategies as st
 from sslprune_jax import data, models
 from sslprune_jax.features import extraction
 from sslprune_jax.pruning import masks as masks_lib
-from sslprune_jax.runtime import devices
 from sslprune_jax.tasks import deepcluster
 from sslprune_jax.tasks.deepcluster import DeepCluster
 from sslprune_jax.training import optimizer as optimizer_lib

@@ -133,7 +133,7 @@ def _join_labels(labels: list[jax.Array]) -> np.ndarray:
   """Joins the labels [D,B,...] of all batches, in the order of the images."""
   joined = np.stack([np.asarray(leaf) for leaf in labels])
   # Of this process' devices, next to those of the others.
-  joined = np.concatenate(processes.gathered(joined), axis=1)
+  joined = np.concatenate(processes.from_all(joined), axis=1)
   return joined.reshape(-1, *joined.shape[3:])
 
 
