@@ -1,70 +1,63 @@
-"""What is set before JAX starts, in processes of their own."""
+"""What is set before JAX starts."""
 
 import os
-import platform
-import subprocess
-import sys
 
 import jax
 import pytest
 
 from sslprune_jax.runtime import environment
 
-_FAULTS = """
-import resource
-from sslprune_jax.runtime import environment
 
-environment.prepare()
-import jax
-import jax.numpy as jnp
-from sslprune_jax import models
-from sslprune_jax.training import state
-
-network = models.build("convnet", 10)
-variables = state.initialize(network, (28, 28, 1), jax.random.key(0))
-
-@jax.jit
-def gradient(params, image):
-  def loss(params):
-    found, _ = network.apply(
-      {**variables, "params": params}, image, train=True, mutable="batch_stats"
-    )
-    return (found["logits"] ** 2).sum()
-  return jax.grad(loss)(params)
-
-def faults(updates):
-  before = resource.getrusage(resource.RUSAGE_SELF).ru_minflt
-  for _ in range(updates):
-    jax.block_until_ready(gradient(variables["params"], image))
-  return resource.getrusage(resource.RUSAGE_SELF).ru_minflt - before
-
-image = jnp.ones((128, 28, 28, 1))
-faults(3)  # Takes the memory.
-print(faults(10))
-"""
+@pytest.fixture
+def kept(monkeypatch):
+  """Times that memory was to be kept; the user has set nothing of malloc's."""
+  calls = []
+  monkeypatch.setattr(environment, "_keep_memory", lambda: calls.append(True))
+  monkeypatch.setattr(environment, "_is_cpu", lambda: True)
+  monkeypatch.setenv("XLA_FLAGS", os.environ.get("XLA_FLAGS", ""))
+  for name in list(os.environ):
+    if name.startswith(environment.MALLOC):
+      monkeypatch.delenv(name)
+  return calls
 
 
-def _page_faults(**env):
-  unset = {
-    name: value
-    for name, value in os.environ.items()
-    if not name.startswith(environment.MALLOC)
-  }
-  done = subprocess.run(
-    [sys.executable, "-c", _FAULTS],
-    env={**unset, "JAX_PLATFORMS": "cpu", **env},
-    capture_output=True,
-    text=True,
-    check=True,
-  )
-  return int(done.stdout)
+def test_memory_is_kept_on_a_cpu(kept):
+  environment.prepare()
+  assert kept == [True]
 
 
-@pytest.mark.skipif(
-  platform.libc_ver()[0] != "glibc", reason="sets glibc's malloc"
+@pytest.mark.parametrize(
+  "name",
+  ["MALLOC_ARENA_MAX", "MALLOC_PERTURB_", "GLIBC_TUNABLES", "LD_PRELOAD"],
 )
-def test_updates_on_a_cpu_use_their_memory_again_unless_the_user_has_set_it():
-  assert _page_faults() < _page_faults(MALLOC_PERTURB_="0") / 3
+def test_memory_is_the_users_where_a_variable_of_mallocs_is_set(
+  name, kept, monkeypatch
+):
+  monkeypatch.setenv(name, "")
+  environment.prepare()
+  assert not kept
+
+
+def test_memory_is_left_alone_on_an_accelerator(kept, monkeypatch):
+  monkeypatch.setattr(environment, "_is_cpu", lambda: False)
+  environment.prepare()
+  assert not kept
+
+
+def test_malloc_is_told_to_keep_memory_where_it_can_be(monkeypatch):
+  told = []
+
+  class Libc:
+    def mallopt(self, parameter, value):
+      told.append((parameter, value))
+
+  for libc in (Libc(), object()):  # The second is no glibc.
+    monkeypatch.setattr(
+      environment.ctypes, "CDLL", lambda name, libc=libc: libc
+    )
+    environment._keep_memory()
+  # M_TRIM_THRESHOLD, M_MMAP_MAX and M_ARENA_MAX of glibc's malloc.h.
+  assert told == [(-1, -1), (-4, 0), (-8, 1)]
 
 
 def test_a_host_with_an_accelerator_is_told_by_its_files(monkeypatch):

@@ -51,7 +51,7 @@ def _keep_memory() -> None:
   """Lets the buffers of XLA's CPU steps be used again by the next update.
 
   Else each update gives them back to the kernel, and the next one waits for as
-  many pages of zeros (`tests/test_platform_setup.py` counts them).
+  many pages of zeros (`benchmarks/page_faults.py` counts them).
   """
   libc = ctypes.CDLL(None)
   if hasattr(libc, "mallopt"):
