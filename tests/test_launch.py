@@ -84,7 +84,7 @@ def _run(script, *arguments, **environment):
     capture_output=True,
     text=True,
     env={**os.environ, **environment},
-    timeout=60,
+    timeout=300,
   )
 
 
@@ -94,6 +94,19 @@ def test_dry_run_prints_the_commands(script):
   assert run.returncode == 0, run.stderr
   for words in _EXPECTED[script]:
     assert words in run.stdout
+
+
+@pytest.mark.parametrize(
+  "arguments, expected",
+  [
+    ([], "'python' '-m' 'pytest'"),
+    (["--slow"], "'python' '-m' 'pytest' '-m' 'slow'"),
+    (["--slow", "-x"], "'python' '-m' 'pytest' '-m' 'slow' '-x'"),
+  ],
+)
+def test_slow_tests_are_run_by_a_switch(arguments, expected):
+  run = _run("test.sh", "--dry-run", *arguments)
+  assert run.stdout == expected + "\n", run.stderr
 
 
 @pytest.mark.parametrize("script", [*sorted(_EXPECTED), "host.sh"])
