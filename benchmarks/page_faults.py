@@ -27,7 +27,9 @@ def _faults():
 
 def measure():
   """Returns the page faults of an update in this process, a mean."""
-  from sslprune_jax import models, state
+  from sslprune_jax import models
+  from sslprune_jax.runtime import environment
+  from sslprune_jax.training import state
 
   environment.prepare()
   import jax

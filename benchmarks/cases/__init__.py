@@ -26,7 +26,7 @@ class Case:
     peer_is: in words.
     target: ours over the peer's.
     both_ours: whether the peer too runs as a study of ours does, prepared by
-      `platform_setup`.
+      `environment`.
     tolerance: relative, of the numbers.
     seconds: after which no run is begun.
     least: runs, however long they take.

@@ -156,7 +156,7 @@ def _augmented():
 
 _COMPILED = (
   "XLA's own convolutions on CPU, with one flag that brings Eigen's weight "
-  "gradients back (platform_setup); PyTorch calls oneDNN, which convolves "
+  "gradients back (environment); PyTorch calls oneDNN, which convolves "
   "channels-last images in blocks. Custom calls to oneDNN would need a C++ "
   "library of our own."
 )
