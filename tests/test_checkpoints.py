@@ -41,3 +41,14 @@ def test_rows_by_sample_are_restored_on_another_number_of_devices(tmp_path):
     assert found.task_state.shared["normaliser"] == bank[0, 0]
     assert found.step == 7
   saved.close()
+
+
+def test_the_newest_are_kept(tmp_path):
+  bank = np.zeros((2, 1), np.float32)
+  for keep, expected in {2: [3, 4], None: [1, 2, 3, 4]}.items():
+    saved = checkpoints.Checkpoints(tmp_path / f"{keep}", keep=keep)
+    for update in (1, 2, 3, 4):
+      saved.save_durably(update, _state(1, bank))
+    saved.close()
+    names = [path.name for path in (tmp_path / f"{keep}").iterdir()]
+    assert sorted(map(int, names)) == expected

@@ -54,7 +54,7 @@ class Checkpoints:
       self._opened = ocp.CheckpointManager(
         self.directory,
         options=ocp.CheckpointManagerOptions(
-          self._keep, create=False, multiprocessing_options=alone
+          max_to_keep=self._keep, create=False, multiprocessing_options=alone
         ),
       )
     return self._opened
