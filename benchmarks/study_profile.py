@@ -32,9 +32,9 @@ PARTS = {
   "start": (),  # Of Python and JAX, and the imports.
   "load data": ("study.study:StudyData",),
   "compile": (),
-  "training": ("training.step:fit",),
+  "training": ("training.loop:train",),
   "feed": (),
-  "evaluation": ("training.trainer:Training.evaluate",),
+  "evaluation": ("training.loop:evaluate",),
   "checkpoints": (
     "training.checkpoints:Checkpoints.save",
     "training.checkpoints:Checkpoints.wait",
@@ -55,7 +55,7 @@ PARTS = {
   ),
   "begin a training": (
     "training.state:create",
-    "training.trainer:Training.draw",
+    "training.trainer:Trainer.draw",
   ),
   "report": ("report:write",),
   "other": (),  # What is in none of them.
@@ -134,19 +134,17 @@ def _watch(clock):
       owner, last, function = find(name)
       setattr(owner, last, _timed(clock, part, function))
 
-  from sslprune_jax.training import step as step_lib
+  from sslprune_jax.training.trainer import Trainer
 
-  fit = step_lib.fit
+  batches = Trainer.batches
 
-  def fed(batches):
-    batches = iter(batches)
-    following = _timed(clock, "feed", lambda: next(batches, None))
+  def fed(*arguments):
+    made = batches(*arguments)
+    following = _timed(clock, "feed", lambda: next(made, None))
     while (batch := following()) is not None:
       yield batch
 
-  step_lib.fit = lambda state, step, batches, **rest: fit(
-    state, step, fed(batches), **rest
-  )
+  Trainer.batches = fed
 
 
 def _child(path, began):

@@ -32,9 +32,11 @@ def bits(workdir):
 
 def die_after(updates, monkeypatch):
   """Makes the study that runs next stop after some updates."""
-  real, left = step_lib.fit, updates
+  real, left = step_lib.pmapped, updates
 
-  def fit(state, step, batches, **kwargs):
+  def pmapped(step):
+    step = real(step)
+
     def dying(state, batch):
       nonlocal left
       if left == 0:
@@ -42,9 +44,9 @@ def die_after(updates, monkeypatch):
       left -= 1
       return step(state, batch)
 
-    return real(state, dying, batches, **kwargs)
+    return dying
 
-  monkeypatch.setattr(step_lib, "fit", fit)
+  monkeypatch.setattr(step_lib, "pmapped", pmapped)
 
 
 def traced(monkeypatch):

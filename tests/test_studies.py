@@ -18,7 +18,7 @@ from sslprune_jax.pruning import masks as masks_lib
 from sslprune_jax.pruning import sparsity, tickets
 from sslprune_jax.runtime.errors import ConfigError
 from sslprune_jax.study import run as run_lib
-from sslprune_jax.training import trainer
+from sslprune_jax.training import loop, trainer
 
 ROOT = pathlib.Path(__file__).parent.parent
 STARTS = ("rewind", "reinit", "random", "adjusted")
@@ -44,18 +44,20 @@ def _config():
 def whole(tmp_path_factory):
   """The study in one process, and where each of its trainings started."""
   workdir, started = tmp_path_factory.mktemp("whole"), {}
-  real = trainer.Training.run
+  new_state, train = trainer.Trainer.new_state, loop.train
 
-  def run(self, directory, variables, masks, *args, **kwargs):
-    path = str(directory.relative_to(workdir))
-    started[path] = jax.device_get((variables["params"], masks))
-    return real(self, directory, variables, masks, *args, **kwargs)
+  def begun(self, variables, masks, *args, **kwargs):
+    started["next"] = jax.device_get((variables["params"], masks))
+    return new_state(self, variables, masks, *args, **kwargs)
 
-  trainer.Training.run = run
-  try:
+  def trained(trainer, state, images, directory, *args, **kwargs):
+    started[str(directory.relative_to(workdir))] = started.pop("next")
+    return train(trainer, state, images, directory, *args, **kwargs)
+
+  with pytest.MonkeyPatch.context() as patch:
+    patch.setattr(trainer.Trainer, "new_state", begun)
+    patch.setattr(loop, "train", trained)
     run_lib.run(_config(), workdir)
-  finally:
-    trainer.Training.run = real
   return workdir, started
 
 

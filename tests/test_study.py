@@ -17,7 +17,7 @@ from studies import bits, die_after, short, traced
 from sslprune_jax.pruning import tickets
 from sslprune_jax.runtime.errors import ConfigError
 from sslprune_jax.study import run
-from sslprune_jax.training import checkpoints, step
+from sslprune_jax.training import checkpoints, loop
 
 ROOT = pathlib.Path(__file__).parent.parent
 
@@ -230,7 +230,7 @@ def test_impossible_values_are_refused_by_name(field, value, words, tmp_path):
 
 def test_divergence_names_the_last_good_checkpoint(tmp_path):
   config = _config(train__optimizer="sgd", train__learning_rate=1e30)
-  with pytest.raises(step.DivergedError, match="last good checkpoint: none"):
+  with pytest.raises(loop.DivergedError, match="last good checkpoint: none"):
     run.run(config, tmp_path)
   # What was logged before is labelled with the update that it was.
   path = tmp_path / "seed_0/rotnet/round_00/metrics.jsonl"

@@ -61,13 +61,13 @@ def test_resumed_is_uninterrupted(task, tmp_path, monkeypatch):
 
 def test_what_a_task_carries_is_rewound_with_w_k(tmp_path, monkeypatch):
   states = []
-  real = trainer.Training.run
+  real = trainer.Trainer.new_state
 
-  def run(self, *args, task_state=None, **kwargs):
+  def begun(self, *args, task_state=None, **kwargs):
     states.append(task_state)
     return real(self, *args, task_state=task_state, **kwargs)
 
-  monkeypatch.setattr(trainer.Training, "run", run)
+  monkeypatch.setattr(trainer.Trainer, "new_state", begun)
   run_lib.run(_config("npid"), tmp_path)
   dense, rewound, retrained = states
   assert dense.shared["normaliser"] == 0 and retrained is None

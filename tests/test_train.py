@@ -1,10 +1,11 @@
-"""Tests of the step and the loop: masks, keys, devices, divergence."""
+"""Tests of the step and the evaluation: masks, keys, devices."""
 
 import functools
 import os
 import pathlib
 import subprocess
 import sys
+import types
 
 import jax
 import jax.numpy as jnp
@@ -12,11 +13,13 @@ import numpy as np
 import pytest
 
 from sslprune_jax import data, models
+from sslprune_jax.data.sources import Images
 from sslprune_jax.pruning import masks as masks_lib
 from sslprune_jax.runtime import devices as devices_lib
 from sslprune_jax.tasks import base
 from sslprune_jax.tasks.labels import Labels
 from sslprune_jax.tasks.rotnet import RotNet
+from sslprune_jax.training import loop
 from sslprune_jax.training import optimizer as optimizer_lib
 from sslprune_jax.training import state as state_lib
 from sslprune_jax.training import step as step_lib
@@ -168,36 +171,16 @@ def test_evaluation_counts_each_image_once():
   state = _state(network, optimizer)
   step = step_lib.make_evaluation_step(network, LABELS)
   scores = [
-    step_lib.evaluate(
-      step,
+    loop.evaluate(
+      types.SimpleNamespace(task=LABELS, batch_size=size, evaluation_step=step),
       state,
-      data.ResidentBatches(source, size, devices_lib.split()).evaluate(),
+      Images(train=source, test=source),
     )
     for size in (1, 7, 50, 64)
   ]
   for other in scores[1:]:
     assert other["accuracy"] == pytest.approx(scores[0]["accuracy"], abs=1e-7)
     assert other["loss"] == pytest.approx(scores[0]["loss"], rel=1e-5)
-
-
-def test_divergence_names_the_update_and_saves_nothing_of_it():
-  def step(state, batch):
-    loss = jnp.where(state.step == 6, jnp.nan, 1.0)
-    return state.replace(step=state.step + 1), {"loss": loss}
-
-  network, optimizer, _ = _sgd_step()
-  seen, saved = [], []
-  with pytest.raises(step_lib.DivergedError, match="update 7: the loss is nan"):
-    step_lib.fit(
-      _state(network, optimizer),
-      step,
-      [None] * 20,
-      on_metrics=lambda update, metrics: seen.append(update),
-      saves_at=lambda update: update % 4 == 0,
-      save=lambda update, state: saved.append(update),
-    )
-  assert seen == [1, 2, 3, 4, 5, 6]
-  assert saved == [4]
 
 
 def test_the_tasks_state_is_read_by_its_loss_and_updated_after():
@@ -217,6 +200,30 @@ def test_the_tasks_state_is_read_by_its_loss_and_updated_after():
   for seen in range(3):
     state, metrics = _vmapped(step)(state, _batch())
     assert metrics["seen"] == seen
+
+
+@pytest.mark.parametrize(
+  "name, wrong, words",
+  [
+    ("image", jnp.zeros((1, 8, 8, 8), jnp.uint8), "image.*rank 3.*rank 4"),
+    ("image", jnp.zeros((1, 8, 8, 8, 1)), "float32.*uint8"),
+    ("label", jnp.zeros((1, 8, 2, 2), jnp.int32), "rank 3"),
+    ("index", jnp.zeros((1, 8, 1), jnp.int32), "rank 2.*rank 1"),
+    ("index", jnp.zeros((1, 7), jnp.int32), "prefix"),
+  ],
+)
+def test_a_batch_of_another_shape_is_refused_when_traced(name, wrong, words):
+  network, optimizer, step = _sgd_step()
+  with pytest.raises(AssertionError, match=words):
+    _vmapped(step)(_state(network, optimizer), _batch() | {name: wrong})
+
+
+def test_a_head_of_another_shape_is_refused():
+  network, optimizer, _ = _sgd_step()
+  state = _state(network, optimizer)
+  head = jax.tree.map(lambda leaf: leaf[None], state.params["head"])
+  with pytest.raises(AssertionError, match="shape"):
+    state_lib.begin_epoch(state, base.TaskState(), head)
 
 
 def test_rotation_turns_counter_clockwise():

@@ -21,7 +21,7 @@ from sslprune_jax.runtime import files
 from sslprune_jax.training import state as state_lib
 from sslprune_jax.training import step
 from sslprune_jax.training.state import TrainState
-from sslprune_jax.training.trainer import Training
+from sslprune_jax.training.trainer import Trainer
 
 Batch = dict[str, jax.ShapeDtypeStruct]
 
@@ -58,7 +58,7 @@ class Compiled:
 
 
 def step_shapes(
-  training: Training, source: data.Source, devices: int
+  training: Trainer, source: data.Source, devices: int
 ) -> tuple[TrainState, Batch]:
   """Returns the shapes of what an update reads, without its arrays.
 
@@ -100,7 +100,7 @@ def step_shapes(
 
 
 def lower_step(
-  training: Training,
+  training: Trainer,
   state: TrainState,
   batch: Batch,
   devices: Sequence[jax.Device],

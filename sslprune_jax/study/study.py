@@ -30,7 +30,7 @@ from sslprune_jax.study.plan import plan
 from sslprune_jax.study.study_trainings import StudyTrainings
 from sslprune_jax.study.trainers import Trainings
 from sslprune_jax.study.transfers import Transfers
-from sslprune_jax.training import checkpoints
+from sslprune_jax.training import checkpoints, loop
 from sslprune_jax.workdir import UNTRAINED, Stage, TransferStage
 
 
@@ -158,7 +158,7 @@ class Study:
     dense = self.workdir / dataclasses.replace(stage, round=0).path
     early = checkpoints.Checkpoints(dense / "rewind", keep=None)
     fresh = training.draw(self.image_shape, stage.seed, "init")
-    carried = training.task_state(images.train, stage.seed)
+    carried = training.init_task(images.train, stage.seed)
 
     def w_k():
       return early.rewind(rewind, fresh, carried)
@@ -169,17 +169,23 @@ class Study:
       variables, rewound = w_k()
       # A schedule that restarts does so with what the task starts from.
       carried = rewound if start else carried
-    state = training.run(
-      directory,
+    state = training.new_state(
       variables,
       masks,
-      images,
-      seed=stage.seed,
-      progress=progress,
+      images.train,
+      stage.seed,
       start=start,
       task_state=carried,
-      early=rewind if stage.round == 0 else None,
-      save_early=early.save_durably,
+    )
+    state = loop.train(
+      training,
+      state,
+      images,
+      directory,
+      stage.seed,
+      progress,
+      early=early,
+      early_update=rewind if stage.round == 0 else None,
     )
     if stage.round == 0:
       variables, _ = w_k()
@@ -225,14 +231,8 @@ class Study:
       variables, masks, self.image_shape, seed
     )
     images = self.data.images(RETRAINING, seed)
-    state = training.run(
-      directory,
-      variables,
-      masks,
-      images,
-      seed=seed,
-      progress=progress,
-    )
+    state = training.new_state(variables, masks, images.train, seed)
+    state = loop.train(training, state, images, directory, seed, progress)
     return self._results(stage, state, images)
 
   def _ticket(self, stage: Stage, name: str) -> tickets.Ticket:
@@ -243,7 +243,7 @@ class Study:
     """Evaluates the last weights; a line of results for each metric."""
     training = self.trainings.of(stage)
     masks_lib.check_pruned(state.masks, state.params)
-    scores = training.evaluate(state, images)
+    scores = loop.evaluate(training, state, images)
     scored = images.scored(training.task.scored_on)
     ranked = masks_lib.prunable(state.masks)
     ranked = [ranked[name] for name in self._ranked]

@@ -5,7 +5,7 @@ from ml_collections import ConfigDict
 from sslprune_jax.runtime.errors import ConfigError
 from sslprune_jax.study.images import RETRAINING, StudyData
 from sslprune_jax.study.trainers import Trainings
-from sslprune_jax.training.trainer import Training
+from sslprune_jax.training.trainer import Trainer
 from sslprune_jax.workdir import Stage
 
 
@@ -43,7 +43,7 @@ class StudyTrainings:
   def _rewind_update(self, task: str) -> int:
     """Returns k, the update of the dense training that is rewound to."""
     training = self.pretext[task]
-    update = training.updates(self._config, "prune.rewind")
+    update = training.to_updates(self._config, "prune.rewind")
     if update >= training.length:
       raise ConfigError(
         f"config.prune.rewind: found {self._config.prune.rewind!r}, which is "
@@ -52,7 +52,7 @@ class StudyTrainings:
       )
     return update
 
-  def of(self, stage: Stage) -> Training:
+  def of(self, stage: Stage) -> Trainer:
     """Returns the training that a stage runs."""
     return self.retraining if stage.init else self.pretext[stage.task]
 
@@ -66,7 +66,7 @@ class StudyTrainings:
     """Counts the images that the network sees in a stage."""
     if self.is_reinit(stage):
       return 0
-    return self.of(stage).images(self.start(stage))
+    return self.of(stage).num_images(self.start(stage))
 
   def is_reinit(self, stage: Stage) -> bool:
     """Returns whether a control is re-init bit for bit: it has no mask yet."""

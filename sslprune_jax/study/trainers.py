@@ -7,14 +7,14 @@ from ml_collections import ConfigDict
 from sslprune_jax import config as config_lib
 from sslprune_jax.study.images import StudyData
 from sslprune_jax.tasks import setup
-from sslprune_jax.training.trainer import Training
+from sslprune_jax.training.trainer import Trainer
 
 
 class Trainings:
   """Makes trainings, each once for all studies that agree in what it reads."""
 
   def __init__(self):
-    self._made: dict[str, Training] = {}
+    self._made: dict[str, Trainer] = {}
 
   def get(
     self,
@@ -23,7 +23,7 @@ class Trainings:
     task: str,
     data: StudyData,
     images_of: str,
-  ) -> Training:
+  ) -> Trainer:
     """Returns a training.
 
     Args:
@@ -50,5 +50,5 @@ class Trainings:
     if key not in self._made:
       made = setup.make_task(config, task, data.train)
       images = data.images(images_of, config.seeds[0]).train
-      self._made[key] = Training(config, section, made, images)
+      self._made[key] = Trainer(config, section, made, images)
     return self._made[key]

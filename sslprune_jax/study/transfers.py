@@ -20,7 +20,7 @@ from sslprune_jax.study.images import index_list
 from sslprune_jax.study.plan import plan
 from sslprune_jax.tasks import setup
 from sslprune_jax.training import state as state_lib
-from sslprune_jax.training.recipe import stretched
+from sslprune_jax.training.recipe import stretch_recipe
 from sslprune_jax.transfer.base import LINEAR, SVM, Linear, Neighbours, Probe
 from sslprune_jax.transfer.finetune import FINETUNE, FineTuning
 from sslprune_jax.transfer.target import Target
@@ -148,7 +148,7 @@ class Transfers:
     key = kind, stage.target, stage.fraction, stage.layer, factor
     if key not in self._judges:
       target = self._target(stage.target, whole=kind == "svm")
-      config = stretched(self._config, section, factor)
+      config = stretch_recipe(self._config, section, factor)
       common = config, target, stage.fraction
       if kind == "finetune":
         judge = FineTuning(*common)

@@ -33,8 +33,8 @@ class Checkpoints:
   """The checkpoints of one training, saved in the background.
 
   Args:
-    directory: where; made when the first checkpoint is saved.
-    keep: how many of the newest to keep; None for all.
+    directory: folder, made when the first checkpoint is saved.
+    keep: number of the newest to keep; None for all.
   """
 
   def __init__(self, directory: epath.PathLike, keep: int | None = 2):
@@ -93,7 +93,7 @@ class Checkpoints:
     One that is truncated or damaged is named in a warning and removed.
 
     Args:
-      like: a state of the same structure; gives the base key too.
+      like: state of the same structure; gives the base key too.
 
     Returns:
       A state on the devices, or None when there is no checkpoint.
@@ -132,7 +132,7 @@ class Checkpoints:
     Args:
       update: k.
       like: variables of the same structure.
-      like_task: a task's state of the same structure.
+      like_task: the task's state, of the same structure.
 
     Returns:
       `{"params", "batch_stats"}` and the task's state, on the host.
@@ -141,8 +141,8 @@ class Checkpoints:
       CheckpointError: it is missing or damaged.
     """
     like = {name: like[name] for name in ("params", "batch_stats")}
-    of_task = {"shared": like_task.shared, "by_sample": like_task.by_sample}
-    like = jax.device_get(like | of_task)
+    carried = {"shared": like_task.shared, "by_sample": like_task.by_sample}
+    like = jax.device_get(like | carried)
     fields = processes.from_first(lambda: self._restore(update, like))
     task_state = TaskState(fields.pop("shared"), fields.pop("by_sample"))
     return fields, task_state

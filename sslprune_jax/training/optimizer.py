@@ -77,8 +77,8 @@ def optimizer(
   Args:
     name: "sgd" or "adam".
     weight_decay: L2 coefficient, added to the gradient.
-    momentum: of "sgd".
-    nesterov: of "sgd".
+    momentum: momentum of "sgd", in [0, 1).
+    nesterov: Nesterov's momentum, for "sgd".
     own_head: whether the head has an optimizer of its own; that of "sgd"
       has no momentum.
     frozen_trunk: whether the head alone is trained.
@@ -91,9 +91,9 @@ def optimizer(
   """
   if name == "sgd":
     direction = optax.trace(decay=momentum, nesterov=nesterov)
-    of_head = optax.identity()
+    head_direction = optax.identity()
   elif name == "adam":
-    direction = of_head = optax.scale_by_adam()
+    direction = head_direction = optax.scale_by_adam()
   else:
     raise ValueError(f"optimizer: found {name!r}, expected one of {OPTIMIZERS}")
   decay = optax.add_decayed_weights(weight_decay)
@@ -101,7 +101,7 @@ def optimizer(
   if frozen_trunk:
     parts = {"trunk": optax.set_to_zero(), "head": trained}
   elif own_head:
-    parts = {"trunk": trained, "head": optax.chain(decay, of_head)}
+    parts = {"trunk": trained, "head": optax.chain(decay, head_direction)}
   else:
     return trained
   return optax.partition(parts, {name: name for name in parts})

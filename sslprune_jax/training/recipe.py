@@ -1,7 +1,8 @@
-"""Makes recipes from the configuration: batch, length, optimizer, schedule."""
+"""Recipes of a configuration: batch, length, optimizer, schedule, calendar."""
 
 import dataclasses
-from collections.abc import Callable
+import itertools
+from collections.abc import Callable, Iterator
 
 import jax
 import optax
@@ -18,9 +19,9 @@ class Recipe:
   """A recipe for a number of images.
 
   Attributes:
-    batch_size: over all devices.
-    length: updates.
-    optimizer: without its learning rate.
+    batch_size: images of an update, over all devices.
+    length: updates of the whole schedule.
+    optimizer: optimizer without its learning rate.
     schedule: `i32[] update -> f32[] learning rate`.
   """
 
@@ -28,6 +29,48 @@ class Recipe:
   length: int
   optimizer: optax.GradientTransformation
   schedule: Callable[[jax.Array], jax.Array]
+
+
+@dataclasses.dataclass(frozen=True)
+class Calendar:
+  """What is due once so many updates are done.
+
+  Attributes:
+    length: updates of the whole schedule.
+    epoch: updates of an epoch.
+    prepares_epochs: whether the task prepares its epochs.
+    log: updates a line of metrics.
+    save: updates from a checkpoint to the next.
+    evaluate: updates from an evaluation to the next; 0 for none.
+  """
+
+  length: int
+  epoch: int
+  prepares_epochs: bool
+  log: int
+  save: int
+  evaluate: int
+
+  def saves_at(self, update: int) -> bool:
+    """Returns whether a checkpoint is due; the end needs none."""
+    return update < self.length and update % self.save == 0
+
+  def evaluates_at(self, update: int) -> bool:
+    """Returns whether an evaluation is due."""
+    return self.evaluate > 0 and update % self.evaluate == 0
+
+  def begins_epoch_at(self, update: int) -> bool:
+    """Returns whether the task prepares an epoch."""
+    return self.prepares_epochs and update % self.epoch == 0
+
+  def stretches(self, begin: int) -> Iterator[tuple[int, int]]:
+    """Yields (first, last): from one pause of the feed to the next."""
+    pauses = (
+      update
+      for update in range(begin + 1, self.length)
+      if self.begins_epoch_at(update) or self.evaluates_at(update)
+    )
+    return itertools.pairwise([begin, *pauses, self.length])
 
 
 def make_recipe(
@@ -43,8 +86,8 @@ def make_recipe(
 
   Args:
     config: validated.
-    section: such as "train" or "retrain.train".
-    num_images: in the training set.
+    section: section of the recipe, such as "train" or "retrain.train".
+    num_images: number of training images.
     reads: see `durations.to_updates`.
     own_head: see `optimizer.optimizer`.
     frozen_trunk: see `optimizer.optimizer`.
@@ -95,13 +138,15 @@ def make_recipe(
   return Recipe(recipe.batch_size, length, optimizer, schedule)
 
 
-def stretched(config: ConfigDict, section: str, factor: float) -> ConfigDict:
+def stretch_recipe(
+  config: ConfigDict, section: str, factor: float
+) -> ConfigDict:
   """Returns a configuration with a recipe that is as many times as long.
 
   Args:
     config: validated; not changed.
-    section: of the recipe.
-    factor: of its duration and its milestones.
+    section: section of the recipe.
+    factor: factor of its duration and its milestones.
   """
   if factor == 1:
     return config

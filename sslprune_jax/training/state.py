@@ -3,6 +3,7 @@
 import functools
 from typing import Any
 
+import chex
 import flax.struct
 import jax
 import jax.numpy as jnp
@@ -62,7 +63,7 @@ def initialize(
   """Draws fresh variables; compiled once for each network.
 
   Args:
-    network: from `models.build`.
+    network: network from `models.build`.
     image_shape: (H, W, C).
     rng: key of the draw.
 
@@ -88,7 +89,7 @@ def create(
     masks: the masks; `variables` are masked by them here.
     optimizer: its moments start at 0.
     rng: base key of augmentation.
-    task_state: from the task's `init`.
+    task_state: the task's share, from its `init`.
     step: update of the schedule to go on from.
 
   Returns:
@@ -133,13 +134,14 @@ def begin_epoch(
 
   Args:
     state: on the devices, trained by `optimizer.optimizer(own_head=True)`.
-    task_state: the task's, of the same structure.
-    head: params of the same structure; its moments, and its count of updates,
-      start again.
+    task_state: the task's share, of the same structure.
+    head: params f32 of the same structure; its moments, and its count of
+      updates, start again.
 
   Returns:
     The state on the devices; the rest of it is not copied.
   """
+  chex.assert_trees_all_equal_shapes_and_dtypes(head, state.params["head"])
   states = state.opt_state.inner_states
   fresh = devices.replicate(jax.tree.map(jnp.zeros_like, states["head"]))
   return state.replace(

@@ -1,19 +1,20 @@
-"""Training: the step, the evaluation step, and the one loop around them."""
+"""The update and the evaluation of one batch: pure, and pmapped here.
 
-import collections
-import math
+The step is one device's share of an update. Masks are a tree beside the params,
+of the same structure, so that masking is one `tree.map`.
+"""
+
 import zlib
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Sequence
 from typing import Any
 
+import chex
 import jax
 import jax.numpy as jnp
 import optax
 
 from sslprune_jax.pruning import masks as masks_lib
 from sslprune_jax.runtime import devices as devices_lib
-from sslprune_jax.runtime.errors import UserError
-from sslprune_jax.runtime.preemption import Preempted
 from sslprune_jax.tasks import Task, base
 from sslprune_jax.tasks.base import Batch
 from sslprune_jax.training import state as state_lib
@@ -22,10 +23,6 @@ from sslprune_jax.training.state import TrainState
 Step = Callable[[TrainState, Batch], tuple[TrainState, dict[str, jax.Array]]]
 
 _LOSS = zlib.crc32(b"loss")
-
-
-class DivergedError(UserError, RuntimeError):
-  """The loss is no longer finite."""
 
 
 def make_step(
@@ -41,21 +38,23 @@ def make_step(
   needs no multiplication by masks.
 
   Args:
-    network: from `models.build`.
+    network: network from `models.build`.
     task: makes views and the loss.
-    optimizer: from `optimizer.optimizer`, without a learning rate.
+    optimizer: optimizer without a learning rate, from `optimizer.optimizer`.
     schedule: `i32[] update -> f32[] learning rate`.
 
   Returns:
     `(state, batch) -> (state, metrics)` to run under `pmapped`, or `vmap` with
-    the same axes. `batch` is one device's share: u8[B,H,W,C].
+    the same axes. `batch` is one device's share: `image` u8[B,H,W,C], `label`
+    i32[B] or i32[B,K], `index` i32[B]. Metrics are f32[].
   """
 
   def step(state, batch):
+    _check(batch)
     key = jax.random.fold_in(state.rng, state.step)
-    view = task.view(_sample_keys(key, batch["label"].shape[0]), batch)
+    view = task.view(_row_keys(key, batch["label"].shape[0]), batch)
 
-    def loss_of(params):
+    def loss_and_rest(params):
       outputs, updated = network.apply(
         {"params": params, "batch_stats": state.batch_stats},
         view["image"],
@@ -68,12 +67,14 @@ def make_step(
       return loss, (metrics, outputs, updated["batch_stats"])
 
     gradients, (metrics, outputs, batch_stats) = jax.grad(
-      loss_of, has_aux=True
+      loss_and_rest, has_aux=True
     )(state.params)
     gradients, metrics, batch_stats = jax.lax.pmean(
       (gradients, metrics, batch_stats), devices_lib.AXIS
     )
-    if network.probed:  # The mean of equal numbers may round.
+    # `pmean` of equal values can change their last bit; keep the frozen trunk's
+    # statistics.
+    if network.probed:
       batch_stats = {**batch_stats, "trunk": state.batch_stats["trunk"]}
     learning_rate = schedule(state.step)
     direction, opt_state = optimizer.update(
@@ -98,7 +99,7 @@ def pmapped(step: Step, devices: Sequence[jax.Device] | None = None) -> Step:
   """Compiles a step over all devices; it takes the state's memory.
 
   Args:
-    step: from `make_step`.
+    step: step from `make_step`.
     devices: see `devices.pmapped`.
   """
   return devices_lib.pmapped(
@@ -110,30 +111,22 @@ def pmapped(step: Step, devices: Sequence[jax.Device] | None = None) -> Step:
   )
 
 
-def _sample_keys(key: jax.Array, rows: int) -> jax.Array:
-  """Returns a key for each row, by its place in the global batch.
-
-  So the images that an update sees do not depend on the number of devices.
-  """
-  first = jax.lax.axis_index(devices_lib.AXIS) * rows
-  return jax.vmap(jax.random.fold_in, (None, 0))(key, first + jnp.arange(rows))
-
-
 def make_evaluation_step(network: Any, task: Task) -> Callable:
-  """Makes the evaluation of one batch, over all devices.
+  """Makes the evaluation of one batch, pmapped over all devices.
 
   Args:
-    network: from `models.build`.
+    network: network from `models.build`.
     task: makes the view and the scores.
 
   Returns:
-    `(model, batch) -> sums`: each score summed over the global batch by the
-    batch's `weight`, and `weight` itself. `model` is `{"variables",
-    "task_state"}`. Batch norm uses its running statistics and leaves them
-    alone.
+    `(model, batch) -> sums`: each score f32[] summed over the global batch by
+    the batch's `weight`, and `weight` itself. `model` is `{"variables",
+    "task_state"}`; `batch` is that of `make_step` with `weight` f32[B], 0 on
+    padding. Batch norm uses its running statistics and leaves them alone.
   """
 
   def evaluation_step(model, batch):
+    _check(batch, "weight")
     view = task.evaluation_view(batch)
     outputs = network.apply(model["variables"], view["image"], train=False)
     scores = task.scores(outputs, view, model["task_state"])
@@ -148,91 +141,19 @@ def make_evaluation_step(network: Any, task: Task) -> Callable:
   )
 
 
-def evaluate(
-  evaluation_step: Callable,
-  state: TrainState,
-  batches: Iterable[Batch],
-) -> dict[str, float]:
-  """Averages a task's scores over a set, every image counted exactly once.
+def _row_keys(key: jax.Array, rows: int) -> jax.Array:
+  """Returns a key for each row, by its place in the global batch.
 
-  Args:
-    evaluation_step: from `make_evaluation_step`.
-    state: of the training.
-    batches: with `weight` 0 on padding.
-
-  Returns:
-    The mean of each score.
+  So the images that an update sees do not depend on the number of devices.
   """
-  model = {"variables": state.variables, "task_state": state.task_state}
-  totals = collections.Counter()
-  unread = collections.deque()
-
-  def read(limit: int) -> None:
-    while len(unread) > limit:
-      sums = jax.device_get(unread.popleft())
-      totals.update({name: float(value) for name, value in sums.items()})
-
-  for batch in batches:
-    unread.append(evaluation_step(model, batch))
-    read(devices_lib.updates_in_flight())
-  read(0)
-  weight = totals.pop("weight")
-  return {name: total / weight for name, total in totals.items()}
+  first = jax.lax.axis_index(devices_lib.AXIS) * rows
+  return jax.vmap(jax.random.fold_in, (None, 0))(key, first + jnp.arange(rows))
 
 
-def fit(
-  state: TrainState,
-  step: Step,
-  batches: Iterable[Batch],
-  *,
-  on_metrics: Callable[[int, dict[str, float]], None],
-  saves_at: Callable[[int], bool],
-  save: Callable[[int, TrainState], None],
-  stops_at: Callable[[int], bool] = lambda update: False,
-) -> TrainState:
-  """Trains on the batches, one update each.
-
-  The metrics of an update are read after later ones are dispatched, so that the
-  device never waits for the host.
-
-  Args:
-    state: on the devices; its buffers are donated.
-    step: from `make_step`, compiled by `pmapped`.
-    batches: one an update, on the devices.
-    on_metrics: called with the number of updates done and the metrics.
-    saves_at: whether to save once this many updates are done.
-    save: called with the number of updates done and the state.
-    stops_at: whether to save and end once this many updates are done; asked
-      once an update.
-
-  Returns:
-    The state after the last batch.
-
-  Raises:
-    DivergedError: the loss is not finite; nothing of such a state is saved.
-    Preempted: it was told to end.
-  """
-  done = int(state.step)
-  unread = collections.deque()
-
-  def read(limit: int) -> None:
-    while len(unread) > limit:
-      update, metrics = unread.popleft()
-      metrics = {k: float(v) for k, v in jax.device_get(metrics).items()}
-      if not math.isfinite(metrics["loss"]):
-        raise DivergedError(f"update {update}: the loss is {metrics['loss']}")
-      on_metrics(update, metrics)
-
-  for batch in batches:
-    state, metrics = step(state, batch)
-    done += 1
-    unread.append((done, metrics))
-    stops = stops_at(done)
-    if stops or saves_at(done):
-      read(0)
-      save(done, state)
-    if stops:
-      raise Preempted
-    read(devices_lib.updates_in_flight())
-  read(0)
-  return state
+def _check(batch: Batch, *more: str) -> None:
+  """Holds a batch against its shapes when it is traced; free at run time."""
+  chex.assert_rank([batch["image"], batch["index"]], [4, 1])
+  chex.assert_type([batch["image"], batch["index"]], [jnp.uint8, jnp.int32])
+  chex.assert_rank(batch["label"], {1, 2})
+  rows = [batch[name] for name in ("image", "label", "index", *more)]
+  chex.assert_equal_shape_prefix(rows, 1)

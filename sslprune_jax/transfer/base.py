@@ -15,10 +15,11 @@ from sslprune_jax.features.extraction import Features
 from sslprune_jax.pruning.tickets import Ticket
 from sslprune_jax.runtime import devices, files, rng
 from sslprune_jax.runtime.errors import ConfigError
-from sslprune_jax.runtime.progress import MetricLines, Progress
+from sslprune_jax.runtime.progress import Progress
 from sslprune_jax.tasks import setup
+from sslprune_jax.training.loop import DivergedError
+from sslprune_jax.training.metrics import MetricLines
 from sslprune_jax.training.recipe import make_recipe
-from sslprune_jax.training.step import DivergedError
 from sslprune_jax.transfer import knn, linear, precision, svm
 from sslprune_jax.transfer.judgement import Judgement
 from sslprune_jax.transfer.target import Target, to_multi_hot

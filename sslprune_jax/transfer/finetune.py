@@ -14,7 +14,8 @@ from sslprune_jax.pruning import tickets
 from sslprune_jax.pruning.tickets import Ticket
 from sslprune_jax.runtime.progress import Progress
 from sslprune_jax.tasks import setup
-from sslprune_jax.training.trainer import Training
+from sslprune_jax.training import loop
+from sslprune_jax.training.trainer import Trainer
 from sslprune_jax.transfer import precision
 from sslprune_jax.transfer.base import trained_by
 from sslprune_jax.transfer.judgement import Judgement
@@ -57,14 +58,14 @@ class FineTuning:
       target.check_tested()
     self.shape = source.image_shape
     task = setup.make_task(config, "labels", source)
-    self.training = Training(config, section, task, source, probed=probed)
+    self.trainer = Trainer(config, section, task, source, probed=probed)
     self._logits = extraction.make_step(
-      self.training.network, task.normalise, "logits"
+      self.trainer.network, task.normalise, "logits"
     )
 
   def num_images(self) -> int:
     """Counts the images that the network is trained on."""
-    return self.training.images(0)
+    return self.trainer.num_images()
 
   def run(
     self, ticket: Ticket, directory: epath.Path, seed: int, progress: Progress
@@ -78,16 +79,21 @@ class FineTuning:
       progress: the study's.
     """
     images = self.target.images(self.fraction, seed)
-    variables, masks = self.training.with_new_head(
+    variables, masks = self.trainer.with_new_head(
       ticket.variables, ticket.masks, self.shape, seed
     )
-    state = self.training.run(
-      directory, variables, masks, images, seed=seed, progress=progress
+    state = loop.train(
+      self.trainer,
+      self.trainer.new_state(variables, masks, images.train, seed),
+      images,
+      directory,
+      seed,
+      progress,
     )
     if self.target.train.multi_label:
       scores = self._precision(state)
     else:
-      scores = self.training.evaluate(state, images)
+      scores = loop.evaluate(self.trainer, state, images)
     if not self._probed:
       tickets.save(
         directory / "trained.npz",
@@ -99,7 +105,7 @@ class FineTuning:
           meta={**ticket.meta, "kind": "finetuned", "target": self.target.name},
         ),
       )
-    settings = trained_by(self._recipe) | {"updates": self.training.length}
+    settings = trained_by(self._recipe) | {"updates": self.trainer.length}
     if self._probed:
       settings["augment"] = True
     return Judgement(scores, settings, masks, state.params)
@@ -109,7 +115,7 @@ class FineTuning:
       self._logits,
       state.variables,
       self.target.test,
-      self.training.batch_size,
+      self.trainer.batch_size,
       with_labels=True,
     )
     classes = precision.of_classes(

@@ -169,7 +169,7 @@ def test_a_target_is_not_augmented_as_a_pretext_task_asks():
   settings.dataset.crop_scale = (0.2, 1.0)
   (stage,) = transfers(settings, 0, "rotnet", (0,))
   augments = [
-    made._judge(stage).training.task.augment
+    made._judge(stage).trainer.task.augment
     for made in (plain, Transfers(settings, SHAPE))
   ]
   assert augments[0] == augments[1] and augments[0].padding == 1

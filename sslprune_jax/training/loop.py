@@ -1,0 +1,161 @@
+"""The loop of one training, and the evaluation of what it ends with."""
+
+import collections
+import contextlib
+import math
+
+import jax
+from etils import epath
+
+from sslprune_jax.data import batches
+from sslprune_jax.data.sources import Images
+from sslprune_jax.runtime import devices, preemption
+from sslprune_jax.runtime.errors import UserError
+from sslprune_jax.runtime.progress import Progress
+from sslprune_jax.training import tracing
+from sslprune_jax.training.checkpoints import Checkpoints
+from sslprune_jax.training.metrics import MetricLines
+from sslprune_jax.training.state import TrainState
+from sslprune_jax.training.trainer import Trainer
+
+
+class DivergedError(UserError, RuntimeError):
+  """The loss is no longer finite."""
+
+
+def train(
+  trainer: Trainer,
+  state: TrainState,
+  images: Images,
+  directory: epath.Path,
+  seed: int,
+  progress: Progress,
+  early: Checkpoints | None = None,
+  early_update: int | None = None,
+) -> TrainState:
+  """Trains to the end of the schedule, on from the newest checkpoint if any.
+
+  Args:
+    trainer: network, recipe and compiled steps.
+    state: state to start from, on the devices; its buffers are donated.
+    images: images to train on, and those of `log.evaluate`.
+    directory: folder of metrics, and of checkpoints for the caller to delete.
+    seed: seed of the order, and of the crops of streamed images.
+    progress: bar of the whole study.
+    early: place of W_k, which is rewound to.
+    early_update: k; None to save no W_k.
+
+  Returns:
+    The state after the last update.
+
+  Raises:
+    DivergedError: the loss is not finite; names the last good checkpoint.
+    Preempted: it was told to end before its last update, and has saved.
+  """
+  calendar, start = trainer.calendar, int(state.step)
+  saved = Checkpoints(directory / "checkpoint")
+  state = saved.restore_newest(state) or state
+  begin = int(state.step)
+  progress.skip(trainer.num_images(start) - trainer.num_images(begin))
+  trace = directory / "trace" if trainer.is_traced() else None
+  log = _Log(trainer, directory, begin, saved, progress)
+  with contextlib.closing(saved), contextlib.closing(log):
+    if begin == early_update:  # W_0; any later one is saved on the way.
+      early.save_durably(begin, state)
+    for first, last in calendar.stretches(begin):
+      if first > start and calendar.evaluates_at(first):
+        log.event(first, "evaluation", evaluate(trainer, state, images))
+      if calendar.begins_epoch_at(first):
+        state, found = trainer.begin_epoch(state, images.train, seed)
+        log.event(first, "epoch", found)
+      fed = trainer.batches(state, images.train, seed, first, last)
+      fed = tracing.traced(fed, trace if first == begin else None)
+      with contextlib.closing(fed):
+        for update, batch in enumerate(fed, first + 1):
+          state, metrics = trainer.step(state, batch)
+          stops = update < calendar.length and preemption.is_due()
+          saves = stops or calendar.saves_at(update)
+          log.add(update, metrics, saves or update in (early_update, last))
+          if update == early_update:
+            early.save_durably(update, state)
+          if saves:
+            saved.save(update, state)
+          if stops:
+            raise preemption.Preempted
+  return state
+
+
+class _Log:
+  """The metrics of a training, read after later updates are dispatched.
+
+  So the device never waits for the host. Of a loss that is not finite nothing
+  is logged, and nothing is saved, as what is saved waits for its metrics.
+  """
+
+  def __init__(
+    self,
+    trainer: Trainer,
+    directory: epath.Path,
+    begin: int,
+    saved: Checkpoints,
+    progress: Progress,
+  ):
+    self._directory, self._saved = directory, saved
+    self._progress, self._images = progress, trainer.images_per_update
+    self._unread = collections.deque()
+    self._lines = MetricLines(
+      directory / "metrics.jsonl",
+      every=trainer.calendar.log,
+      updates_per_epoch=trainer.calendar.epoch,
+      start=begin,
+    )
+    self.event, self.close = self._lines.event, self._lines.close
+
+  def add(
+    self, update: int, metrics: dict[str, jax.Array], waits: bool
+  ) -> None:
+    """Takes the metrics of an update; reads those of earlier ones, or all."""
+    self._unread.append((update, metrics))
+    while len(self._unread) > (0 if waits else devices.updates_in_flight()):
+      update, metrics = self._unread.popleft()
+      metrics = _floats(metrics)
+      if not math.isfinite(metrics["loss"]):
+        raise DivergedError(
+          f"{self._directory}: update {update}: the loss is {metrics['loss']}; "
+          f"last good checkpoint: {self._saved.newest() or 'none'}"
+        )
+      self._lines.add(update, metrics)
+      self._progress.advance(self._images, metrics)
+
+
+def evaluate(
+  trainer: Trainer, state: TrainState, images: Images
+) -> dict[str, float]:
+  """Averages the task's scores over a set, every image counted exactly once.
+
+  Args:
+    trainer: task and compiled step.
+    state: state of the training.
+    images: images of the training; the task says on which it is scored.
+
+  Returns:
+    The mean of each score.
+  """
+  source = images.scored(trainer.task.scored_on)
+  feed = batches.make(source, trainer.batch_size, devices.split())
+  model = {"variables": state.variables, "task_state": state.task_state}
+  totals, unread = collections.Counter(), collections.deque()
+  with contextlib.closing(feed.evaluate()) as fed:
+    for batch in fed:
+      unread.append(trainer.evaluation_step(model, batch))
+      if len(unread) > devices.updates_in_flight():
+        totals.update(_floats(unread.popleft()))
+  for sums in unread:
+    totals.update(_floats(sums))
+  weight = totals.pop("weight")
+  return {name: total / weight for name, total in totals.items()}
+
+
+def _floats(answer: dict[str, jax.Array]) -> dict[str, float]:
+  """Waits for what the devices answer."""
+  return {k: float(v) for k, v in jax.device_get(answer).items()}
