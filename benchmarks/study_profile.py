@@ -43,7 +43,7 @@ PARTS = {
     "training.checkpoints:Checkpoints.close",
     "training.checkpoints:Checkpoints.delete",
   ),
-  "prune": ("study.rounds:prune",),
+  "prune": ("pruning.magnitude:prune",),
   "tickets and results": (
     "pruning.tickets:save",
     "pruning.tickets:load",

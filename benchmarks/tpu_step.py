@@ -32,8 +32,7 @@ from sslprune_jax.preflight.compiled import (
 from sslprune_jax.pruning import masks
 from sslprune_jax.runtime import environment
 from sslprune_jax.study.images import StudyData
-from sslprune_jax.study.study_trainings import StudyTrainings
-from sslprune_jax.study.trainers import Trainings
+from sslprune_jax.study.trainers import Trainers
 
 _PER_CHIP = 128
 _MEASURES = ("flops", "traffic", "cycles", "needed", "exchanged")
@@ -46,7 +45,7 @@ def ours(devices):
   config.retrain.rounds = ()
 
   images = StudyData(config, outlines.Outline)
-  training = StudyTrainings(config, images, Trainings()).pretext["labels"]
+  training = Trainers(config, images, {}).pretext["labels"]
   state, batch = step_shapes(training, images.train, len(devices))
   return lower_step(training, state, batch, devices)
 

@@ -54,7 +54,8 @@ def _train(made, directory, start=0, **early):
   variables = made.draw(SHAPE, 0, "init")
   masks, images = masks_lib.dense(variables["params"]), _images()
   state = made.new_state(variables, masks, images.train, 0, start=start)
-  progress = Progress(0)
+  progress = Progress()
+  progress.start(0)
   with contextlib.closing(progress):
     return loop.train(
       made, state, images, epath.Path(directory), 0, progress, **early

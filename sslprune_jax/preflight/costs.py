@@ -25,10 +25,9 @@ from sslprune_jax.runtime.trees import Tree
 from sslprune_jax.study import validation
 from sslprune_jax.study.images import RETRAINING, StudyData
 from sslprune_jax.study.plan import plan
-from sslprune_jax.study.study_trainings import StudyTrainings
-from sslprune_jax.study.trainers import Trainings
+from sslprune_jax.study.trainers import Trainers
 from sslprune_jax.training.state import TrainState
-from sslprune_jax.training.trainer import Training
+from sslprune_jax.training.trainer import Trainer
 from sslprune_jax.workdir import Stage
 
 
@@ -58,10 +57,10 @@ def estimate_cost(
     validation.validate(study_config)
   devices = chips.devices(topology)
   chip, count = chips.CHIPS[topology.split(":")[0]], len(devices)
-  made = Trainings()
+  made = {}
   images = [StudyData(each, _open) for each in configs]
   studies = [
-    StudyTrainings(each, of_study, made)
+    Trainers(each, of_study, made)
     for each, of_study in zip(configs, images, strict=True)
   ]
   purpose = task or configs[0].tasks[0]
@@ -92,8 +91,8 @@ def estimate_cost(
 
 
 def _find_training(
-  config: ConfigDict, trainings: StudyTrainings, purpose: str
-) -> Training:
+  config: ConfigDict, trainings: Trainers, purpose: str
+) -> Trainer:
   """Returns the training of a task, or of retraining."""
   training = trainings.pretext.get(purpose)
   if purpose == RETRAINING:
@@ -107,7 +106,7 @@ def _find_training(
 
 
 def _describe(
-  config: ConfigDict, purpose: str, training: Training, source: data.Source
+  config: ConfigDict, purpose: str, training: Trainer, source: data.Source
 ) -> dict[str, Any]:
   """Returns what the step is of, as JSON values."""
   return {
@@ -125,7 +124,7 @@ def _estimate(
   compiled: Compiled,
   chip: Chip,
   count: int,
-  training: Training,
+  training: Trainer,
   trained: dict[str, int],
 ) -> dict[str, Any]:
   """Returns what follows from a program that fits, as JSON values."""
@@ -231,7 +230,7 @@ def largest_batch(
 
 
 def count_trainings(
-  studies: Iterable[tuple[ConfigDict, StudyTrainings]],
+  studies: Iterable[tuple[ConfigDict, Trainers]],
 ) -> dict[str, int]:
   """Counts the `trainings` of studies, and the `images` that networks see.
 
@@ -241,7 +240,7 @@ def count_trainings(
     studies: configurations and their trainings.
   """
   found = [
-    trainings.images(stage)
+    trainings.num_images(stage)
     for config, trainings in studies
     for stage in plan(config)
     if isinstance(stage, Stage)

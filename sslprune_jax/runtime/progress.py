@@ -12,13 +12,15 @@ class Progress:
   """One bar over a whole study, with the time left.
 
   Counted in images that a network is trained on, since an update of RotNet
-  costs four of labels.
-
-  Args:
-    images: of the whole study.
+  costs four of labels. It is made before what it counts, and shown by `start`.
   """
 
-  def __init__(self, images: int):
+  def start(self, images: int) -> None:
+    """Shows the bar.
+
+    Args:
+      images: number of images of the whole study.
+    """
     self._left, self._done = images, 0
     self._start = time.monotonic()
     self._bar = tqdm.tqdm(

@@ -86,7 +86,8 @@ def run(
       "networks are the tickets'"
     )
   judge = Transfers(config, tuple(loaded[0].meta["image_shape"]))
-  progress = Progress(sum(judge.num_images(stage) for stage in planned))
+  progress = Progress()
+  progress.start(sum(judge.num_images(stage) for stage in planned))
   provenance.record(config, workdir)
   for file, identity in identities.items():
     files.write_json(file, identity)

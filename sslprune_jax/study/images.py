@@ -26,21 +26,21 @@ class StudyData:
   def __init__(
     self,
     config: ConfigDict,
-    opened: Callable[[data.Spec], data.Source] | None = None,
+    load: Callable[[data.Spec], data.Source] | None = None,
   ):
     """Opens the data set.
 
     Args:
       config: validated.
-      opened: function that opens a split of it; `data.load` by default.
+      load: function that opens a split; `data.load` by default.
 
     Raises:
       DataError: what was found, and what was expected.
     """
     self._config = config
-    opened = opened or data.load
+    load = load or data.load
     self.train, self.test = (
-      opened(data.Spec.from_config(config.dataset, split))
+      load(data.Spec.from_config(config.dataset, split))
       for split in (config.dataset.train, config.dataset.test)
     )
     if self.train.multi_label:
@@ -55,8 +55,8 @@ class StudyData:
     """Chooses the images whose labels are seen.
 
     Args:
-      purpose: a task, or `RETRAINING`.
-      seed: of the study.
+      purpose: name of a task, or `RETRAINING`.
+      seed: seed of the study.
 
     Returns:
       i64[M], indices of training images, sorted; None for all, and where
@@ -76,7 +76,12 @@ class StudyData:
   # Cached, as images that were used stay on the devices.
   @functools.lru_cache(maxsize=4)  # noqa: B019
   def images(self, purpose: str, seed: int) -> Images:
-    """Returns what a task, or retraining, is trained and tested on."""
+    """Returns the images that a task, or retraining, is trained and tested on.
+
+    Args:
+      purpose: name of a task, or `RETRAINING`.
+      seed: seed of the study.
+    """
     chosen = self.labelled(purpose, seed)
     if chosen is None:
       return Images(self.train, self.test)
@@ -90,6 +95,6 @@ class StudyData:
 
 
 def index_list(chosen: np.ndarray) -> dict[str, Any]:
-  """Returns places among images as JSON values, with their SHA-256."""
+  """Returns indices i64[M] of images as JSON values, with their SHA-256."""
   digest = hashlib.sha256(chosen.astype("<i8").tobytes()).hexdigest()
   return {"sha256": digest, "images": chosen.tolist()}

@@ -18,8 +18,8 @@ def write(workdir: epath.Path, configs: dict[str, ConfigDict]) -> None:
   `layers` of `sparsity.overlap`.
 
   Args:
-    workdir: of finished studies.
-    configs: of the studies, by their folders in it.
+    workdir: folder of finished studies.
+    configs: configurations of the studies, by their folders in it.
   """
   processes.from_first(lambda: _write(workdir, configs))
 
@@ -52,10 +52,10 @@ def _write(workdir: epath.Path, configs: dict[str, ConfigDict]) -> None:
 
 def _pairs(configs: dict[str, ConfigDict]):
   """Yields (seed, round, a, b), those of a seed and round together."""
-  whose = [(name, task) for name, c in configs.items() for task in c.tasks]
+  owners = [(name, task) for name, c in configs.items() for task in c.tasks]
   every = [
     (seed, index, a, b)
-    for a, b in itertools.combinations(whose, 2)
+    for a, b in itertools.combinations(owners, 2)
     if _network(configs[a[0]]) == _network(configs[b[0]])
     for seed in configs[a[0]].seeds
     for index in configs[a[0]].retrain.rounds

@@ -1,9 +1,11 @@
 """The plan of a study: its stages, in the order in which they run."""
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 
 from ml_collections import ConfigDict
 
+from sslprune_jax import models
+from sslprune_jax.runtime.errors import ConfigError
 from sslprune_jax.workdir import UNTRAINED, Stage, TransferStage
 
 
@@ -24,11 +26,37 @@ def plan(config: ConfigDict) -> list[Stage | TransferStage]:
   return stages
 
 
+def kind(stage: Stage | TransferStage) -> str:
+  """Returns "pretext", "retrain" or "transfer", as lines of results say."""
+  if isinstance(stage, TransferStage):
+    return "transfer"
+  return "retrain" if stage.init else "pretext"
+
+
+def ranked(config: ConfigDict, uses: Iterable[str]) -> list[str]:
+  """Lists the kernels that pruning may touch: those of the first layers.
+
+  Args:
+    config: the configuration.
+    uses: names of the trunk's kernels in forward order, as of `models.uses`.
+
+  Raises:
+    ConfigError: there are fewer layers.
+  """
+  layers, first = models.layer_order(uses), config.prune.first_layers
+  if first > len(layers):
+    raise ConfigError(
+      f"config.prune.first_layers: found {first}, expected at most the "
+      f"{len(layers)} layers of {config.model.name}"
+    )
+  return [name for layer in layers[: first or None] for name in layer]
+
+
 def parts(named: str) -> tuple[str, str, float]:
   """Splits what `config.transfer.protocols` names.
 
   Args:
-    named: `protocol:target`, or `protocol:target:fraction`.
+    named: name as `protocol:target`, or `protocol:target:fraction`.
 
   Returns:
     Protocol, target and fraction.
@@ -48,9 +76,9 @@ def transfers(
 
   Args:
     config: the configuration.
-    seed: of the study.
-    task: or `UNTRAINED`, which is not pruned.
-    rounds: whose networks are transferred.
+    seed: seed of the study.
+    task: task, or `UNTRAINED`, which is not pruned.
+    rounds: rounds whose networks are transferred.
 
   Returns:
     The stages; pruning during transfer starts from the dense network and

@@ -4,6 +4,7 @@ Seeds do not depend on each other, so that processes may divide them: each runs
 its share into the same workdir, and what runs last joins the results.
 """
 
+import contextlib
 from typing import Any
 
 from etils import epath
@@ -11,9 +12,8 @@ from ml_collections import ConfigDict
 
 from sslprune_jax.config import variants
 from sslprune_jax.runtime.progress import Progress
-from sslprune_jax.study import overlaps, provenance, validation
+from sslprune_jax.study import overlaps, procedure, provenance, validation
 from sslprune_jax.study.study import Study
-from sslprune_jax.study.trainers import Trainings
 
 
 def run(
@@ -25,7 +25,7 @@ def run(
 
   Args:
     config: the configuration; a study, or variants of one.
-    workdir: where everything is written.
+    workdir: folder where everything is written.
     share: (i, n): of the seeds of all studies, taken in turn, the i-th of n
       shares. All of them are joined by a run of the whole, (0, 1).
 
@@ -42,27 +42,29 @@ def run(
   configs = variants.of(config)
   for study_config in configs.values():
     validation.validate(study_config)
-  trainings = Trainings()
+  index, count = share
+  jobs = [(name, seed) for name, c in configs.items() for seed in c.seeds]
+  own = jobs[index::count]
+  cache, progress = {}, Progress()
   studies = {
-    name: Study(study_config, workdir / name, trainings, name)
+    name: Study(
+      study_config,
+      workdir / name,
+      [seed for owner, seed in own if owner == name],
+      cache,
+      progress,
+      name,
+    )
     for name, study_config in configs.items()
   }
   provenance.record(config, workdir)
-  for name, study in studies.items():
-    provenance.record(study.config, workdir / name)
-  jobs = [(name, s) for name in studies for s in studies[name].config.seeds]
-  index, count = share
-  mine = {name: [] for name in studies}
-  for name, seed in jobs[index::count]:
-    mine[name].append(seed)
-  images = sum(studies[name].num_images(seeds) for name, seeds in mine.items())
-  progress = Progress(images)
-  results = []
-  try:
-    for name, seeds in mine.items():
-      results += studies[name].run(seeds, progress)
-  finally:
-    progress.close()
+  for study in studies.values():
+    provenance.record(study.config, study.workdir)
+  progress.start(
+    sum(s.num_images(stage) for s in studies.values() for stage in s.stages)
+  )
+  with contextlib.closing(progress):
+    lines = [x for study in studies.values() for x in procedure.run(study)]
   if count == 1:
     overlaps.write(workdir, configs)
-  return results
+  return lines

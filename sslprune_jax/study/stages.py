@@ -5,28 +5,31 @@ from typing import Any
 
 from etils import epath
 
-from sslprune_jax.runtime import files, preemption
+from sslprune_jax.runtime import files, preemption, processes
 from sslprune_jax.runtime.progress import Progress
 from sslprune_jax.training import checkpoints
+from sslprune_jax.workdir import Stage, TransferStage
+
+Line = dict[str, Any]  # of results.jsonl
 
 
 def run_once(
   workdir: epath.Path,
   path: str,
   images: int,
-  run: Callable[[], list[dict[str, Any]]],
+  run: Callable[[], list[Line]],
   progress: Progress,
   called: str = "",
-) -> list[dict[str, Any]]:
+) -> list[Line]:
   """Runs a stage, or reads the result that says that it is done.
 
   Args:
-    workdir: of the study.
-    path: of the stage below it.
-    images: that the stage counts.
+    workdir: folder of the study.
+    path: folder of the stage below it.
+    images: number of images that the stage counts.
     run: does it; returns its lines of results.
-    progress: the study's.
-    called: what progress calls the stage; its path by default.
+    progress: bar of the whole study.
+    called: name shown in progress; defaults to the path.
 
   Returns:
     The lines of results, as they were written.
@@ -56,14 +59,14 @@ def run_once(
 def write_results(
   workdir: epath.Path,
   paths: Sequence[str],
-  done: dict[str, list[dict[str, Any]]],
+  done: dict[str, list[Line]],
   others: Sequence[str],
 ) -> None:
   """Writes the lines of results of all stages that are done.
 
   Args:
-    workdir: of the study.
-    paths: of its stages, in the order of the lines.
+    workdir: folder of the study.
+    paths: paths of its stages, in the order of the lines.
     done: path of a stage -> its lines, as far as they are known.
     others: paths of the stages that other processes run; what they have done
       since is read, once, and added to `done`.
@@ -74,3 +77,51 @@ def write_results(
       done[path] = files.read_json(result)
   lines = [line for path in paths for line in done.get(path, ())]
   files.write_json_lines(workdir / "results.jsonl", lines)
+
+
+class Stages:
+  """The stages of a study on disk; their results are joined as each is done.
+
+  Args:
+    workdir: folder of the study.
+    planned: all stages of the study, in order.
+    seeds: seeds that this process runs.
+    name: name of the variant, for progress.
+    progress: bar of the whole study.
+  """
+
+  def __init__(
+    self,
+    workdir: epath.Path,
+    planned: Sequence[Stage | TransferStage],
+    seeds: Sequence[int],
+    name: str,
+    progress: Progress,
+  ):
+    self._workdir, self._name, self._progress = workdir, name, progress
+    self._paths = [stage.path for stage in planned]
+    self._others = [stage.path for stage in planned if stage.seed not in seeds]
+    self._done: dict[str, list[Line]] = {}
+
+  def once(self, path: str, images: int, run: Callable[[], list[Line]]) -> None:
+    """Runs a stage, or reads its result; see `run_once`."""
+    is_new = not files.exists(self._workdir / path / "result.json")
+    called = str(epath.Path(self._name) / path)
+    self._done[path] = run_once(
+      self._workdir, path, images, run, self._progress, called
+    )
+    if is_new:
+      self._write()
+
+  def join(self) -> list[Line]:
+    """Writes the results of all seeds; returns those of this process."""
+    self._write()
+    own = [path for path in self._paths if path not in self._others]
+    return [line for path in own for line in self._done[path]]
+
+  def _write(self) -> None:
+    processes.from_first(
+      lambda: write_results(
+        self._workdir, self._paths, self._done, self._others
+      )
+    )

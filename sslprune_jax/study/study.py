@@ -1,15 +1,9 @@
-"""A study: its stages, and how each is done.
+"""What the stages of a study share: data, trainers, tickets, result lines."""
 
-For every seed and task, as in section 3 of the paper: train the dense network
-and keep W_k; then, round by round, prune a share of what remains, rewind to W_k
-and train again; then retrain the masks of chosen rounds on labels, from W_k,
-from fresh weights, and against a random control, and transfer the networks of
-chosen rounds to other data. A stage whose result is on disk is not run again.
-"""
-
+import contextlib
 import dataclasses
 import itertools
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import numpy as np
@@ -19,238 +13,234 @@ from ml_collections import ConfigDict
 
 from sslprune_jax import config as config_lib
 from sslprune_jax import models
+from sslprune_jax.data.sources import Images
 from sslprune_jax.pruning import masks as masks_lib
 from sslprune_jax.pruning import sparsity, tickets
-from sslprune_jax.runtime import files, processes, rng
-from sslprune_jax.runtime.errors import ConfigError
+from sslprune_jax.pruning.masks import Masks
+from sslprune_jax.pruning.tickets import Ticket
+from sslprune_jax.runtime import files
 from sslprune_jax.runtime.progress import Progress
-from sslprune_jax.study import rounds, stages
+from sslprune_jax.runtime.trees import Tree
+from sslprune_jax.study import plan, stages
 from sslprune_jax.study.images import RETRAINING, StudyData, index_list
-from sslprune_jax.study.plan import plan
-from sslprune_jax.study.study_trainings import StudyTrainings
-from sslprune_jax.study.trainers import Trainings
+from sslprune_jax.study.stages import Line
+from sslprune_jax.study.trainers import Trainers
 from sslprune_jax.study.transfers import Transfers
-from sslprune_jax.training import checkpoints, loop
-from sslprune_jax.workdir import UNTRAINED, Stage, TransferStage
+from sslprune_jax.tasks.base import TaskState
+from sslprune_jax.training import loop
+from sslprune_jax.training.checkpoints import Checkpoints
+from sslprune_jax.training.state import TrainState
+from sslprune_jax.training.trainer import Trainer
+from sslprune_jax.workdir import Stage, TransferStage
+
+Variables = dict[str, Tree]  # {"params", "batch_stats"}
 
 
 class Study:
-  """A study on disk.
+  """A study on disk; `procedure` says what its stages do.
 
-  Args:
-    config: validated, without variants.
-    workdir: where everything is written.
-    trainings: that other studies of this process share.
-    name: of the variant that it is, for progress.
-
-  Raises:
-    ConfigError: the configuration does not fit the data or the devices.
+  Attributes:
+    config: configuration, without variants.
+    workdir: folder of the study.
+    stages: stages of the seeds, in the order in which they run.
+    on_disk: what of them is done, and their results.
+    trainers: trainer and first update of each stage.
+    transfers: judges of the transfers.
+    image_shape: (H, W, C).
+    progress: bar of all studies.
+    rate: share of what remains that a round prunes, in (0, 1).
+    scope: what is ranked together; see `magnitude.prune`.
+    ranked: names of the kernels that pruning may touch.
   """
 
   def __init__(
     self,
     config: ConfigDict,
     workdir: epath.Path,
-    trainings: Trainings,
+    seeds: Sequence[int],
+    cache: dict[str, Trainer],
+    progress: Progress,
     name: str = "",
   ):
-    self.config, self.workdir, self._name = config, workdir, name
-    self.data = StudyData(config)
-    self.image_shape = self.data.train.image_shape
-    self.trainings = StudyTrainings(config, self.data, trainings)
-    self.transfers = Transfers(config, self.image_shape)
-    network = self.trainings.pretext[config.tasks[0]].network
-    self._uses = models.uses(network, self.image_shape)
-    self.layers = models.layer_order(self._uses)
-    if config.prune.first_layers > len(self.layers):
-      raise ConfigError(
-        f"config.prune.first_layers: found {config.prune.first_layers}, "
-        f"expected at most the {len(self.layers)} layers of "
-        f"{config.model.name}"
-      )
-    first = self.layers[: config.prune.first_layers or None]
-    self._ranked = [name for layer in first for name in layer]
-
-  def stages(self, seeds: Sequence[int]) -> list[Stage | TransferStage]:
-    """Lists the stages of some seeds in the order in which they run."""
-    return [stage for stage in plan(self.config) if stage.seed in seeds]
-
-  def num_images(self, seeds: Sequence[int]) -> int:
-    """Counts the images that the stages of some seeds train on."""
-    return sum(self._images(stage) for stage in self.stages(seeds))
-
-  def run(
-    self, seeds: Sequence[int], progress: Progress
-  ) -> list[dict[str, Any]]:
-    """Runs the stages of some seeds that are not done.
+    """Opens the data, and makes what is compiled.
 
     Args:
-      seeds: all of them, or those of this process.
-      progress: of this process.
+      config: validated, without variants.
+      workdir: folder where everything is written.
+      seeds: seeds that this process runs.
+      cache: see `Trainers`.
+      progress: bar of all studies.
+      name: name of the variant, for progress.
 
-    Returns:
-      The lines of results of these seeds.
+    Raises:
+      ConfigError: the configuration does not fit the data or the devices.
     """
-    self._list_labelled(seeds)
-    planned = plan(self.config)
-    paths = [stage.path for stage in planned]
-    others = [stage.path for stage in planned if stage.seed not in seeds]
-    done = {}
+    self.config, self.workdir = config, workdir
+    self._seeds, self.progress, planned = seeds, progress, plan.plan(config)
+    self.stages = [stage for stage in planned if stage.seed in seeds]
+    self.on_disk = stages.Stages(workdir, planned, seeds, name, progress)
+    self._data = StudyData(config)
+    self.image_shape = self._data.train.image_shape
+    self.trainers = Trainers(config, self._data, cache)
+    self.transfers = Transfers(config, self.image_shape)
+    network = self.trainers.pretext[config.tasks[0]].network
+    self._uses = models.uses(network, self.image_shape)
+    self.ranked = plan.ranked(config, self._uses)
+    self.rate, self.scope = config.prune.rate, config.prune.scope
 
-    def write():
-      stages.write_results(self.workdir, paths, done, others)
+  def num_images(self, stage: Stage | TransferStage) -> int:
+    """Counts the images that go through the network in a stage."""
+    if isinstance(stage, TransferStage):
+      return self.transfers.num_images(stage)
+    return self.trainers.num_images(stage)
 
-    for stage in self.stages(seeds):
-      news = not files.exists(self.workdir / stage.path / "result.json")
-      done[stage.path] = self._run_once(stage, progress)
-      if news:
-        processes.from_first(write)
-    processes.from_first(write)
-    return [line for s in self.stages(seeds) for line in done[s.path]]
+  def once(
+    self,
+    stage: Stage | TransferStage,
+    run: Callable[["Study", Stage | TransferStage], list[Line]],
+  ) -> None:
+    """Runs a stage, unless its result is on disk."""
+    images = self.num_images(stage)
+    self.on_disk.once(stage.path, images, lambda: run(self, stage))
 
-  def _list_labelled(self, seeds: Sequence[int]) -> None:
-    """Writes down whose labels are seen, where it is not everyone's."""
+  def save_labelled(self) -> None:
+    """Saves the indices of the labelled images, if only some are labelled."""
     purposes = self.config.tasks
-    if self.trainings.retraining:
+    if self.trainers.retraining:
       purposes += (RETRAINING,)
-    for seed, purpose in itertools.product(seeds, purposes):
-      chosen = self.data.labelled(purpose, seed)
+    for seed, purpose in itertools.product(self._seeds, purposes):
+      chosen = self._data.labelled(purpose, seed)
       if chosen is not None:
         path = self.workdir / f"seed_{seed}/labelled_{purpose}.json"
         files.write_json(path, index_list(chosen))
 
-  def _run_once(
-    self, stage: Stage | TransferStage, progress: Progress
-  ) -> list[dict[str, Any]]:
-    """Runs a stage, or reads the result that says that it is done."""
+  def copy(self, stage: Stage, init: str) -> list[Line]:
+    """Returns the lines of results of another starting point as a stage's."""
+    done = dataclasses.replace(stage, init=init)
+    lines = files.read_json(self.workdir / done.path / "result.json")
+    return [{**line, "init": stage.init} for line in lines]
 
-    def run():
-      if isinstance(stage, TransferStage):
-        return self._transfer(stage, progress)
-      run = self._retrain if stage.init else self._prune_and_train
-      return run(stage, self.workdir / stage.path, progress)
+  def rewind(
+    self, stage: Stage, like: Variables, like_task: TaskState
+  ) -> tuple[Variables, TaskState]:
+    """Reads W_k, and what the task carried along with it.
 
-    return stages.run_once(
-      self.workdir,
-      stage.path,
-      self._images(stage),
-      run,
-      progress,
-      called=str(epath.Path(self._name) / stage.path),
-    )
+    Args:
+      stage: any round of the task.
+      like: variables of the same structure.
+      like_task: task's share of the same structure.
+    """
+    with contextlib.closing(self._early(stage)) as early:
+      return early.rewind(self.trainers.rewind[stage.task], like, like_task)
 
-  def _transfer(self, stage, progress):
-    """Judges the network that a round ended with on other data."""
-    if stage.task == UNTRAINED:
-      ticket = self.transfers.random(stage.seed)
-    else:
-      # What is pruned during transfer starts dense.
-      index = 0 if stage.protocol == "prune" else stage.round
-      trained = Stage(stage.seed, stage.task, index)
-      ticket = self._ticket(trained, "trained.npz")
-    return self.transfers.run(stage, ticket, self.workdir, progress)
+  def ticket(self, stage: Stage) -> Ticket:
+    """Reads W_k under the masks of a round."""
+    return tickets.load(self._round(stage, stage.round) / "ticket.npz")
 
-  def _prune_and_train(self, stage, directory, progress):
-    """Round 0 trains the dense network; round i prunes, rewinds and trains."""
-    training, start = self.trainings.of(stage), self.trainings.start(stage)
-    rewind = self.trainings.rewind[stage.task]
-    images = self.data.images(stage.task, stage.seed)
-    dense = self.workdir / dataclasses.replace(stage, round=0).path
-    early = checkpoints.Checkpoints(dense / "rewind", keep=None)
-    fresh = training.draw(self.image_shape, stage.seed, "init")
-    carried = training.init_task(images.train, stage.seed)
+  def trained(self, stage: Stage | TransferStage, index: int) -> Ticket:
+    """Reads what a round of the stage's task ended with."""
+    return tickets.load(self._round(stage, index) / "trained.npz")
 
-    def w_k():
-      return early.rewind(rewind, fresh, carried)
+  def _round(self, stage: Stage | TransferStage, index: int) -> epath.Path:
+    return self.workdir / Stage(stage.seed, stage.task, index).path
 
-    variables, masks = fresh, masks_lib.dense(fresh["params"])
-    if stage.round > 0:
-      masks = self._prune(stage)
-      variables, rewound = w_k()
-      # A schedule that restarts does so with what the task starts from.
-      carried = rewound if start else carried
-    state = training.new_state(
-      variables,
-      masks,
-      images.train,
-      stage.seed,
-      start=start,
-      task_state=carried,
-    )
-    state = loop.train(
-      training,
-      state,
-      images,
-      directory,
-      stage.seed,
-      progress,
-      early=early,
-      early_update=rewind if stage.round == 0 else None,
-    )
-    if stage.round == 0:
-      variables, _ = w_k()
-    early.close()
-    self._save_ticket(directory / "ticket.npz", stage, masks, variables)
-    self._save_ticket(directory / "trained.npz", stage, masks, state.variables)
+  def _early(self, stage: Stage) -> Checkpoints:
+    return Checkpoints(self._round(stage, 0) / "rewind", keep=None)
+
+  def images(self, stage: Stage) -> Images:
+    """Returns the images that a stage is trained and tested on."""
+    purpose = RETRAINING if stage.init else stage.task
+    return self._data.images(purpose, stage.seed)
+
+  def train(
+    self,
+    stage: Stage,
+    variables: Variables,
+    masks: Masks,
+    task_state: TaskState | None = None,
+  ) -> TrainState:
+    """Trains under masks; the dense training of a task saves W_k.
+
+    Args:
+      stage: stage to run.
+      variables: variables to start from, f32.
+      masks: masks to train under.
+      task_state: task's share to start from; by default that of update 0.
+
+    Returns:
+      The state after the last update.
+    """
+    trainer, images = self.trainers.trainer_for(stage), self.images(stage)
+    k = self.trainers.rewind[stage.task]
+    with contextlib.closing(self._early(stage)) as early:
+      return loop.train(
+        trainer,
+        # Held by nobody else: memory is short where a checkpoint replaces it.
+        trainer.new_state(
+          variables,
+          masks,
+          images.train,
+          stage.seed,
+          start=self.trainers.start(stage),
+          task_state=task_state,
+        ),
+        images,
+        self.workdir / stage.path,
+        stage.seed,
+        self.progress,
+        early=early,
+        early_update=k if stage.round == 0 and not stage.init else None,
+      )
+
+  def save(
+    self, stage: Stage, masks: Masks, early: Variables, state: TrainState
+  ) -> None:
+    """Saves both tickets of a round, and what remains of its layers.
+
+    Args:
+      stage: round of a task.
+      masks: masks of the round.
+      early: W_k.
+      state: state that training ended with.
+    """
+    directory = self.workdir / stage.path
+    for kind, variables in ("ticket", early), ("trained", state.variables):
+      meta = self._meta(kind, stage, masks)
+      ticket = Ticket(masks=masks, meta=meta, **variables)
+      tickets.save(directory / f"{kind}.npz", ticket)
     report = sparsity.report(masks, state.params, self._uses)
     for layer in report["layers"]:
       if not layer["kept"]:  # Said, never mended silently.
         logging.warning("%s: nothing of %s remains", stage.path, layer["path"])
     files.write_json(directory / "sparsity.json", report)
-    found = sparsity.magnitudes(state.params, masks)
-    files.write_json(directory / "magnitudes.json", found)
-    return self._results(stage, state, images)
+    report = sparsity.magnitudes(state.params, masks)
+    files.write_json(directory / "magnitudes.json", report)
 
-  def _prune(self, stage: Stage) -> masks_lib.Masks:
-    """Prunes what the round before ended with."""
-    before = dataclasses.replace(stage, round=stage.round - 1)
-    trained = self._ticket(before, "trained.npz")
-    purpose = f"ties {stage.round}"
-    return rounds.prune(
-      trained, self.config.prune, self.layers, stage.seed, purpose
-    )
+  def _meta(self, kind: str, stage: Stage, masks: Masks) -> dict[str, Any]:
+    chosen = self._data.labelled(stage.task, stage.seed)
+    return {
+      "kind": kind,
+      "task": stage.task,
+      "seed": stage.seed,
+      "round": stage.round,
+      "density": masks_lib.density(masks),
+      "rewind_update": self.trainers.rewind[stage.task],
+      "labelled": None if chosen is None else index_list(chosen)["sha256"],
+      "image_shape": list(self.image_shape),
+      "config": config_lib.resolved(self.config),
+    }
 
-  def _retrain(self, stage, directory, progress):
-    """Trains the mask of a round on labels, from one of the starting points."""
-    training, seed = self.trainings.of(stage), stage.seed
-    if self.trainings.is_reinit(stage):
-      reinit = dataclasses.replace(stage, init="reinit")
-      lines = files.read_json(self.workdir / reinit.path / "result.json")
-      return [{**line, "init": stage.init} for line in lines]
-    dense = dataclasses.replace(stage, round=0)
-    purpose = f"{stage.init} {stage.task} {stage.round}"
-    variables, masks = rounds.start(
-      stage.init,
-      self._ticket(stage, "ticket.npz"),
-      training.draw(self.image_shape, seed, "reinit"),
-      rng.stream_generator(seed, purpose),
-      dense=lambda: self._ticket(dense, "trained.npz"),
-      ranked=self._ranked,
-    )
-    variables, masks = training.with_new_head(
-      variables, masks, self.image_shape, seed
-    )
-    images = self.data.images(RETRAINING, seed)
-    state = training.new_state(variables, masks, images.train, seed)
-    state = loop.train(training, state, images, directory, seed, progress)
-    return self._results(stage, state, images)
-
-  def _ticket(self, stage: Stage, name: str) -> tickets.Ticket:
-    found = dataclasses.replace(stage, init=None)
-    return tickets.load(self.workdir / found.path / name)
-
-  def _results(self, stage, state, images):
-    """Evaluates the last weights; a line of results for each metric."""
-    training = self.trainings.of(stage)
+  def evaluate(self, stage: Stage, state: TrainState) -> list[Line]:
+    """Evaluates the last weights; returns a line of results for each metric."""
+    trainer, images = self.trainers.trainer_for(stage), self.images(stage)
     masks_lib.check_pruned(state.masks, state.params)
-    scores = loop.evaluate(training, state, images)
-    scored = images.scored(training.task.scored_on)
-    ranked = masks_lib.prunable(state.masks)
-    ranked = [ranked[name] for name in self._ranked]
+    scores = loop.evaluate(trainer, state, images)
+    masks = masks_lib.prunable(state.masks)
+    ranked = [masks[name] for name in self.ranked]
     line = {
       "seed": stage.seed,
       "task": stage.task,
-      "stage": "retrain" if stage.init else "pretext",
+      "stage": plan.kind(stage),
       "round": stage.round,
       "init": stage.init,
       **masks_lib.shares(state.masks, state.params),
@@ -258,40 +248,13 @@ class Study:
       / sum(m.size for m in ranked),
       "model": config_lib.network_name(self.config.model),
       "dataset": self.config.dataset.name,
-      "split": self.config.dataset[training.task.scored_on],
-      "n": len(scored),
-      "updates": training.length - self.trainings.start(stage),
+      "split": self.config.dataset[trainer.task.scored_on],
+      "n": len(images.scored(trainer.task.scored_on)),
+      "updates": trainer.length - self.trainers.start(stage),
       "training_images": len(images.train),
-      "rewind_update": self.trainings.rewind[stage.task],
+      "rewind_update": self.trainers.rewind[stage.task],
     }
     return [
       {**line, "metric": metric, "value": value}
       for metric, value in scores.items()
     ]
-
-  def _images(self, stage: Stage | TransferStage) -> int:
-    if isinstance(stage, TransferStage):
-      return self.transfers.num_images(stage)
-    return self.trainings.images(stage)
-
-  def _save_ticket(self, path, stage, masks, variables):
-    chosen = self.data.labelled(stage.task, stage.seed)
-    tickets.save(
-      path,
-      tickets.Ticket(
-        masks=masks,
-        params=variables["params"],
-        batch_stats=variables["batch_stats"],
-        meta={
-          "kind": path.stem,
-          "task": stage.task,
-          "seed": stage.seed,
-          "round": stage.round,
-          "density": masks_lib.density(masks),
-          "rewind_update": self.trainings.rewind[stage.task],
-          "labelled": None if chosen is None else index_list(chosen)["sha256"],
-          "image_shape": list(self.image_shape),
-          "config": config_lib.resolved(self.config),
-        },
-      ),
-    )

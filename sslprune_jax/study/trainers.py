@@ -1,54 +1,102 @@
-"""The trainings of one process: studies that may share one compile it once."""
+"""The trainers of a study: which one a stage runs, and how much of it."""
 
 import json
 
 from ml_collections import ConfigDict
 
 from sslprune_jax import config as config_lib
-from sslprune_jax.study.images import StudyData
+from sslprune_jax.runtime.errors import ConfigError
+from sslprune_jax.study.images import RETRAINING, StudyData
 from sslprune_jax.tasks import setup
 from sslprune_jax.training.trainer import Trainer
+from sslprune_jax.workdir import Stage
 
 
-class Trainings:
-  """Makes trainings, each once for all studies that agree in what it reads."""
+class Trainers:
+  """Caches trainers: studies with equal training fields share a compiled one.
 
-  def __init__(self):
-    self._made: dict[str, Trainer] = {}
+  Attributes:
+    pretext: trainer by task.
+    retraining: trainer on labels; None where nothing is retrained.
+    rewind: update of the dense training that is rewound to, k, by task.
+  """
 
-  def get(
-    self,
-    config: ConfigDict,
-    section: str,
-    task: str,
-    data: StudyData,
-    images_of: str,
-  ) -> Trainer:
-    """Returns a training.
+  def __init__(
+    self, config: ConfigDict, data: StudyData, cache: dict[str, Trainer]
+  ):
+    """Makes the trainers that are not in the cache.
 
     Args:
-      config: validated.
-      section: of its recipe.
-      task: its name.
-      data: of the study.
-      images_of: what of it: a task, or `RETRAINING`.
+      config: validated, without variants.
+      data: images of the study.
+      cache: trainers of the studies of this process, by what they read; those
+        that are made are added.
 
     Raises:
-      ConfigError: the recipe does not fit the data or the devices.
+      ConfigError: the configuration does not fit the data or the devices.
     """
+    self._config, self._data, self._cache = config, data, cache
+    self.pretext, self.rewind = {}, {}
+    for task in config.tasks:
+      self.pretext[task] = self._cached("train", task, task)
+      self.rewind[task] = self._rewind_update(task)
+    self.retraining = None
+    if config.retrain.rounds and config.retrain.inits:
+      self.retraining = self._cached("retrain.train", "labels", RETRAINING)
+
+  def trainer_for(self, stage: Stage) -> Trainer:
+    """Returns the trainer that a stage runs."""
+    return self.retraining if stage.init else self.pretext[stage.task]
+
+  def start(self, stage: Stage) -> int:
+    """Returns the update of the schedule that a stage starts from."""
+    rewound = stage.round > 0 and stage.init is None
+    continues = self._config.prune.schedule == "continue"
+    return self.rewind[stage.task] if rewound and continues else 0
+
+  def num_images(self, stage: Stage) -> int:
+    """Counts the images that the network sees in a stage."""
+    if self.is_reinit(stage):
+      return 0
+    return self.trainer_for(stage).num_images(self.start(stage))
+
+  def is_reinit(self, stage: Stage) -> bool:
+    """Returns whether a control is re-init bit for bit: it has no mask yet."""
+    inits = self._config.retrain.inits
+    return (
+      stage.round == 0
+      and stage.init in ("random", "adjusted")
+      and "reinit" in inits[: inits.index(stage.init)]
+    )
+
+  def _cached(self, section: str, task: str, purpose: str) -> Trainer:
+    """Returns a trainer of a recipe's section on the images of a purpose."""
     # How a study prunes is none of it, nor are the studies' names and seeds:
-    # the images of another seed are as many.
+    # all seeds have the same number of images.
+    config = self._config
     read = config_lib.resolved(config)
     read = {
-      "of": (section, task, images_of),
+      "of": (section, task, purpose),
       "recipe": config_lib.resolved(config_lib.lookup(config, section)),
       "fraction": config.retrain.fraction,
       **{name: read[name] for name in ("dataset", "model", "labels", "log")},
       **({task: read[task]} if task in read else {}),
     }
     key = json.dumps(read, sort_keys=True)
-    if key not in self._made:
-      made = setup.make_task(config, task, data.train)
-      images = data.images(images_of, config.seeds[0]).train
-      self._made[key] = Trainer(config, section, made, images)
-    return self._made[key]
+    if key not in self._cache:
+      made = setup.make_task(config, task, self._data.train)
+      source = self._data.images(purpose, config.seeds[0]).train
+      self._cache[key] = Trainer(config, section, made, source)
+    return self._cache[key]
+
+  def _rewind_update(self, task: str) -> int:
+    """Returns k, the update of the dense training that is rewound to."""
+    trainer = self.pretext[task]
+    update = trainer.to_updates(self._config, "prune.rewind")
+    if update >= trainer.length:
+      raise ConfigError(
+        f"config.prune.rewind: found {self._config.prune.rewind!r}, which is "
+        f"update {update} of {task}, expected one before the end of training, "
+        f"update {trainer.length}"
+      )
+    return update

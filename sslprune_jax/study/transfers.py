@@ -10,14 +10,13 @@ from ml_collections import ConfigDict
 
 from sslprune_jax import models
 from sslprune_jax.config import network_name
+from sslprune_jax.pruning import magnitude, tickets
 from sslprune_jax.pruning import masks as masks_lib
-from sslprune_jax.pruning import tickets
 from sslprune_jax.pruning.tickets import Ticket
 from sslprune_jax.runtime import files, rng
 from sslprune_jax.runtime.progress import Progress
-from sslprune_jax.study import rounds
 from sslprune_jax.study.images import index_list
-from sslprune_jax.study.plan import plan
+from sslprune_jax.study.plan import plan, ranked
 from sslprune_jax.tasks import setup
 from sslprune_jax.training import state as state_lib
 from sslprune_jax.training.recipe import stretch_recipe
@@ -184,11 +183,12 @@ def _pruned(
   trained = tickets.load(workdir / before.path / "trained.npz")
   network = setup.make_network(config.model, 1)
   uses = models.uses(network, tuple(dense.meta["image_shape"]))
-  masks = rounds.prune(
-    trained,
-    config.prune,
-    models.layer_order(uses),
-    stage.seed,
-    f"ties {stage.path}",
+  masks = magnitude.prune(
+    trained.params,
+    trained.masks,
+    config.prune.rate,
+    rng.stream_generator(stage.seed, f"ties {stage.path}"),
+    scope=config.prune.scope,
+    layers=ranked(config, uses),
   )
   return dataclasses.replace(dense, masks=masks)

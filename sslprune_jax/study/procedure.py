@@ -1,0 +1,90 @@
+"""Section 3 of the paper: train, prune, rewind, retrain, transfer.
+
+For every seed and task: train the dense network and keep W_k; then, round by
+round, prune a share of what remains, rewind to W_k and train again; then
+retrain the masks of chosen rounds on labels, from W_k, from fresh weights, and
+against random controls, and transfer the networks of chosen rounds to other
+data. A stage whose result is on disk is not run again.
+
+Reference: Caron et al. 2020, arXiv 2001.03554, section 3.
+"""
+
+from sslprune_jax.pruning import controls, magnitude, sparsity
+from sslprune_jax.pruning import masks as masks_lib
+from sslprune_jax.runtime.rng import stream_generator
+from sslprune_jax.study import plan
+from sslprune_jax.study.stages import Line
+from sslprune_jax.study.study import Study
+from sslprune_jax.workdir import UNTRAINED, Stage, TransferStage
+
+
+def run(study: Study) -> list[Line]:
+  """Runs the stages of a study in order; returns its lines of results."""
+  procedures = {"pretext": pretrain, "retrain": retrain, "transfer": transfer}
+  study.save_labelled()
+  for stage in study.stages:
+    study.once(stage, procedures[plan.kind(stage)])
+  return study.on_disk.join()
+
+
+def pretrain(study: Study, stage: Stage) -> list[Line]:
+  """Round 0 trains the dense network; round i prunes, rewinds and trains."""
+  trainer, seed = study.trainers.trainer_for(stage), stage.seed
+  variables = trainer.draw(study.image_shape, seed, "init")  # W_0
+  task_state = trainer.init_task(study.images(stage).train, seed)
+  masks = masks_lib.dense(variables["params"])
+  if stage.round > 0:
+    before = study.trained(stage, stage.round - 1)
+    masks = magnitude.prune(
+      magnitude.score("magnitude", before.params, before.masks),
+      before.masks,
+      study.rate,
+      stream_generator(seed, f"ties {stage.round}"),
+      scope=study.scope,
+      layers=study.ranked,
+    )
+    variables, rewound = study.rewind(stage, variables, task_state)  # W_k
+    # A schedule that restarts does so with what the task starts from.
+    task_state = rewound if study.trainers.start(stage) else task_state
+  state = study.train(stage, variables, masks, task_state)
+  if stage.round == 0:
+    variables, _ = study.rewind(stage, variables, task_state)
+  study.save(stage, masks, variables, state)
+  return study.evaluate(stage, state)
+
+
+def retrain(study: Study, stage: Stage) -> list[Line]:
+  """Trains the mask of a round on labels, from one of the starting points."""
+  if study.trainers.is_reinit(stage):
+    return study.copy(stage, init="reinit")
+  trainer, seed = study.trainers.trainer_for(stage), stage.seed
+  ticket = study.ticket(stage)
+  variables = trainer.draw(study.image_shape, seed, "reinit")
+  masks = ticket.masks
+  rng = stream_generator(seed, f"{stage.init} {stage.task} {stage.round}")
+  if stage.init == "rewind":  # The winning ticket: W_k under the mask.
+    variables = ticket.variables
+  elif stage.init == "random":  # As many weights, anywhere.
+    masks = controls.permute(masks, rng, study.ranked)
+  elif stage.init == "adjusted":  # Among those that training left alive.
+    dense = study.trained(stage, 0)
+    alive = sparsity.nonzero_masks(
+      dense.params, dense.masks, sparsity.MACHINE_PRECISION
+    )
+    masks = controls.adjust(masks, alive, rng, study.ranked)
+  variables, masks = trainer.with_new_head(
+    variables, masks, study.image_shape, seed
+  )
+  state = study.train(stage, variables, masks)
+  return study.evaluate(stage, state)
+
+
+def transfer(study: Study, stage: TransferStage) -> list[Line]:
+  """Judges the network that a round ended with on other data."""
+  if stage.task == UNTRAINED:
+    ticket = study.transfers.random(stage.seed)
+  else:
+    # What is pruned during transfer starts dense.
+    index = 0 if stage.protocol == "prune" else stage.round
+    ticket = study.trained(stage, index)
+  return study.transfers.run(stage, ticket, study.workdir, study.progress)
