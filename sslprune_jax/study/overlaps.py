@@ -26,18 +26,25 @@ def write(workdir: epath.Path, configs: dict[str, ConfigDict]) -> None:
 
 def _write(workdir: epath.Path, configs: dict[str, ConfigDict]) -> None:
   path = workdir / "overlaps.jsonl"
-  pairs = list(_pairs(configs))
-  if not pairs or (
-    path.exists() and len(files.read_json_lines(path)) == len(pairs)
-  ):
+
+  def ticket(seed, index, owner):
+    variant, task = owner
+    return workdir / variant / Stage(seed, task, index).path / "ticket.npz"
+
+  # Of a study that has grown, some may never have been asked for together.
+  pairs = [
+    (seed, index, a, b)
+    for seed, index, a, b in _pairs(configs)
+    if ticket(seed, index, a).exists() and ticket(seed, index, b).exists()
+  ]
+  if not pairs or (path.exists() and _there(path) == pairs):
     return
   lines = []
   for (seed, index), group in itertools.groupby(pairs, key=lambda p: p[:2]):
     masks = {}
     for *_, a, b in group:
-      for variant, task in {a, b} - masks.keys():
-        stage = workdir / variant / Stage(seed, task, index).path
-        masks[variant, task] = tickets.load(stage / "ticket.npz").masks
+      for owner in {a, b} - masks.keys():
+        masks[owner] = tickets.load(ticket(seed, index, owner)).masks
       lines.append(
         {
           "seed": seed,
@@ -48,6 +55,14 @@ def _write(workdir: epath.Path, configs: dict[str, ConfigDict]) -> None:
         }
       )
   files.write_json_lines(path, lines)
+
+
+def _there(path: epath.Path) -> list[tuple]:
+  """Lists the pairs of a file of overlaps, as `_pairs` does."""
+  return [
+    (line["seed"], line["round"], tuple(line["a"]), tuple(line["b"]))
+    for line in files.read_json_lines(path)
+  ]
 
 
 def _pairs(configs: dict[str, ConfigDict]):

@@ -1,4 +1,9 @@
-"""What a run was made by: its configuration, versions and commit."""
+"""What a run was made by, and what makes a study another one.
+
+A workdir holds one study. It goes on with another number of processes, other
+seeds or more rounds; not with another configuration, nor with numerics or
+plug-ins that would end in other bits.
+"""
 
 import hashlib
 import importlib.metadata
@@ -15,7 +20,12 @@ from ml_collections import ConfigDict
 
 import sslprune_jax
 from sslprune_jax import config as config_lib
-from sslprune_jax.runtime import errors, files, processes
+from sslprune_jax.config import plugins
+from sslprune_jax.config.tasks import TASKS
+from sslprune_jax.runtime import files, processes
+from sslprune_jax.runtime.errors import ConfigError, UserError
+from sslprune_jax.study import identity
+from sslprune_jax.training.step import NUMERICS
 
 _PACKAGES = (
   "sslprune-jax",
@@ -26,6 +36,7 @@ _PACKAGES = (
   "orbax-checkpoint",
   "numpy",
 )
+_ROOT = pathlib.Path(sslprune_jax.__file__).parent
 
 
 def agree(config: ConfigDict) -> None:
@@ -39,88 +50,144 @@ def agree(config: ConfigDict) -> None:
   mine = {
     "config": config_lib.resolved(config),
     "versions": _versions(),
-    "code": _digest_of_code(),
+    "code": _code(),
+    "plugins": plugins.used(config),
     "device": jax.devices()[0].device_kind,
   }
   first, *others = processes.from_all(mine)
   for number, other in enumerate(others, start=1):
-    for line in differences(first, other, "", ("in process 0", f"in {number}")):
+    sides = "in process 0", f"in {number}"
+    for line in identity.differences(first, other, "", sides):
       raise processes.ProcessError(
         f"{line}; expected the same in all processes"
       )
 
 
-def record(config: ConfigDict, workdir: epath.Path) -> None:
-  """Writes config.json, or holds this configuration against the one there.
+def record(
+  config: ConfigDict, workdir: epath.Path, *, accept_numerics: bool = False
+) -> ConfigDict:
+  """Writes config.json, or holds this run against the one there.
+
+  Args:
+    config: the configuration.
+    workdir: folder of the study.
+    accept_numerics: whether to go on with a study whose updates were rounded
+      differently; config.json then says so.
+
+  Returns:
+    The configuration with all that the workdir has been asked for: its seeds,
+    rounds and protocols, and those of earlier runs.
 
   Raises:
-    ConfigError: the workdir holds a study of another configuration, or cannot
-      be written.
+    ConfigError: the workdir holds another study, or cannot be written.
   """
   try:
-    processes.from_first(lambda: _record(config, workdir))
-  except errors.ConfigError:
+    grown = processes.from_first(
+      lambda: _record(config, epath.Path(workdir), accept_numerics)
+    )
+  except UserError:
     raise
   # The system's, and for buckets those of several libraries.
   except Exception as error:  # noqa: BLE001
-    raise errors.ConfigError(
+    raise ConfigError(
       f"--workdir={workdir}: cannot be read and written ({error}), expected a "
       "folder that can or, with the extra gcs, a bucket"
     ) from error
+  return identity.with_values(config, grown)
 
 
-def _record(config: ConfigDict, workdir: epath.Path) -> None:
-  path = epath.Path(workdir) / "config.json"
+def _record(
+  config: ConfigDict, workdir: epath.Path, accept_numerics: bool
+) -> dict[str, Any]:
+  """Writes config.json; returns the fields that have grown, by name."""
+  path = workdir / "config.json"
   now = {
     "config": config_lib.resolved(config),
     "versions": _versions(),
     "commit": _commit(),
     # XLA's on CPU: how it sums depends on them.
     "threads": int(os.environ.get("NPROC", 0)) or os.cpu_count(),
+    "numerics": NUMERICS,
+    "code": _code(),
+    "plugins": plugins.used(config),
+    # So that a report needs nothing else.
+    "tasks": {
+      name: {
+        "label": TASKS[name].label,
+        "problem": TASKS[name].problem,
+        "colour": TASKS[name].colour,
+      }
+      for name in config.tasks
+      if name in TASKS
+    },
   }
   if not path.exists():
     files.write_json(path, now)
-    return
+    return {}
   there = files.read_json(path)
-  different = differences(there["config"], now["config"])
+  before = identity.completed(there["config"])
+  different = identity.differences(
+    identity.part(before), identity.part(now["config"])
+  )
+  different += identity.differences(
+    there.get("plugins", {}), now["plugins"], "plugins"
+  )
   if different:
-    raise errors.ConfigError(
-      f"{path.parent} holds a study of another configuration; choose another "
+    raise ConfigError(
+      f"{workdir} holds a study of another configuration; choose another "
       "--workdir, or remove it. The difference: " + "; ".join(different)
     )
-  del there["config"], now["config"]
-  for line in differences(there, now, "config.json"):
-    logging.warning("%s: results may differ in their last bits", line)
+  accepted = _accepted(there, workdir, accept_numerics)
+  _warn(there, now)
+  grown = identity.union(before, now["config"])
+  kept = {**there, "config": identity.placed(before, grown)}
+  if accepted:
+    kept |= {"numerics": NUMERICS, "accepted_numerics": accepted}
+  if kept != there:
+    files.write_json(path, kept)
+  return grown
 
 
-def differences(
-  old: Any,
-  new: Any,
-  field: str = "config",
-  sides: tuple[str, str] = ("there", "now"),
-) -> list[str]:
-  """Lists the fields in which two resolved configurations differ.
-
-  Args:
-    old: of the run on disk.
-    new: of this run.
-    field: the name of the value that is compared.
-    sides: what to call the old one and the new one.
-
-  Returns:
-    Lines such as `config.prune.rate: 0.2 there, 0.5 now`.
-  """
-  if isinstance(old, dict) and isinstance(new, dict):
-    return [
-      line
-      for key in sorted(old.keys() | new.keys())
-      for line in differences(
-        old.get(key), new.get(key), f"{field}.{key}".lstrip("."), sides
-      )
-    ]
-  if old == new:
+def _accepted(
+  there: dict[str, Any], workdir: epath.Path, accept_numerics: bool
+) -> list[int]:
+  """Returns the numerics that were gone on from; refuses other ones."""
+  found = there.get("numerics", 0)  # The first version wrote none.
+  if found == NUMERICS:
     return []
-  return [f"{field}: {old!r} {sides[0]}, {new!r} {sides[1]}"]
+  if not accept_numerics:
+    raise ConfigError(
+      f"{workdir}: found numerics {found}, expected {NUMERICS}: updates are "
+      "rounded differently since it was begun; choose another --workdir, or "
+      "go on with --accept_numerics, which config.json will say"
+    )
+  return [*there.get("accepted_numerics", []), found]
+
+
+def _warn(there: dict[str, Any], now: dict[str, Any]) -> None:
+  """Says what may change the last bits of results."""
+  for name in ("versions", "threads"):
+    for line in identity.differences(
+      there.get(name), now[name], f"config.json.{name}"
+    ):
+      logging.warning("%s: results may differ in their last bits", line)
+  if "code" not in there:  # Of the first version, which kept the commit alone.
+    if there.get("commit") != now["commit"]:
+      logging.warning(
+        "config.json.commit: %r there, %r now: results may differ in their "
+        "last bits", there.get("commit"), now["commit"],
+      )  # fmt: skip
+    return
+  changed = sorted(
+    name
+    for name in there["code"].keys() | now["code"].keys()
+    if there["code"].get(name) != now["code"].get(name)
+  )
+  if changed:
+    logging.warning(
+      "this study was begun by other code; what differs: %s",
+      ", ".join(changed),
+    )
 
 
 def _versions() -> dict[str, str]:
@@ -130,21 +197,19 @@ def _versions() -> dict[str, str]:
   }
 
 
-def _digest_of_code() -> str:
-  """Returns the SHA-256 of this package's modules."""
-  root = pathlib.Path(sslprune_jax.__file__).parent
-  digest = hashlib.sha256()
-  for path in sorted(root.rglob("*.py")):
-    digest.update(str(path.relative_to(root)).encode() + path.read_bytes())
-  return digest.hexdigest()
+def _code() -> dict[str, str]:
+  """Returns the SHA-256 of each module of this package, by its path."""
+  return {
+    str(path.relative_to(_ROOT)): hashlib.sha256(path.read_bytes()).hexdigest()
+    for path in sorted(_ROOT.rglob("*.py"))
+  }
 
 
 def _commit() -> str | None:
   """Returns the commit of the checkout that runs, None outside of one."""
-  here = epath.Path(__file__).parent
   found = subprocess.run(
     ["git", "describe", "--always", "--dirty", "--abbrev=40"],
-    cwd=here,
+    cwd=_ROOT,
     capture_output=True,
     text=True,
     check=False,

@@ -12,7 +12,7 @@ from ml_collections import ConfigDict
 
 from sslprune_jax.config import variants
 from sslprune_jax.runtime.progress import Progress
-from sslprune_jax.study import overlaps, procedure, provenance, validation
+from sslprune_jax.study import overlaps, plan, procedure, provenance, validation
 from sslprune_jax.study.study import Study
 
 
@@ -20,6 +20,8 @@ def run(
   config: ConfigDict,
   workdir: epath.PathLike,
   share: tuple[int, int] = (0, 1),
+  *,
+  accept_numerics: bool = False,
 ) -> list[dict[str, Any]]:
   """Runs the studies of a configuration, or what is left of them.
 
@@ -28,6 +30,7 @@ def run(
     workdir: folder where everything is written.
     share: (i, n): of the seeds of all studies, taken in turn, the i-th of n
       shares. All of them are joined by a run of the whole, (0, 1).
+    accept_numerics: see `provenance.record`.
 
   Returns:
     The lines of results of the share.
@@ -57,14 +60,18 @@ def run(
     )
     for name, study_config in configs.items()
   }
-  provenance.record(config, workdir)
-  for study in studies.values():
-    provenance.record(study.config, study.workdir)
+  provenance.record(config, workdir, accept_numerics=accept_numerics)
+  grown = {}
+  for name, study in studies.items():
+    grown[name] = provenance.record(
+      study.config, study.workdir, accept_numerics=accept_numerics
+    )
+    study.on_disk.join_with(plan.plan(grown[name]))
   progress.start(
     sum(s.num_images(stage) for s in studies.values() for stage in s.stages)
   )
   with contextlib.closing(progress):
     lines = [x for study in studies.values() for x in procedure.run(study)]
   if count == 1:
-    overlaps.write(workdir, configs)
+    overlaps.write(workdir, grown)
   return lines

@@ -68,8 +68,8 @@ def write_results(
     workdir: folder of the study.
     paths: paths of its stages, in the order of the lines.
     done: path of a stage -> its lines, as far as they are known.
-    others: paths of the stages that other processes run; what they have done
-      since is read, once, and added to `done`.
+    others: paths of the stages of other processes and of earlier runs; what is
+      done of them is read, once, and added to `done`.
   """
   for path in others:
     result = workdir / path / "result.json"
@@ -84,8 +84,7 @@ class Stages:
 
   Args:
     workdir: folder of the study.
-    planned: all stages of the study, in order.
-    seeds: seeds that this process runs.
+    own: stages that this process runs, in order.
     name: name of the variant, for progress.
     progress: bar of the whole study.
   """
@@ -93,15 +92,22 @@ class Stages:
   def __init__(
     self,
     workdir: epath.Path,
-    planned: Sequence[Stage | TransferStage],
-    seeds: Sequence[int],
+    own: Sequence[Stage | TransferStage],
     name: str,
     progress: Progress,
   ):
     self._workdir, self._name, self._progress = workdir, name, progress
-    self._paths = [stage.path for stage in planned]
-    self._others = [stage.path for stage in planned if stage.seed not in seeds]
+    self._own = self._paths = [stage.path for stage in own]
     self._done: dict[str, list[Line]] = {}
+
+  def join_with(self, planned: Sequence[Stage | TransferStage]) -> None:
+    """Joins results of other stages too, as far as they are on disk.
+
+    Args:
+      planned: all stages that the workdir was asked for, in order: those of
+        other processes, and of earlier runs, among them.
+    """
+    self._paths = [stage.path for stage in planned]
 
   def once(self, path: str, images: int, run: Callable[[], list[Line]]) -> None:
     """Runs a stage, or reads its result; see `run_once`."""
@@ -114,14 +120,12 @@ class Stages:
       self._write()
 
   def join(self) -> list[Line]:
-    """Writes the results of all seeds; returns those of this process."""
+    """Writes the results of all stages; returns those of this process."""
     self._write()
-    own = [path for path in self._paths if path not in self._others]
-    return [line for path in own for line in self._done[path]]
+    return [line for path in self._own for line in self._done[path]]
 
   def _write(self) -> None:
+    others = [path for path in self._paths if path not in self._own]
     processes.from_first(
-      lambda: write_results(
-        self._workdir, self._paths, self._done, self._others
-      )
+      lambda: write_results(self._workdir, self._paths, self._done, others)
     )

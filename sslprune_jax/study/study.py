@@ -76,9 +76,9 @@ class Study:
       ConfigError: the configuration does not fit the data or the devices.
     """
     self.config, self.workdir = config, workdir
-    self._seeds, self.progress, planned = seeds, progress, plan.plan(config)
-    self.stages = [stage for stage in planned if stage.seed in seeds]
-    self.on_disk = stages.Stages(workdir, planned, seeds, name, progress)
+    self._seeds, self.progress = seeds, progress
+    self.stages = [s for s in plan.plan(config) if s.seed in seeds]
+    self.on_disk = stages.Stages(workdir, self.stages, name, progress)
     self._data = StudyData(config)
     self.image_shape = self._data.train.image_shape
     self.trainers = Trainers(config, self._data, cache)

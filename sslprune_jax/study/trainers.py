@@ -5,9 +5,9 @@ import json
 from ml_collections import ConfigDict
 
 from sslprune_jax import config as config_lib
+from sslprune_jax import tasks
 from sslprune_jax.runtime.errors import ConfigError
 from sslprune_jax.study.images import RETRAINING, StudyData
-from sslprune_jax.tasks import setup
 from sslprune_jax.training.trainer import Trainer
 from sslprune_jax.workdir import Stage
 
@@ -84,7 +84,7 @@ class Trainers:
     }
     key = json.dumps(read, sort_keys=True)
     if key not in self._cache:
-      made = setup.make_task(config, task, self._data.train)
+      made = tasks.make(config, task, self._data.train)
       source = self._data.images(purpose, config.seeds[0]).train
       self._cache[key] = Trainer(config, section, made, source)
     return self._cache[key]

@@ -184,7 +184,7 @@ def _pruned(
   network = setup.make_network(config.model, 1)
   uses = models.uses(network, tuple(dense.meta["image_shape"]))
   masks = magnitude.prune(
-    trained.params,
+    magnitude.score("magnitude", trained.params, trained.masks),
     trained.masks,
     config.prune.rate,
     rng.stream_generator(stage.seed, f"ties {stage.path}"),

@@ -23,7 +23,7 @@ class TrainState:
   Attributes:
     step: i32[], updates done, counted from the start of the schedule.
     params: `{"trunk": ..., "head": ...}`, f32; exactly 0 under the masks.
-    batch_stats: f32 running statistics of batch norm.
+    batch_stats: f32 running statistics of batch norm; {} without it.
     opt_state: the optimizer's; its moments are exactly 0 under the masks.
     masks: bool, of exactly the structure of params.
     task_state: what the task carries along.
@@ -70,7 +70,12 @@ def initialize(
   Returns:
     `{"params": ..., "batch_stats": ...}`, f32.
   """
-  return network.init(rng, jnp.zeros((1, *image_shape)), train=False)
+  drawn = network.init(rng, jnp.zeros((1, *image_shape)), train=False)
+  # A network without batch norm keeps no statistics.
+  return {
+    "params": drawn["params"],
+    "batch_stats": drawn.get("batch_stats", {}),
+  }
 
 
 def create(

@@ -22,6 +22,10 @@ from sslprune_jax.training.state import TrainState
 
 Step = Callable[[TrainState, Batch], tuple[TrainState, dict[str, jax.Array]]]
 
+# Raised by hand when an update ends in other bits: workdirs record it, and one
+# begun with another number is not gone on with unasked.
+NUMERICS = 0
+
 _LOSS = zlib.crc32(b"loss")
 
 
@@ -64,7 +68,7 @@ def make_step(
       loss, metrics = task.loss(
         outputs, view, state.task_state, jax.random.fold_in(key, _LOSS)
       )
-      return loss, (metrics, outputs, updated["batch_stats"])
+      return loss, (metrics, outputs, updated.get("batch_stats", {}))
 
     gradients, (metrics, outputs, batch_stats) = jax.grad(
       loss_and_rest, has_aux=True
@@ -75,7 +79,8 @@ def make_step(
     # `pmean` of equal values can change their last bit; keep the frozen trunk's
     # statistics.
     if network.probed:
-      batch_stats = {**batch_stats, "trunk": state.batch_stats["trunk"]}
+      kept = {k: v for k, v in state.batch_stats.items() if k == "trunk"}
+      batch_stats = {**batch_stats, **kept}
     learning_rate = schedule(state.step)
     direction, opt_state = optimizer.update(
       masks_lib.apply(state.masks, gradients), state.opt_state, state.params

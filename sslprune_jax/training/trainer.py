@@ -14,7 +14,7 @@ from sslprune_jax.features import clustering, extraction
 from sslprune_jax.pruning import masks as masks_lib
 from sslprune_jax.runtime import devices, errors, processes, rng
 from sslprune_jax.runtime.trees import Tree
-from sslprune_jax.tasks import Task, setup
+from sslprune_jax.tasks import Task
 from sslprune_jax.tasks.base import Batch, TaskState
 from sslprune_jax.training import state as state_lib
 from sslprune_jax.training import step
@@ -81,9 +81,13 @@ class Trainer:
       save=max(1, self.to_updates(config, "log.checkpoint")),
       evaluate=self.to_updates(config, "log.evaluate"),
     )
-    self.network = setup.make_network(config.model, task.num_outputs, probed)
+    self.network = models.from_config(config.model, task.num_outputs, probed)
+    width = models.num_features(self.network, source.image_shape)
+    head = task.head(width)
+    if head is not None:
+      self.network = models.with_head(self.network, head)
     try:
-      task.check(source, models.num_features(self.network, source.image_shape))
+      task.check(source, width)
     except ValueError as error:
       raise errors.ConfigError(f"config.{error}") from None
     self.step_of_device = step.make_step(
@@ -159,8 +163,12 @@ class Trainer:
       Variables of this trainer's network, and their masks.
     """
     drawn = self.draw(image_shape, seed, "head")
-    trunk = {name: variables[name]["trunk"] for name in variables}
-    variables = {name: {**drawn[name], "trunk": trunk[name]} for name in trunk}
+    # A trunk without batch norm has no statistics to bring.
+    trunk = {
+      name: {k: v for k, v in tree.items() if k == "trunk"}
+      for name, tree in variables.items()
+    }
+    variables = {name: {**drawn[name], **trunk[name]} for name in trunk}
     masks = {**masks_lib.dense(variables["params"]), "trunk": masks["trunk"]}
     return variables, masks
 

@@ -1,0 +1,141 @@
+"""Which fields make a study another one, and which let it grow."""
+
+from typing import Any
+
+from ml_collections import ConfigDict
+
+from sslprune_jax.config import every_field, from_json
+from sslprune_jax.config.values import to_json
+
+Flat = dict[str, Any]  # values by dotted names
+
+
+def differences(
+  old: Any,
+  new: Any,
+  field: str = "config",
+  sides: tuple[str, str] = ("there", "now"),
+) -> list[str]:
+  """Lists the fields in which two values of JSON differ.
+
+  Args:
+    old: value of the run on disk.
+    new: value of this run.
+    field: name of the value that is compared.
+    sides: names of the old one and of the new one.
+
+  Returns:
+    Lines such as `config.prune.rate: 0.2 there, 0.5 now`.
+  """
+  if isinstance(old, dict) and isinstance(new, dict):
+    return [
+      line
+      for key in sorted(old.keys() | new.keys())
+      for line in differences(
+        old.get(key), new.get(key), f"{field}.{key}".lstrip("."), sides
+      )
+    ]
+  if old == new:
+    return []
+  return [f"{field}: {old!r} {sides[0]}, {new!r} {sides[1]}"]
+
+
+def completed(values: dict[str, Any]) -> dict[str, Any]:
+  """Returns a configuration on disk with the fields that came after it.
+
+  Args:
+    values: resolved configuration, as config.json has it.
+
+  Returns:
+    The same with every field that it lacks at the value that reproduces what
+    ran then: `Field.before` or, if there is none, the default.
+  """
+  found = _flat(values)
+  for name, field in every_field().items():
+    if name not in found and name != "profile":
+      new = field.default if field.before is None else field.before
+      found[name] = to_json(new)
+  return _nested(found)
+
+
+def part(values: dict[str, Any]) -> dict[str, Any]:
+  """Returns what is part of a study's identity of a resolved configuration."""
+  rows = every_field()
+  found = {}
+  for name, value in _flat(values).items():
+    row = rows.get(_own_name(name))
+    if row is None or (row.changes_bits and not row.grows):
+      found[name] = value
+  return _nested(found)
+
+
+def union(old: dict[str, Any], new: dict[str, Any]) -> Flat:
+  """Returns what a study has been asked for by two runs, of fields that grow.
+
+  Args:
+    old: resolved configuration of earlier runs.
+    new: that of this run.
+
+  Returns:
+    Values by dotted names: of numbers the larger, of lists what stands in
+    either, those of the earlier runs first; rounds are sorted.
+  """
+  rows, there = every_field(), _flat(old)
+  grows = {name for name, row in rows.items() if row.grows}
+  return {
+    name: _joined(name, there.get(name), value)
+    for name, value in _flat(new).items()
+    if _own_name(name) in grows
+  }
+
+
+def placed(values: dict[str, Any], grown: Flat) -> dict[str, Any]:
+  """Returns a resolved configuration with some values by dotted names."""
+  return _nested(_flat(values) | grown)
+
+
+def with_values(config: ConfigDict, grown: Flat) -> ConfigDict:
+  """Returns a configuration with some values by dotted names."""
+  config = config.copy_and_resolve_references()
+  for name, value in grown.items():
+    *parents, last = name.split(".")
+    section = config
+    for parent in parents:
+      section = section[parent]
+    section[last] = from_json(value)
+  return config
+
+
+def _joined(name: str, old: Any, new: Any) -> Any:
+  if old is None:
+    return new
+  if not isinstance(new, list):
+    return max(old, new)
+  both = list(dict.fromkeys([*old, *new]))
+  return sorted(both) if name.endswith("rounds") else both
+
+
+def _own_name(name: str) -> str:
+  """Returns the name of a field; that of a variant is the study's own."""
+  return name.split(".", 2)[-1] if name.startswith("variants.") else name
+
+
+def _flat(values: dict[str, Any], prefix: str = "") -> Flat:
+  found = {}
+  for name, value in values.items():
+    if isinstance(value, dict) and value:
+      found |= _flat(value, f"{prefix}{name}.")
+    else:
+      found[prefix + name] = value
+  return found
+
+
+def _nested(values: Flat) -> dict[str, Any]:
+  found: dict[str, Any] = {}
+  for name, value in values.items():
+    *parents, last = name.split(".")
+    section = found
+    for parent in parents:
+      section = section.setdefault(parent, {})
+    section[last] = value
+  return found

@@ -1,0 +1,155 @@
+"""What makes a study another one, and what lets it grow."""
+
+import json
+
+import pytest
+from studies import short
+
+from sslprune_jax import config as config_lib
+from sslprune_jax.config import variants
+from sslprune_jax.runtime.errors import ConfigError
+from sslprune_jax.study import identity, provenance
+
+
+def _kept(workdir):
+  return json.loads((workdir / "config.json").read_text())
+
+
+def _changed(workdir, **fields):
+  path = workdir / "config.json"
+  path.write_text(json.dumps({**_kept(workdir), **fields}))
+
+
+def test_fields_that_change_no_bit_may_change(tmp_path):
+  provenance.record(short(), tmp_path)
+  config = short()
+  config.dataset.workers = 3
+  config.log.update(every="1it", checkpoint="2it", evaluate="3it")
+  config.profile = 1
+  provenance.record(config, tmp_path)
+
+
+@pytest.mark.parametrize(
+  "field, value, line",
+  [
+    ("prune.rate", 0.5, "config.prune.rate: 0.2 there, 0.5 now"),
+    ("train.batch_size", 32, "config.train.batch_size: 64 there, 32 now"),
+    ("tasks", ("labels",), "config.tasks: .* there, "),
+    ("retrain.inits", (), "config.retrain.inits: "),
+    ("dataset.std", (0.5,), "config.dataset.std: "),
+  ],
+)
+def test_all_else_makes_it_another_study(field, value, line, tmp_path):
+  provenance.record(short(), tmp_path)
+  before = _kept(tmp_path)
+  config = identity.with_values(short(), {field: value})
+  with pytest.raises(ConfigError, match=line):
+    provenance.record(config, tmp_path)
+  assert _kept(tmp_path) == before
+
+
+def test_a_workdir_keeps_the_union_of_what_it_was_asked_for(tmp_path):
+  first, second = short(), short()
+  first.seeds, second.seeds = (3, 0), (1, 3)
+  first.retrain.rounds, second.retrain.rounds = (2,), (0, 1)
+  second.prune.rounds = 1
+  second.transfer.protocols = ("knn:digits",)
+  assert provenance.record(first, tmp_path).seeds == (3, 0)
+  grown = provenance.record(second, tmp_path)
+  assert grown.seeds == (3, 0, 1)
+  assert grown.retrain.rounds == (0, 1, 2)
+  assert grown.prune.rounds == 2
+  assert grown.transfer.protocols == ("knn:digits",)
+  assert _kept(tmp_path)["config"] == config_lib.resolved(grown)
+  assert provenance.record(first, tmp_path) == grown
+
+
+def test_variants_grow_and_differ_by_the_fields_of_a_study(tmp_path):
+  def whole(seeds, rate):
+    config = short()
+    study = config.copy_and_resolve_references()
+    study.seeds, study.prune.rate = seeds, rate
+    variants.add(config, "mine", study)
+    return config
+
+  provenance.record(whole((1,), 0.5), tmp_path)
+  grown = provenance.record(whole((2,), 0.5), tmp_path)
+  assert grown.variants.mine.seeds == (1, 2)
+  with pytest.raises(ConfigError, match="variants.mine.prune.rate: 0.5 there"):
+    provenance.record(whole((1,), 0.3), tmp_path)
+
+
+def test_a_field_that_came_later_has_the_value_that_reproduces_what_ran(
+  tmp_path, monkeypatch
+):
+  provenance.record(short(), tmp_path)
+  values = _kept(tmp_path)["config"]
+  del values["prune"]["scope"], values["npid"]
+  _changed(tmp_path, config=values)
+  provenance.record(short(), tmp_path)
+  # As if the default had been another one before the field could be set.
+  rows = config_lib.every_field()
+  rows["prune.scope"] = config_lib.Field("layer", "", before="global")
+  monkeypatch.setattr(identity, "every_field", lambda: rows)
+  _changed(tmp_path, config=values)
+  provenance.record(short(), tmp_path)
+  config = identity.with_values(short(), {"prune.scope": "layer"})
+  with pytest.raises(ConfigError, match="scope: 'global' there, 'layer' now"):
+    provenance.record(config, tmp_path)
+
+
+def test_other_numerics_stop_unless_they_are_accepted(tmp_path, monkeypatch):
+  provenance.record(short(), tmp_path)
+  assert _kept(tmp_path)["numerics"] == provenance.NUMERICS
+  monkeypatch.setattr(provenance, "NUMERICS", 7)
+  with pytest.raises(
+    ConfigError, match="found numerics 0, expected 7: .*--acc"
+  ):
+    provenance.record(short(), tmp_path)
+  provenance.record(short(), tmp_path, accept_numerics=True)
+  kept = _kept(tmp_path)
+  assert (kept["numerics"], kept["accepted_numerics"]) == (7, [0])
+  provenance.record(short(), tmp_path)  # Asked once.
+
+
+def test_a_workdir_of_the_first_version_has_numerics_0(tmp_path, monkeypatch):
+  provenance.record(short(), tmp_path)
+  kept = _kept(tmp_path)
+  for name in ("numerics", "code", "plugins", "tasks"):
+    del kept[name]
+  (tmp_path / "config.json").write_text(json.dumps(kept))
+  provenance.record(short(), tmp_path)
+  monkeypatch.setattr(provenance, "NUMERICS", 1)
+  with pytest.raises(ConfigError, match="found numerics 0, expected 1"):
+    provenance.record(short(), tmp_path)
+
+
+def test_other_code_is_one_warning_that_names_the_files(tmp_path, caplog):
+  provenance.record(short(), tmp_path)
+  code = _kept(tmp_path)["code"]
+  assert {"main.py", "training/step.py", "runtime/rng.py"} <= code.keys()
+  del code["main.py"]
+  code["training/step.py"] = "0" * 64
+  _changed(tmp_path, code=code)
+  provenance.record(short(), tmp_path)
+  (line,) = [r.getMessage() for r in caplog.records]
+  assert line.endswith("main.py, training/step.py")
+
+
+def test_a_report_needs_nothing_but_the_workdir(tmp_path):
+  provenance.record(short(), tmp_path)
+  assert _kept(tmp_path)["tasks"] == {
+    "rotnet": {
+      "label": "RotNet",
+      "problem": "the angle of four that an image was turned by",
+      "colour": "#D55E00",
+    }
+  }
+
+
+def test_a_workdir_that_cannot_be_written_is_named(tmp_path):
+  (tmp_path / "file").write_text("")
+  with pytest.raises(
+    ConfigError, match="--workdir=.*cannot be read and written"
+  ):
+    provenance.record(short(), tmp_path / "file" / "run")
