@@ -21,12 +21,11 @@ from sklearn.neighbors import KNeighborsClassifier
 from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import StandardScaler
 
-from sslprune_jax import data
+from sslprune_jax import data, models, tasks
 from sslprune_jax.features import extraction
 from sslprune_jax.pruning import tickets
 from sslprune_jax.runtime import environment
 from sslprune_jax.runtime import rng as rng_lib
-from sslprune_jax.tasks import setup
 from sslprune_jax.training import state
 
 _BATCH = 256
@@ -48,8 +47,8 @@ def main():
     for split in ("train", "test")
   ]
   for name in config.tasks:
-    task = setup.make_task(config, name, sources[0])
-    network = setup.make_network(config.model, task.num_outputs)
+    task = tasks.make(config, name, sources[0])
+    network = models.from_config(config.model, task.num_outputs)
     step = extraction.make_step(network, task.normalise)
     shape = sources[0].image_shape
     key = rng_lib.stream_key(arguments.seed, "init")

@@ -9,10 +9,10 @@ import pytest
 from ml_collections import ConfigDict
 
 from sslprune_jax import data
+from sslprune_jax.data import augment
 from sslprune_jax.features import extraction
 from sslprune_jax.pruning import masks as masks_lib
 from sslprune_jax.pruning import tickets
-from sslprune_jax.tasks import setup
 
 PARAMS = {
   "trunk": {"a": {"kernel": np.arange(1, 25, dtype=np.float32).reshape(4, 6)}},
@@ -75,8 +75,8 @@ def test_a_ticket_computes_the_features_that_extraction_finds():
   ticket = tickets.load(_TRAINED)
   config = ConfigDict(ticket.meta["config"])
   source = data.load_dataset(config.dataset, config.dataset.test)
-  network = setup.make_network(config.model, config.npid.embedding)
-  step = extraction.make_step(network, setup.make_normalise(config.dataset))
+  network = models.from_config(config.model, config.npid.embedding)
+  step = extraction.make_step(network, augment.make_normalise(config.dataset))
   found = extraction.extract(step, ticket.variables, source, 100).on_host()
   assert found.std() > 0.1
   images = np.asarray(source.images)

@@ -72,22 +72,7 @@ def kmeans(
       f"k: found {k} clusters, expected 1 to {len(real)}, the number of points"
     )
   of_start, of_repair = jax.random.split(key)
-  if not isinstance(start, str):
-    centroids = jnp.asarray(start, jnp.float32)
-    if centroids.shape != (k, points.shape[-1]):
-      raise ValueError(
-        f"start: found centroids of shape {centroids.shape}, expected "
-        f"{(k, points.shape[-1])}"
-      )
-  elif start == "random":
-    chosen = jax.random.permutation(of_start, len(real))[:k]
-    centroids = _rows(points, jnp.asarray(real, jnp.int32)[chosen])
-  elif start == "k-means++":
-    centroids = _plus_plus(points, weight, of_start, k)
-  else:
-    raise ValueError(
-      f"start: found {start!r}, expected 'random', 'k-means++' or an array"
-    )
+  centroids = _first_centroids(points, weight, real, k, of_start, start)
   inertia = []
   for i in range(iterations + 1):
     sums, sizes, found, assignment = _assign(
@@ -103,6 +88,35 @@ def kmeans(
       key = jax.random.fold_in(of_repair, i)
       centroids = _update(centroids, sums, sizes, found, key)
   return Clusters(centroids, assignment, sizes, np.array(inertia))
+
+
+def _first_centroids(points, weight, real, k, key, start):
+  """Returns the centroids f32[k,D] that k-means starts from.
+
+  Args:
+    points: f32[S,R,D].
+    weight: f32[S,R].
+    real: i64[N], rows that are no padding, counted over all shards.
+    k: number of clusters.
+    key: key of what is drawn.
+    start: see `kmeans`.
+  """
+  if not isinstance(start, str):
+    centroids = jnp.asarray(start, jnp.float32)
+    if centroids.shape != (k, points.shape[-1]):
+      raise ValueError(
+        f"start: found centroids of shape {centroids.shape}, expected "
+        f"{(k, points.shape[-1])}"
+      )
+    return centroids
+  if start == "random":
+    chosen = jax.random.permutation(key, len(real))[:k]
+    return _rows(points, jnp.asarray(real, jnp.int32)[chosen])
+  if start == "k-means++":
+    return _plus_plus(points, weight, key, k)
+  raise ValueError(
+    f"start: found {start!r}, expected 'random', 'k-means++' or an array"
+  )
 
 
 @functools.partial(jax.jit, static_argnums=3)

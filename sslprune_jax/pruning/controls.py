@@ -26,7 +26,7 @@ def permute(
   Returns:
     Masks of the same density that keep nothing of where the weights were.
   """
-  names = _open_names(masks, layers)
+  names = masks_lib.prunable_names(masks, layers)
   return _filled(masks, names, rng.permutation(_joined(masks, names)))
 
 
@@ -56,7 +56,7 @@ def adjust(
     Masks of the same density.
   """
   chex.assert_trees_all_equal_shapes(masks, alive)
-  names = _open_names(masks, layers)
+  names = masks_lib.prunable_names(masks, layers)
   living = _joined(alive, names)
   left = int(np.count_nonzero(_joined(masks, names)))
   bits = np.zeros(living.size, bool)
@@ -65,16 +65,6 @@ def adjust(
     bits[rng.choice(group, count, replace=False)] = True
     left -= count
   return _filled(masks, names, bits)
-
-
-def _open_names(masks: Masks, layers: Collection[str] | None) -> list[str]:
-  names = list(masks_lib.prunable(masks))
-  unknown = set(layers or ()) - set(names)
-  if unknown:
-    raise ValueError(
-      f"layers: found {sorted(unknown)}, expected some of {names}"
-    )
-  return [name for name in names if layers is None or name in layers]
 
 
 def _joined(masks: Masks, names: list[str]) -> np.ndarray:

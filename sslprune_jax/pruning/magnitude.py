@@ -142,19 +142,8 @@ def prune(
       nothing left.
   """
   chex.assert_trees_all_equal_shapes(scores, masks)
-  so_far, every = masks_lib.prunable(masks), named_leaves(scores)
-  unknown = set(layers or ()) - so_far.keys()
-  if unknown:
-    raise ValueError(
-      f"layers: found {sorted(unknown)}, expected some of {sorted(so_far)}"
-    )
-  open_names = [n for n in so_far if layers is None or n in layers]
-  pools = _find(SCOPES, "scope", scope)(open_names)
-  remaining = {
-    name: _count_ranked(name, every[name], mask)
-    for name, mask in so_far.items()
-  }
-
+  pools = _find(SCOPES, "scope", scope)(masks_lib.prunable_names(masks, layers))
+  remaining, every = _count_ranked(scores, masks), named_leaves(scores)
   thresholds = {name: np.float32(-np.inf) for name in every}
   quotas = []
   for names in pools:
@@ -183,15 +172,17 @@ def prune(
   return pruned
 
 
-def _count_ranked(name: str, score: np.ndarray, mask: np.ndarray) -> int:
-  """Counts the weights of a layer that remain, each of which has a score."""
-  remaining = int(np.count_nonzero(mask))
-  ranked = int(np.count_nonzero(score > -np.inf))
-  if ranked != remaining:  # NaN is above nothing.
-    raise ValueError(
-      f"scores of {name}: found {ranked} above minus infinity, expected "
-      f"{remaining}, those of the weights that remain"
-    )
+def _count_ranked(scores: Tree, masks: Masks) -> dict[str, int]:
+  """Counts the weights that remain of each kernel, all of which are ranked."""
+  remaining, leaves = {}, named_leaves(scores)
+  for name, mask in masks_lib.prunable(masks).items():
+    remaining[name] = int(np.count_nonzero(mask))
+    ranked = int(np.count_nonzero(leaves[name] > -np.inf))
+    if ranked != remaining[name]:  # NaN is above nothing.
+      raise ValueError(
+        f"scores of {name}: found {ranked} above minus infinity, expected "
+        f"{remaining[name]}, those of the weights that remain"
+      )
   return remaining
 
 

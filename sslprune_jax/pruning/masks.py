@@ -7,7 +7,7 @@ leaves are prunable is decided once, by `dense`, and read off their shapes from
 then on: any tree of params can be masked, whatever its names.
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Collection
 from typing import Any
 
 import chex
@@ -84,6 +84,27 @@ def dense(params: Tree, prunable: Callable[[str], bool] | None = None) -> Masks:
 def prunable(masks: Masks) -> dict[str, Any]:
   """Returns the masks of the prunable kernels, bool[...], sorted by name."""
   return _kernels(masks)
+
+
+def prunable_names(
+  masks: Masks, layers: Collection[str] | None = None
+) -> list[str]:
+  """Returns the names of the prunable kernels, sorted.
+
+  Args:
+    masks: masks, bool[...] or bool[].
+    layers: names of those to return; None for all.
+
+  Raises:
+    ValueError: one of `layers` is not prunable.
+  """
+  names = list(prunable(masks))
+  unknown = set(layers or ()) - set(names)
+  if unknown:
+    raise ValueError(
+      f"layers: found {sorted(unknown)}, expected some of {names}"
+    )
+  return [name for name in names if layers is None or name in layers]
 
 
 def _kernels(masks: Masks) -> dict[str, Any]:

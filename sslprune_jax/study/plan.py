@@ -5,6 +5,7 @@ from collections.abc import Iterable, Sequence
 from ml_collections import ConfigDict
 
 from sslprune_jax import models
+from sslprune_jax.config import protocols
 from sslprune_jax.runtime.errors import ConfigError
 from sslprune_jax.workdir import UNTRAINED, Stage, TransferStage
 
@@ -87,11 +88,10 @@ def transfers(
   stages = []
   for named in config.transfer.protocols:
     protocol, target, fraction = parts(named)
-    judged, layers = rounds, config.transfer.layers
-    if protocol == "prune":
+    row, judged = protocols.find(protocol), rounds
+    if row.every_round:
       judged = () if task == UNTRAINED else range(max(rounds, default=-1) + 1)
-    if protocol in ("prune", "finetune"):
-      layers = ("features",)
+    layers = config.transfer.layers if row.reads_layers else ("features",)
     stages += [
       TransferStage(seed, task, index, protocol, target, fraction, layer)
       for index in judged

@@ -9,6 +9,7 @@ data. A stage whose result is on disk is not run again.
 Reference: Caron et al. 2020, arXiv 2001.03554, section 3.
 """
 
+from sslprune_jax.config import protocols
 from sslprune_jax.pruning import controls, magnitude, sparsity
 from sslprune_jax.pruning import masks as masks_lib
 from sslprune_jax.runtime.rng import stream_generator
@@ -85,6 +86,7 @@ def transfer(study: Study, stage: TransferStage) -> list[Line]:
     ticket = study.transfers.random(stage.seed)
   else:
     # What is pruned during transfer starts dense.
-    index = 0 if stage.protocol == "prune" else stage.round
+    prunes = protocols.find(stage.protocol).every_round
+    index = 0 if prunes else stage.round
     ticket = study.trained(stage, index)
   return study.transfers.run(stage, ticket, study.workdir, study.progress)

@@ -13,6 +13,7 @@ from ml_collections import ConfigDict
 
 from sslprune_jax import config as config_lib
 from sslprune_jax import models
+from sslprune_jax.config import plugins
 from sslprune_jax.data.sources import Images
 from sslprune_jax.pruning import masks as masks_lib
 from sslprune_jax.pruning import sparsity, tickets
@@ -228,6 +229,7 @@ class Study:
       "labelled": None if chosen is None else index_list(chosen)["sha256"],
       "image_shape": list(self.image_shape),
       "config": config_lib.resolved(self.config),
+      "plugins": plugins.used(self.config),
     }
 
   def evaluate(self, stage: Stage, state: TrainState) -> list[Line]:

@@ -9,7 +9,7 @@ from etils import epath
 from ml_collections import ConfigDict
 
 from sslprune_jax import models
-from sslprune_jax.config import network_name
+from sslprune_jax.config import network_name, protocols
 from sslprune_jax.pruning import magnitude, tickets
 from sslprune_jax.pruning import masks as masks_lib
 from sslprune_jax.pruning.tickets import Ticket
@@ -17,23 +17,20 @@ from sslprune_jax.runtime import files, rng
 from sslprune_jax.runtime.progress import Progress
 from sslprune_jax.study.images import index_list
 from sslprune_jax.study.plan import plan, ranked
-from sslprune_jax.tasks import setup
 from sslprune_jax.training import state as state_lib
 from sslprune_jax.training.recipe import stretch_recipe
-from sslprune_jax.transfer.base import LINEAR, SVM, Linear, Neighbours, Probe
-from sslprune_jax.transfer.finetune import FINETUNE, FineTuning
+from sslprune_jax.transfer import base
+from sslprune_jax.transfer.base import Judgement, Protocol
 from sslprune_jax.transfer.target import Target
 from sslprune_jax.workdir import TransferStage
-
-_PROBES = {"linear": Linear, "svm": SVM, "knn": Neighbours}
 
 
 class Transfers:
   """The transfers of a configuration, whose targets are opened at once.
 
   Args:
-    config: validated.
-    image_shape: (H, W, C) that the networks were trained on.
+    config: configuration, validated.
+    image_shape: shape (H, W, C) that the networks were trained on.
 
   Raises:
     ConfigError: a protocol, its recipe or its target do not fit each other.
@@ -43,7 +40,7 @@ class Transfers:
   def __init__(self, config: ConfigDict, image_shape: tuple[int, int, int]):
     self._config, self._image_shape = config, image_shape
     self._targets, self._judges = {}, {}
-    self._network = setup.make_network(config.model, 1)
+    self._network = models.from_config(config.model, 1)
     for stage in plan(config):
       if isinstance(stage, TransferStage):
         self._judge(stage)
@@ -62,10 +59,10 @@ class Transfers:
     """Judges a network.
 
     Args:
-      stage: which judgement.
-      ticket: the trained network; for "prune" the dense one.
-      workdir: that the stage's folder lies in.
-      progress: the study's.
+      stage: judgement to make.
+      ticket: trained network; the dense one for a protocol of every round.
+      workdir: folder that the stage's folder lies in.
+      progress: progress of the study.
 
     Returns:
       A line of results for each metric.
@@ -77,14 +74,19 @@ class Transfers:
     directory, judge = workdir / stage.path, self._judge(stage)
     where = f"{stage.task}, round {stage.round}, seed {stage.seed}"
     tickets.check(ticket, self._shapes["params"], where)
-    if stage.protocol == "prune":
-      ticket = _pruned(self._config, ticket, stage, workdir)
-    target = judge.target
-    chosen = target.chosen(stage.fraction, stage.seed)
+    if protocols.find(stage.protocol).every_round:
+      ticket = _prune(self._config, ticket, stage, workdir)
+    chosen = judge.target.choose(stage.fraction, stage.seed)
     if chosen is not None:
       files.write_json(directory / "labelled.json", index_list(chosen))
     found = judge.run(ticket, directory, stage.seed, progress)
     masks_lib.check_pruned(found.masks, found.params)
+    return self._lines(stage, judge.target, found)
+
+  def _lines(
+    self, stage: TransferStage, target: Target, found: Judgement
+  ) -> list[dict[str, Any]]:
+    """Returns a line of results for each metric."""
     images = target.images(stage.fraction, stage.seed)
     line = {
       "seed": stage.seed,
@@ -134,32 +136,27 @@ class Transfers:
       self._targets[name, whole] = Target(self._config, name, whole)
     return self._targets[name, whole]
 
-  def _judge(self, stage: TransferStage) -> Probe | FineTuning:
+  def _judge(self, stage: TransferStage) -> Protocol:
     """Returns what judges a stage, the same one for all that may share it."""
-    settings = self._config.transfer
-    # Pruned in pre-training and in transfer share what they compile.
-    kind = "finetune" if stage.protocol == "prune" else stage.protocol
-    section, factor = FINETUNE, 1
-    if kind == "linear":
-      section, factor = LINEAR, settings.targets[stage.target].linear
-    elif stage.protocol == "finetune" and settings.finetune.epochs == "total":
-      factor = stage.round + 1
-    key = kind, stage.target, stage.fraction, stage.layer, factor
+    row = protocols.find(stage.protocol)
+    protocol = base.load(row)
+    factor = protocol.factor(row, self._config, stage)
+    # Not by its name: pruned in pre-training and in transfer share what they
+    # compile.
+    seen = row.target, row.whole_images, row.several_labels
+    key = *seen, stage.target, stage.fraction, stage.layer, factor
     if key not in self._judges:
-      target = self._target(stage.target, whole=kind == "svm")
-      config = stretch_recipe(self._config, section, factor)
-      common = config, target, stage.fraction
-      if kind == "finetune":
-        judge = FineTuning(*common)
-      elif kind == "linear" and settings.linear.augment:
-        judge = FineTuning(*common, section=section, probed=stage.layer)
-      else:
-        judge = _PROBES[kind](*common, stage.layer)
-      self._judges[key] = judge
+      self._judges[key] = protocol.make(
+        row,
+        stretch_recipe(self._config, protocol.section, factor),
+        self._target(stage.target, row.whole_images),
+        stage.fraction,
+        stage.layer,
+      )
     return self._judges[key]
 
 
-def _pruned(
+def _prune(
   config: ConfigDict, dense: Ticket, stage: TransferStage, workdir: epath.Path
 ) -> Ticket:
   """Returns what a round of pruning during transfer starts from.
@@ -169,10 +166,10 @@ def _pruned(
   from its pre-trained value again.
 
   Args:
-    config: the configuration.
-    dense: the pre-trained network.
-    stage: the round.
-    workdir: where the round before left `trained.npz`.
+    config: configuration, validated.
+    dense: pre-trained network.
+    stage: round to prune for.
+    workdir: folder in which the round before left `trained.npz`.
 
   Returns:
     The pre-trained weights under the mask of the round.
@@ -181,7 +178,7 @@ def _pruned(
     return dense
   before = dataclasses.replace(stage, round=stage.round - 1)
   trained = tickets.load(workdir / before.path / "trained.npz")
-  network = setup.make_network(config.model, 1)
+  network = models.from_config(config.model, 1)
   uses = models.uses(network, tuple(dense.meta["image_shape"]))
   masks = magnitude.prune(
     magnitude.score("magnitude", trained.params, trained.masks),

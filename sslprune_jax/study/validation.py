@@ -4,8 +4,9 @@ from collections.abc import Collection, Iterator
 
 from ml_collections import ConfigDict
 
-from sslprune_jax.config import PROTOCOLS, every_field, lookup
+from sslprune_jax.config import every_field, lookup
 from sslprune_jax.config.networks import NETWORKS
+from sslprune_jax.config.protocols import PROTOCOLS
 from sslprune_jax.config.rules import DURATION, Rule, one_of, some_of
 from sslprune_jax.config.tasks import TASKS
 from sslprune_jax.study import plan
@@ -86,7 +87,7 @@ def _rounds(last: int) -> Rule:
 def _protocols(targets: Collection[str]) -> Rule:
   return Rule(
     "distinct texts `protocol:target` or `protocol:target:fraction`, of "
-    f"{PROTOCOLS}, {targets} and a number above 0, at most 1",
+    f"{tuple(PROTOCOLS)}, {targets} and a number above 0, at most 1",
     lambda named: (
       not isinstance(named, str)
       and all(_is_protocol(text, targets) for text in named)

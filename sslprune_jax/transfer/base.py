@@ -1,7 +1,12 @@
-"""Protocols on frozen features: a linear classifier, SVMs, neighbours."""
+"""What a protocol is, what it finds, and what probes on frozen features share.
+
+A protocol is a class in a file of its own and a row of `config.protocols`.
+"""
 
 import abc
+import dataclasses
 import math
+from typing import Any, ClassVar
 
 import jax
 import jax.numpy as jnp
@@ -10,43 +15,130 @@ from etils import epath
 from ml_collections import ConfigDict
 
 from sslprune_jax import data, models
+from sslprune_jax.config import protocols
+from sslprune_jax.config.protocols import ProtocolRow
+from sslprune_jax.data.augment import make_normalise
 from sslprune_jax.features import extraction
 from sslprune_jax.features.extraction import Features
+from sslprune_jax.pruning.masks import Masks
 from sslprune_jax.pruning.tickets import Ticket
-from sslprune_jax.runtime import devices, files, rng
+from sslprune_jax.runtime import devices
 from sslprune_jax.runtime.errors import ConfigError
 from sslprune_jax.runtime.progress import Progress
-from sslprune_jax.tasks import setup
-from sslprune_jax.training.loop import DivergedError
-from sslprune_jax.training.metrics import MetricLines
-from sslprune_jax.training.recipe import make_recipe
-from sslprune_jax.transfer import knn, linear, precision, svm
-from sslprune_jax.transfer.judgement import Judgement
-from sslprune_jax.transfer.target import Target, to_multi_hot
+from sslprune_jax.runtime.trees import Tree
+from sslprune_jax.transfer.target import Target
+from sslprune_jax.workdir import TransferStage
 
-LINEAR = "transfer.linear.train"  # section of its recipe
 _SHARE_OF_MEMORY = 0.7  # of a device that features may take
 
 
-class Probe(abc.ABC):
-  """Judges a trunk by features that are extracted once, in evaluation mode.
+@dataclasses.dataclass(frozen=True)
+class Judgement:
+  """The scores of a network on a target, and how they came about.
 
-  Args:
-    config: validated.
-    target: the images.
-    fraction: of the training images of each class.
-    layer: that is read.
-
-  Raises:
-    ConfigError: the layer does not exist, or the target does not fit.
+  Attributes:
+    scores: metric -> value.
+    settings: what belongs to every line of results, such as the costs.
+    masks: masks of the network that was judged.
+    params: f32 arrays of the same network, 0 under the masks.
   """
 
+  scores: dict[str, float]
+  settings: dict[str, Any]
+  masks: Masks
+  params: Tree
+
+
+class Protocol(abc.ABC):
+  """A way to judge networks; one serves all stages that may share it.
+
+  Attributes:
+    section: name of its recipe's section, with dots; "" where it has none.
+    row: what is known of it without it; of rows that share this class, any.
+    config: configuration, validated.
+    target: images that it judges on.
+    fraction: share of the training images of each class.
+    layer: endpoint that it reads, if it reads layers.
+
+  Raises:
+    ConfigError: the configuration and the target do not fit each other.
+  """
+
+  section: ClassVar[str] = ""
+
   def __init__(
-    self, config: ConfigDict, target: Target, fraction: float, layer: str
+    self,
+    row: ProtocolRow,
+    config: ConfigDict,
+    target: Target,
+    fraction: float,
+    layer: str,
   ):
-    self.config, self.target = config, target
+    self.row, self.config, self.target = row, config, target
     self.fraction, self.layer = fraction, layer
-    network = setup.make_network(config.model, 1)
+
+  @classmethod
+  def make(cls, *args: Any) -> "Protocol":
+    """Makes the protocol that the configuration asks for, by default this."""
+    return cls(*args)
+
+  @classmethod
+  def factor(
+    cls, row: ProtocolRow, config: ConfigDict, stage: TransferStage
+  ) -> float:
+    """Returns how many times as long as its recipe a stage trains.
+
+    Args:
+      row: row of the stage's protocol.
+      config: configuration, validated.
+      stage: stage of this protocol.
+    """
+    del row, config, stage
+    return 1
+
+  @abc.abstractmethod
+  def num_images(self) -> int:
+    """Counts the images that go through the network."""
+
+  @abc.abstractmethod
+  def run(
+    self, ticket: Ticket, directory: epath.Path, seed: int, progress: Progress
+  ) -> Judgement:
+    """Judges a ticket's trunk.
+
+    Args:
+      ticket: network to judge, and its mask.
+      directory: folder of what is written beside the result.
+      seed: seed of the subset, and of the order of training.
+      progress: progress of the study.
+    """
+
+
+def load(row: ProtocolRow) -> type[Protocol]:
+  """Returns the class that a row names.
+
+  Args:
+    row: row of a protocol.
+
+  Raises:
+    ConfigError: there is no such module, or no such protocol in it.
+  """
+  found = protocols.PROTOCOLS.load(row.name)
+  if not (isinstance(found, type) and issubclass(found, Protocol)):
+    raise ConfigError(
+      f"protocol {row.name}: found {row.target}, expected a class of "
+      f"{Protocol.__module__}:{Protocol.__name__}"
+    )
+  return found
+
+
+class Probe(Protocol):
+  """Judges a trunk by features that are extracted once, in evaluation mode."""
+
+  def __init__(self, *args: Any):
+    super().__init__(*args)
+    config, target, layer = self.config, self.target, self.layer
+    network = models.from_config(config.model, 1)
 
     def traced():
       images = jnp.zeros((1, *target.train.image_shape))
@@ -61,15 +153,23 @@ class Probe(abc.ABC):
       raise ConfigError(f"config.transfer.layers: {error}") from None
     self._check_memory(read.shape[-1])
     # One head for all tickets, whatever was on top of them.
-    self._head = jax.tree.map(lambda of: np.zeros(of.shape, of.dtype), head)
-    normalise = setup.make_normalise(target.dataset)
+    self._head = jax.tree.map(lambda x: np.zeros(x.shape, x.dtype), head)
+    normalise = make_normalise(target.dataset)
     self._step = extraction.make_step(network, normalise, layer)
     if config.transfer.batch_size % jax.device_count():
       raise ConfigError(
         f"config.transfer.batch_size: found {config.transfer.batch_size}, "
         f"expected a multiple of the {jax.device_count()} devices"
       )
-    self.check(target.images(fraction, config.seeds[0]).train)
+    if target.train.multi_label and not self.row.several_labels:
+      rows = protocols.PROTOCOLS.values()
+      others = ", ".join(row.name for row in rows if row.several_labels)
+      raise ConfigError(
+        f"config.transfer.protocols: found a target with several labels an "
+        f"image, {target.name}, expected one with one label; {others} take "
+        "several"
+      )
+    self.check(target.images(self.fraction, config.seeds[0]).train)
 
   def _check_memory(self, width: int) -> None:
     """Refuses features that the devices cannot hold."""
@@ -85,13 +185,14 @@ class Probe(abc.ABC):
       )
 
   def check(self, train: data.Source) -> None:
-    """Refuses a target that the protocol does not fit."""
-    if self.target.train.multi_label:
-      raise ConfigError(
-        f"config.transfer.protocols: found a target with several labels an "
-        f"image, {self.target.name}, expected one with one label; svm and "
-        "finetune take several"
-      )
+    """Refuses a target that the protocol does not fit.
+
+    Args:
+      train: training images, with their labels.
+
+    Raises:
+      ConfigError: names the field, what was found and what was expected.
+    """
 
   def num_images(self) -> int:
     """Counts the images that go through the network."""
@@ -101,19 +202,15 @@ class Probe(abc.ABC):
   def run(
     self, ticket: Ticket, directory: epath.Path, seed: int, progress: Progress
   ) -> Judgement:
-    """Judges a ticket's trunk.
-
-    Args:
-      ticket: the network.
-      directory: of what is written beside the result.
-      seed: of the subset, and of the order of training.
-      progress: the study's.
-    """
+    """Extracts the features of a ticket's trunk, and judges by them."""
     images = self.target.images(self.fraction, seed)
     variables = devices.replicate(
       {
         "params": {"trunk": ticket.params["trunk"], "head": self._head},
-        "batch_stats": {"trunk": ticket.batch_stats["trunk"]},
+        # Without batch norm there are none.
+        "batch_stats": {
+          k: v for k, v in ticket.batch_stats.items() if k == "trunk"
+        },
       }
     )
     found = []
@@ -136,133 +233,17 @@ class Probe(abc.ABC):
   def judge(
     self, train: Features, test: Features, directory: epath.Path, seed: int
   ) -> tuple[dict, dict]:
-    """Returns the scores, and the settings that they came about by."""
+    """Returns the scores, and the settings that they came about by.
+
+    Args:
+      train: features of the training images, with their labels.
+      test: features of the test images, with their labels.
+      directory: folder of what is written beside the result.
+      seed: seed of the order of training.
+    """
 
 
-class Linear(Probe):
-  """A linear classifier by SGD."""
-
-  def check(self, train: data.Source) -> None:
-    """Refuses a recipe that does not fit the images."""
-    super().check(train)
-    self._recipe = make_recipe(self.config, LINEAR, len(train))
-    self._epoch = linear.make_epoch(
-      self._recipe.optimizer, self._recipe.schedule
-    )
-
-  def judge(self, train, test, directory, seed):
-    """Trains on the features, and tests with the last weights."""
-    batch_size, length = self._recipe.batch_size, self._recipe.length
-    per_epoch = len(train.place) // batch_size
-    everywhere = devices.replicated()
-    labels = train.labels_by_row().reshape(-1)
-    place, labels = jax.device_put(
-      (train.place.astype(np.int32), labels), everywhere
-    )
-    classifier = linear.create(train.rows, place, self.target.num_classes)
-    opt_state = self._recipe.optimizer.init(classifier.params)
-    lines = MetricLines(
-      directory / "metrics.jsonl",
-      every=1,
-      updates_per_epoch=per_epoch,
-      start=0,
-    )
-    for epoch, first in enumerate(range(0, length, per_epoch)):
-      order = rng.permutation(seed, epoch, len(train.place))
-      count = min(per_epoch, length - first)
-      index = train.place[order[: count * batch_size]]
-      classifier, opt_state, metrics = self._epoch(
-        classifier,
-        opt_state,
-        train.rows,
-        labels,
-        index.astype(np.int32).reshape(count, -1),
-        np.int32(first),
-      )
-      metrics = {name: float(value) for name, value in metrics.items()}
-      if not math.isfinite(metrics["loss"]):
-        raise DivergedError(
-          f"{directory}: epoch {epoch + 1}: the loss is {metrics['loss']}"
-        )
-      lines.add(first + count, metrics)
-    lines.close()
-    truth = jax.device_put(test.labels_by_row(), devices.split())
-    right = float(linear.accuracy(classifier, test.rows, truth))
-    recipe = self.config.transfer.linear.train
-    return {"accuracy": right}, trained_by(recipe) | {"augment": False}
-
-
-class SVM(Probe):
-  """A linear SVM a class."""
-
-  def check(self, train: data.Source) -> None:
-    """Refuses a class that is in too few images."""
-    self.target.check_tested()
-    try:
-      names = train.class_names
-      svm.check(to_multi_hot(train.labels, names), names)
-    except ValueError as error:
-      raise ConfigError(
-        f"config.transfer.targets.{self.target.name}: {error}"
-      ) from None
-
-  def judge(self, train, test, directory, seed):
-    """Chooses costs and trains, on the host."""
-    del seed
-    names = self.target.train.class_names
-    machines = svm.fit(
-      train.on_host(),
-      to_multi_hot(train.labels, names),
-      names,
-      tuple(self.config.transfer.svm.costs),
-    )
-    found = precision.of_classes(
-      machines.scores(test.on_host()), to_multi_hot(test.labels, names), names
-    )
-    classes = {
-      name: {
-        "cost": float(machines.costs[i]),
-        "validated": float(machines.validated[i]),
-        "converged": bool(machines.converged[i]),
-        "average_precision": found[name],
-      }
-      for i, name in enumerate(names)
-    }
-    files.write_json(directory / "classes.json", classes)
-    mean = float(np.mean(list(found.values())))
-    costs = {name: of["cost"] for name, of in classes.items()}
-    return {"mean_average_precision": mean}, {"costs": costs}
-
-
-class Neighbours(Probe):
-  """The vote of the nearest training images."""
-
-  def check(self, train: data.Source) -> None:
-    """Refuses fewer images than neighbours."""
-    super().check(train)
-    count = self.config.transfer.knn.neighbours
-    if count > len(train):
-      raise ConfigError(
-        f"config.transfer.knn.neighbours: found {count}, expected at most the "
-        f"{len(train)} training images of {self.target.name}"
-      )
-
-  def judge(self, train, test, directory, seed):
-    """Votes on the test images."""
-    del directory, seed
-    settings = self.config.transfer.knn.to_dict()
-    answer = knn.classify(
-      train.rows,
-      train.labels_by_row(),
-      test.rows,
-      num_classes=self.target.num_classes,
-      **settings,
-    )
-    right = (answer == test.labels_by_row()).sum() / len(test.labels)
-    return {"accuracy": float(right)}, settings
-
-
-def trained_by(recipe: ConfigDict) -> dict:
+def recipe_settings(recipe: ConfigDict) -> dict[str, Any]:
   """Returns what lines of results say of a recipe."""
   return {
     "learning_rate": recipe.learning_rate,

@@ -1,6 +1,7 @@
-"""Training on a target: all weights, under the mask, or a head alone.
+"""`finetune`, `prune`: training on a target, under the mask.
 
-Augmented by random crops and flips; no rewinding of the schedule.
+All weights are trained or, to probe a frozen trunk, a head alone. Images are
+augmented by random crops and flips; the schedule is not rewound.
 """
 
 import dataclasses
@@ -9,46 +10,50 @@ from etils import epath
 from ml_collections import ConfigDict
 
 from sslprune_jax import config as config_lib
+from sslprune_jax import tasks
+from sslprune_jax.config.protocols import ProtocolRow
 from sslprune_jax.features import extraction
 from sslprune_jax.pruning import tickets
 from sslprune_jax.pruning.tickets import Ticket
 from sslprune_jax.runtime.progress import Progress
-from sslprune_jax.tasks import setup
 from sslprune_jax.training import loop
 from sslprune_jax.training.trainer import Trainer
 from sslprune_jax.transfer import precision
-from sslprune_jax.transfer.base import trained_by
-from sslprune_jax.transfer.judgement import Judgement
+from sslprune_jax.transfer.base import Judgement, Protocol, recipe_settings
 from sslprune_jax.transfer.target import Target
 
-FINETUNE = "transfer.finetune.train"  # section of its recipe
 
-
-class FineTuning:
+class FineTuning(Protocol):
   """Trains networks on the labels of a target.
 
   Args:
-    config: validated.
-    target: the images.
-    fraction: of the training images of each class.
-    section: of the recipe.
-    probed: see `models.Network`; "" trains all weights.
+    row: row of the protocol.
+    config: configuration, validated.
+    target: images to train and test on.
+    fraction: share of the training images of each class.
+    layer: endpoint that a head on the frozen trunk reads, if `probes`.
+    section: name of the recipe's section.
+    probes: whether the head alone is trained.
 
   Raises:
     ConfigError: the recipe does not fit the target.
   """
 
+  section = "transfer.finetune.train"
+
   def __init__(
     self,
+    row: ProtocolRow,
     config: ConfigDict,
     target: Target,
     fraction: float,
+    layer: str,
     *,
-    section: str = FINETUNE,
-    probed: str = "",
+    section: str = section,
+    probes: bool = False,
   ):
-    self.target, self.fraction = target, fraction
-    self._probed = probed
+    super().__init__(row, config, target, fraction, layer)
+    self._probed = layer if probes else ""
     config = config.copy_and_resolve_references()
     config.dataset.update(target.dataset)
     config.model.outputs = 0
@@ -57,11 +62,21 @@ class FineTuning:
     if source.multi_label:
       target.check_tested()
     self.shape = source.image_shape
-    task = setup.make_task(config, "labels", source)
-    self.trainer = Trainer(config, section, task, source, probed=probed)
+    task = tasks.make(config, "labels", source)
+    self.trainer = Trainer(config, section, task, source, probed=self._probed)
     self._logits = extraction.make_step(
       self.trainer.network, task.normalise, "logits"
     )
+
+  @classmethod
+  def factor(cls, row, config, stage):
+    """Returns how many rounds a stage trains for, by `finetune.epochs`.
+
+    A ticket is trained for one round, or as long as pruning during transfer
+    takes to come as far.
+    """
+    total = config.transfer.finetune.epochs == "total"
+    return stage.round + 1 if total and not row.every_round else 1
 
   def num_images(self) -> int:
     """Counts the images that the network is trained on."""
@@ -74,9 +89,9 @@ class FineTuning:
 
     Args:
       ticket: weights to start from, and the mask.
-      directory: of metrics, of checkpoints, and of `trained.npz`.
-      seed: of the subset, of the head, and of the order of training.
-      progress: the study's.
+      directory: folder of metrics, of checkpoints, and of `trained.npz`.
+      seed: seed of the subset, of the head, and of the order of training.
+      progress: progress of the study.
     """
     images = self.target.images(self.fraction, seed)
     variables, masks = self.trainer.with_new_head(
@@ -105,7 +120,7 @@ class FineTuning:
           meta={**ticket.meta, "kind": "finetuned", "target": self.target.name},
         ),
       )
-    settings = trained_by(self._recipe) | {"updates": self.trainer.length}
+    settings = recipe_settings(self._recipe) | {"updates": self.trainer.length}
     if self._probed:
       settings["augment"] = True
     return Judgement(scores, settings, masks, state.params)

@@ -1,16 +1,20 @@
-"""Weighted nearest neighbours on features, exact, in blocks, over devices.
+"""`knn`: weighted nearest neighbours on features, exact, over devices.
 
 Reference: Wu et al. 2018, arXiv 1805.01978, section 3.4.
 """
 
 import functools
 
+import chex
 import jax
 import jax.numpy as jnp
 import numpy as np
 
+from sslprune_jax import data
 from sslprune_jax.features.neighbours import nearest, unit, vote
 from sslprune_jax.runtime import devices as devices_lib
+from sslprune_jax.runtime.errors import ConfigError
+from sslprune_jax.transfer.base import Probe
 
 _BLOCK = 256  # queries at a time, over all devices
 
@@ -30,9 +34,9 @@ def classify(
     bank: f32[D,R,F], a row of the first axis a device.
     labels: i32[D,R], -1 on padding.
     queries: f32[D,Q,F].
-    neighbours: that vote, each by exp(cosine / temperature).
-    temperature: 0.02 or more.
-    num_classes: K.
+    neighbours: number of rows that vote, each by exp(cosine / temperature).
+    temperature: divisor, 0.02 or more.
+    num_classes: number of classes K.
 
   Returns:
     i32[D,Q], the class of each query.
@@ -40,6 +44,9 @@ def classify(
   Raises:
     ValueError: the bank has fewer rows than that.
   """
+  chex.assert_rank([bank, labels, queries], [3, 2, 3])
+  chex.assert_equal_shape_prefix([bank, labels], 2)
+  chex.assert_equal_shape_suffix([bank, queries], 1)
   size = int(np.sum(labels >= 0))
   if neighbours > size:
     raise ValueError(
@@ -81,3 +88,30 @@ def _compiled(count: int, temperature: float, num_classes: int):
       of_device, (devices_lib.ROWS,) * 3, devices_lib.ROWS
     )
   )
+
+
+class Neighbours(Probe):
+  """The vote of the nearest training images."""
+
+  def check(self, train: data.Source) -> None:
+    """Refuses fewer images than neighbours."""
+    count = self.config.transfer.knn.neighbours
+    if count > len(train):
+      raise ConfigError(
+        f"config.transfer.knn.neighbours: found {count}, expected at most the "
+        f"{len(train)} training images of {self.target.name}"
+      )
+
+  def judge(self, train, test, directory, seed):
+    """Votes on the test images."""
+    del directory, seed
+    settings = self.config.transfer.knn.to_dict()
+    answer = classify(
+      train.rows,
+      train.labels_by_row(),
+      test.rows,
+      num_classes=self.target.num_classes,
+      **settings,
+    )
+    right = (answer == test.labels_by_row()).sum() / len(test.labels)
+    return {"accuracy": float(right)}, settings

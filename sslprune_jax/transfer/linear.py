@@ -1,4 +1,4 @@
-"""A linear classifier by SGD on features that were extracted once.
+"""`linear`: a linear classifier by SGD on features that are extracted once.
 
 The features stay on the devices, split over them; an epoch is one call. Every
 device sees the whole batch, so that any number of them ends in the same bits.
@@ -7,14 +7,23 @@ Reference: Goyal et al. 2019, arXiv 1905.01235, section 5.
 """
 
 import functools
+import math
 from collections.abc import Callable
 
+import chex
 import flax.struct
 import jax
 import jax.numpy as jnp
+import numpy as np
 import optax
 
-from sslprune_jax.runtime import devices
+from sslprune_jax import data
+from sslprune_jax.runtime import devices, rng
+from sslprune_jax.training.loop import DivergedError
+from sslprune_jax.training.metrics import MetricLines
+from sslprune_jax.training.recipe import make_recipe
+from sslprune_jax.transfer.base import Probe, recipe_settings
+from sslprune_jax.transfer.finetune import FineTuning
 
 _ROWS = 1024  # that statistics are summed over at a time
 
@@ -35,6 +44,7 @@ class Classifier:
 
   def logits(self, features: jax.Array) -> jax.Array:
     """Returns f32[B,K] of features f32[B,F]."""
+    chex.assert_rank(features, 2)
     features = (features - self.mean[None]) * self.scale[None]
     return _logits(self.params, features)
 
@@ -47,11 +57,12 @@ def create(
   Args:
     features: f32[D,R,F], split over the devices.
     index: i32[N], places of the training images among the D * R.
-    num_classes: K.
+    num_classes: number of classes K.
 
   Returns:
     The classifier, replicated.
   """
+  chex.assert_rank([features, index], [3, 1])
   width = features.shape[-1]
   mean, scale = _moments(features, index)
   head = {
@@ -68,7 +79,7 @@ def make_epoch(
   """Makes an epoch of updates, compiled over all devices.
 
   Args:
-    optimizer: from `optimizer.optimizer`, without a learning rate.
+    optimizer: optimizer without a learning rate, from `training.optimizer`.
     schedule: `i32[] update -> f32[] learning rate`.
 
   Returns:
@@ -118,6 +129,8 @@ def loss(
     features: f32[B,F], of mean 0 and deviation 1.
     labels: i32[B].
   """
+  chex.assert_rank([features, labels], [2, 1])
+  chex.assert_equal_shape_prefix([features, labels], 1)
   logits = _logits(params, features)
   entropy = optax.softmax_cross_entropy_with_integer_labels(logits, labels)
   right = (logits.argmax(-1) == labels).astype(jnp.float32)
@@ -132,10 +145,12 @@ def accuracy(
   """Returns the share of rows that are classified right, f32[].
 
   Args:
-    classifier: trained.
+    classifier: classifier, trained.
     features: f32[D,R,F].
     labels: i32[D,R], -1 on padding, which does not count.
   """
+  chex.assert_rank([features, labels], [3, 2])
+  chex.assert_equal_shape_prefix([features, labels], 2)
   answer = classifier.logits(features.reshape(-1, features.shape[-1]))
   right = answer.argmax(-1).reshape(labels.shape) == labels
   return jnp.sum(right) / jnp.sum(labels >= 0)
@@ -177,3 +192,68 @@ def _of_blocks(features, index, counted):
   centre = mean(lambda rows: rows)
   variance = mean(lambda rows: jnp.square(rows - centre[None]))
   return centre, jax.lax.rsqrt(variance + 1e-5)
+
+
+class Linear(Probe):
+  """A linear classifier by SGD."""
+
+  section = "transfer.linear.train"
+
+  @classmethod
+  def make(cls, row, config, *args):
+    """Makes this; through the frozen trunk, where images are augmented."""
+    if not config.transfer.linear.augment:
+      return cls(row, config, *args)
+    return FineTuning(row, config, *args, section=cls.section, probes=True)
+
+  @classmethod
+  def factor(cls, row, config, stage):
+    """Returns that of the target: large ones are trained on for less long."""
+    del row
+    return config.transfer.targets[stage.target].linear
+
+  def check(self, train: data.Source) -> None:
+    """Refuses a recipe that does not fit the images."""
+    self._recipe = make_recipe(self.config, self.section, len(train))
+    self._epoch = make_epoch(self._recipe.optimizer, self._recipe.schedule)
+
+  def judge(self, train, test, directory, seed):
+    """Trains on the features, and tests with the last weights."""
+    batch_size, length = self._recipe.batch_size, self._recipe.length
+    per_epoch = len(train.place) // batch_size
+    everywhere = devices.replicated()
+    labels = train.labels_by_row().reshape(-1)
+    place, labels = jax.device_put(
+      (train.place.astype(np.int32), labels), everywhere
+    )
+    classifier = create(train.rows, place, self.target.num_classes)
+    opt_state = self._recipe.optimizer.init(classifier.params)
+    lines = MetricLines(
+      directory / "metrics.jsonl",
+      every=1,
+      updates_per_epoch=per_epoch,
+      start=0,
+    )
+    for epoch, first in enumerate(range(0, length, per_epoch)):
+      order = rng.permutation(seed, epoch, len(train.place))
+      count = min(per_epoch, length - first)
+      index = train.place[order[: count * batch_size]]
+      classifier, opt_state, metrics = self._epoch(
+        classifier,
+        opt_state,
+        train.rows,
+        labels,
+        index.astype(np.int32).reshape(count, -1),
+        np.int32(first),
+      )
+      metrics = {name: float(value) for name, value in metrics.items()}
+      if not math.isfinite(metrics["loss"]):
+        raise DivergedError(
+          f"{directory}: epoch {epoch + 1}: the loss is {metrics['loss']}"
+        )
+      lines.add(first + count, metrics)
+    lines.close()
+    truth = jax.device_put(test.labels_by_row(), devices.split())
+    right = float(accuracy(classifier, test.rows, truth))
+    recipe = self.config.transfer.linear.train
+    return {"accuracy": right}, recipe_settings(recipe) | {"augment": False}

@@ -2,6 +2,7 @@
 
 from collections.abc import Sequence
 
+import chex
 import numpy as np
 
 
@@ -15,13 +16,15 @@ def average_precision(scores: np.ndarray, truth: np.ndarray) -> float:
     truth: int[N]: 1 there, 0 not, -1 not counted (difficult objects only).
 
   Returns:
-    In [0, 1].
+    The average precision, in [0, 1].
 
   Raises:
     ValueError: the class is in no image that counts, or a score is no number.
 
   Reference: VOC2010 development kit, section 3.4.1; Goyal et al. 2019.
   """
+  chex.assert_rank([scores, truth], 1)
+  chex.assert_equal_shape([scores, truth])
   counted = truth >= 0
   scores, there = scores[counted], truth[counted] == 1
   if not there.any():
@@ -44,16 +47,18 @@ def average_precision(scores: np.ndarray, truth: np.ndarray) -> float:
 def of_classes(
   scores: np.ndarray, labels: np.ndarray, class_names: Sequence[str]
 ) -> dict[str, float]:
-  """Returns the average precision of every class.
+  """Returns the average precision of every class, by name.
 
   Args:
     scores: f[N,K].
     labels: int[N,K] of 1, 0 and -1.
-    class_names: K.
+    class_names: names of the K classes.
 
   Raises:
     ValueError: names the class that cannot be judged.
   """
+  chex.assert_rank([scores, labels], 2)
+  chex.assert_equal_shape([scores, labels])
   found = {}
   for i, name in enumerate(class_names):
     try:

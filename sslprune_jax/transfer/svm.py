@@ -1,4 +1,4 @@
-"""The VOC07 protocol: one linear SVM a class on features, by scikit-learn.
+"""`svm`: the VOC07 protocol, a linear SVM a class, by scikit-learn.
 
 Reference: Goyal et al. 2019, arXiv 1905.01235, section 4 and appendix.
 """
@@ -7,7 +7,15 @@ import dataclasses
 import warnings
 from collections.abc import Sequence
 
+import chex
 import numpy as np
+
+from sslprune_jax import data
+from sslprune_jax.runtime import files
+from sslprune_jax.runtime.errors import ConfigError
+from sslprune_jax.transfer import precision
+from sslprune_jax.transfer.base import Probe
+from sslprune_jax.transfer.target import to_multi_hot
 
 # scikit-learn is imported where it is used: it takes a second, for this
 # protocol alone.
@@ -38,6 +46,7 @@ class Machines:
     Args:
       features: f[N,F], not yet of length 1.
     """
+    chex.assert_rank(features, 2)
     return _unit(features) @ self.weights.T + self.bias
 
 
@@ -56,8 +65,8 @@ def fit(
   Args:
     features: f[N,F].
     labels: int[N,K] of 1, 0 and -1 (difficult only).
-    class_names: K.
-    costs: to choose from, by average precision over three folds.
+    class_names: names of the K classes.
+    costs: costs to choose from, by average precision over three folds.
 
   Returns:
     The machines, refitted on all images.
@@ -67,6 +76,8 @@ def fit(
   """
   import joblib
 
+  chex.assert_rank([features, labels], 2)
+  chex.assert_equal_shape_prefix([features, labels], 1)
   check(labels, class_names)
   there, features = labels == 1, _unit(features)
   fitted = joblib.Parallel(n_jobs=-1)(
@@ -80,17 +91,21 @@ def check(labels: np.ndarray, class_names: Sequence[str]) -> None:
 
   Args:
     labels: int[N,K] of 1, 0 and -1.
-    class_names: K.
+    class_names: names of the K classes.
 
   Raises:
     ValueError: names the class, what was found and what was expected.
   """
+  chex.assert_rank(labels, 2)
   for name, count in zip(class_names, (labels == 1).sum(0), strict=True):
-    for images, of in ((count, "with"), (len(labels) - count, "without")):
+    for images, kind in (
+      (count, "with"),
+      (len(labels) - count, "without"),
+    ):
       if images < FOLDS:
         raise ValueError(
-          f"class {name}: found {images} of {len(labels)} training images {of} "
-          f"it, expected at least {FOLDS}, one a fold"
+          f"class {name}: found {images} of {len(labels)} training images "
+          f"{kind} it, expected at least {FOLDS}, one a fold"
         )
 
 
@@ -138,3 +153,45 @@ def _machine(cost: float):
     max_iter=2000,
     random_state=0,
   )
+
+
+class SVM(Probe):
+  """A linear SVM a class."""
+
+  def check(self, train: data.Source) -> None:
+    """Refuses a class that is in too few images."""
+    self.target.check_tested()
+    try:
+      names = train.class_names
+      check(to_multi_hot(train.labels, names), names)
+    except ValueError as error:
+      raise ConfigError(
+        f"config.transfer.targets.{self.target.name}: {error}"
+      ) from None
+
+  def judge(self, train, test, directory, seed):
+    """Chooses costs and trains, on the host."""
+    del seed
+    names = self.target.train.class_names
+    machines = fit(
+      train.on_host(),
+      to_multi_hot(train.labels, names),
+      names,
+      tuple(self.config.transfer.svm.costs),
+    )
+    found = precision.of_classes(
+      machines.scores(test.on_host()), to_multi_hot(test.labels, names), names
+    )
+    classes = {
+      name: {
+        "cost": float(machines.costs[i]),
+        "validated": float(machines.validated[i]),
+        "converged": bool(machines.converged[i]),
+        "average_precision": found[name],
+      }
+      for i, name in enumerate(names)
+    }
+    files.write_json(directory / "classes.json", classes)
+    mean = float(np.mean(list(found.values())))
+    costs = {name: found["cost"] for name, found in classes.items()}
+    return {"mean_average_precision": mean}, {"costs": costs}

@@ -25,18 +25,18 @@ class Target:
   Attributes:
     dataset: the section of `config.dataset`, with what the target has of its
       own in place.
-    crop: what of an image of another size is seen in evaluation: the "centre"
-      or the "whole".
-    train: all training images.
-    test: the test images.
+    crop: part of an image of another size that is seen in evaluation: its
+      "centre" or the "whole".
+    train: training images, all of them.
+    test: test images.
   """
 
   def __init__(self, config: ConfigDict, name: str, whole: bool):
     """Opens the data set.
 
     Args:
-      config: validated.
-      name: of `config.transfer.targets`.
+      config: configuration, validated.
+      name: name of one of `config.transfer.targets`.
       whole: whether images of another size are seen whole.
 
     Raises:
@@ -69,8 +69,8 @@ class Target:
     """Refuses images without a label.
 
     Args:
-      source: of the images.
-      labels: those that are known.
+      source: source of the images.
+      labels: i32[N] or i32[N,K], those that are known.
 
     Raises:
       ConfigError: there is one.
@@ -97,8 +97,12 @@ class Target:
           f"image with it among {len(self.test)}, expected at least one"
         )
 
-  def chosen(self, fraction: float, seed: int) -> np.ndarray | None:
+  def choose(self, fraction: float, seed: int) -> np.ndarray | None:
     """Chooses a fraction of the training images of each class.
+
+    Args:
+      fraction: share of the images, in (0, 1].
+      seed: seed of the choice.
 
     Returns:
       i64[M], sorted; None for all.
@@ -111,7 +115,7 @@ class Target:
   @functools.lru_cache(maxsize=4)  # noqa: B019
   def images(self, fraction: float, seed: int) -> Images:
     """Returns what a network is trained and tested on."""
-    chosen = self.chosen(fraction, seed)
+    chosen = self.choose(fraction, seed)
     if chosen is None:
       return Images(self.train, self.test)
     return Images(data.subset(self.train, chosen), self.test)
