@@ -23,7 +23,7 @@ class Target:
   """A data set as the network sees it: of its image size, normalised alike.
 
   Attributes:
-    dataset: the section of `config.dataset`, with what the target has of its
+    dataset: section `config.dataset`, with what the target has of its
       own in place.
     crop: part of an image of another size that is seen in evaluation: its
       "centre" or the "whole".
