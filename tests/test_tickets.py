@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 from ml_collections import ConfigDict
 
-from sslprune_jax import data
+from sslprune_jax import data, models
 from sslprune_jax.data import augment
 from sslprune_jax.features import extraction
 from sslprune_jax.pruning import masks as masks_lib
@@ -74,7 +74,7 @@ _TRAINED = pathlib.Path(__file__).parent.joinpath(
 def test_a_ticket_computes_the_features_that_extraction_finds():
   ticket = tickets.load(_TRAINED)
   config = ConfigDict(ticket.meta["config"])
-  source = data.load_dataset(config.dataset, config.dataset.test)
+  source = data.load(data.Spec.from_config(config.dataset, config.dataset.test))
   network = models.from_config(config.model, config.npid.embedding)
   step = extraction.make_step(network, augment.make_normalise(config.dataset))
   found = extraction.extract(step, ticket.variables, source, 100).on_host()

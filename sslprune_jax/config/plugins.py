@@ -57,20 +57,20 @@ def used(config: ConfigDict) -> dict[str, dict[str, str]]:
   return found
 
 
-def check(made_with: Mapping[str, Any], where: str) -> None:
+def check(made_with: Mapping[str, Any], registry: Registry, where: str) -> None:
   """Refuses what was made with plug-ins that are not there; imports none.
 
   Args:
     made_with: `used` of the configuration that made it.
+    registry: what of them is needed: networks, tasks or protocols.
     where: name of the file, for the error.
 
   Raises:
     ConfigError: names the plug-in, and the flag that imports it.
   """
-  registries = {r.what: r for r in (TASKS, NETWORKS, PROTOCOLS)}
   for what, row in made_with.items():
     kind, _, name = what.partition(" ")
-    if name not in registries[kind]:
+    if kind == registry.what and name not in registry:
       module = row["target"].partition(":")[0]
       raise ConfigError(
         f"{where}: {kind} {name!r} comes from {module}: pass --plugins={module}"

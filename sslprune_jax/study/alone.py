@@ -7,6 +7,7 @@ from etils import epath
 from ml_collections import ConfigDict
 
 from sslprune_jax.config import from_json, plugins, protocols
+from sslprune_jax.config.networks import NETWORKS
 from sslprune_jax.pruning import tickets
 from sslprune_jax.pruning.tickets import Ticket, TicketError
 from sslprune_jax.runtime import files, processes
@@ -148,7 +149,7 @@ def _load(path: epath.Path) -> Ticket:
   for field in ("config", "image_shape", "seed", "task", "round"):
     if field not in ticket.meta:
       raise TicketError(f"{path}: found no {field} in its meta")
-  plugins.check(ticket.meta.get("plugins", {}), str(path))
+  plugins.check(ticket.meta.get("plugins", {}), NETWORKS, str(path))
   return ticket
 
 
