@@ -55,27 +55,20 @@ class Augment:
       u8[B,H,W,C].
     """
     colour.check_batch(keys, images)
+    fold = functools.partial(jax.vmap(jax.random.fold_in, (0, None)), keys)
     if self.crop_scale is not None:
-      images = random_resized_crop(
-        _fold_in(keys, _RESIZE), images, self.crop_scale
-      )
+      images = random_resized_crop(fold(_RESIZE), images, self.crop_scale)
     if self.padding:
-      images = random_crop(_fold_in(keys, _CROP), images, self.padding)
+      images = random_crop(fold(_CROP), images, self.padding)
     if self.flip:
-      images = random_flip(_fold_in(keys, _FLIP), images)
+      images = random_flip(fold(_FLIP), images)
     if self.rotation:
-      images = random_rotation(_fold_in(keys, _ROTATE), images, self.rotation)
+      images = random_rotation(fold(_ROTATE), images, self.rotation)
     if any(self.jitter):
-      images = colour.colour_jitter(
-        _fold_in(keys, _JITTER), images, self.jitter
-      )
+      images = colour.colour_jitter(fold(_JITTER), images, self.jitter)
     if self.grey:
-      images = colour.random_grey(_fold_in(keys, _GREY), images, self.grey)
+      images = colour.random_grey(fold(_GREY), images, self.grey)
     return images
-
-
-def _fold_in(keys: jax.Array, purpose: int) -> jax.Array:
-  return jax.vmap(jax.random.fold_in, (0, None))(keys, purpose)
 
 
 def random_crop(keys: jax.Array, images: jax.Array, padding: int) -> jax.Array:
@@ -171,8 +164,8 @@ def random_box(
 
   Args:
     key: key[].
-    height: rows of the image.
-    width: columns of the image.
+    height: height of the image, in pixels.
+    width: width of the image, in pixels.
     scale: smallest and largest share of the area, in (0, 1].
     ratio: smallest and largest width / height.
 
@@ -243,9 +236,8 @@ def normalise(
 
   Args:
     images: u8[..., C].
-    mean: mean of each channel, or one for all, in units of the full range, 0
-      to 1.
-    std: standard deviation of each channel, or one for all, in the same units.
+    mean: mean of each channel, or one for all; the full range is 0 to 1.
+    std: standard deviation of each channel, or one for all, in these units.
 
   Returns:
     f32[..., C].
@@ -253,20 +245,15 @@ def normalise(
   chex.assert_type(images, jnp.uint8)
   for numbers in (mean, std):
     chex.assert_is_broadcastable((len(numbers),), images.shape)
-  of_channels = (1,) * (images.ndim - 1) + (-1,)
-  mean, std = (
-    jnp.asarray(v, jnp.float32).reshape(of_channels) for v in (mean, std)
-  )
+  axes = (1,) * (images.ndim - 1) + (-1,)
+  mean, std = (jnp.asarray(v, jnp.float32).reshape(axes) for v in (mean, std))
   return (images.astype(jnp.float32) / 255 - mean) / std
 
 
 def make_normalise(dataset: ConfigDict) -> Callable[[jax.Array], jax.Array]:
-  """Returns the function that turns the bytes of a data set into numbers.
+  """Returns `normalise` by the mean and the deviation of a data set.
 
   Args:
     dataset: section such as `config.dataset`, with `mean` and `std`.
-
-  Returns:
-    `normalise` of u8[..., C] to f32[..., C].
   """
   return functools.partial(normalise, mean=dataset.mean, std=dataset.std)

@@ -14,7 +14,7 @@ import jax.numpy as jnp
 import numpy as np
 from jax.sharding import NamedSharding, PartitionSpec
 
-from sslprune_jax.data.sources import ArraySource, DataError, Source
+from sslprune_jax.data.sources import ArraySource, DataError, Rows, Source
 from sslprune_jax.data.subsets import check_indices
 from sslprune_jax.runtime import rng
 
@@ -32,7 +32,7 @@ class Batches(abc.ABC):
   processes each makes the rows of its own devices.
 
   Attributes:
-    source: where the images come from.
+    source: images.
     batch_size: B, over all devices.
     updates_per_epoch: whole batches in an epoch; its remainder is dropped.
   """
@@ -48,10 +48,10 @@ class Batches(abc.ABC):
     """Checks that the batch can be laid over the devices.
 
     Args:
-      source: any.
-      batch_size: over all devices.
-      sharding: splits axis 0 over all devices, one row a device.
-      reads: how many times an epoch is as long as the source.
+      source: N images of any kind.
+      batch_size: B, over all devices.
+      sharding: layout that splits axis 0 over all devices, one row a device.
+      reads: times that an epoch reads every image.
 
     Raises:
       DataError: the devices do not divide the batch.
@@ -78,10 +78,10 @@ class Batches(abc.ABC):
     """Makes the batches of the updates from `start` to `stop - 1`.
 
     Args:
-      order: `epoch -> i32[N * reads]`, pure; asked once an epoch, possibly a
-        few updates before the epoch begins.
+      order: function `epoch -> i32[N * reads]`, pure; called once an epoch,
+        possibly a few updates before the epoch begins.
       start: first update, counted from 0 over all epochs.
-      stop: one after the last.
+      stop: update after the last.
 
     Returns:
       An iterator over batches.
@@ -127,12 +127,12 @@ class Batches(abc.ABC):
       indices = np.arange(first, first + self.batch_size)
       yield np.minimum(indices, len(self.source)), None
 
-  def _put(self, rows: dict[str, np.ndarray]) -> Batch:
+  def _put(self, rows: Rows) -> Batch:
     """Lays rows of a batch over the devices of this process."""
     shaped = {k: v.reshape(self._shape + v.shape[1:]) for k, v in rows.items()}
     return jax.device_put(shaped, self._sharding)
 
-  def _addressed(self, indices: np.ndarray, update: int | None):
+  def _index_rows(self, indices: np.ndarray, update: int | None) -> Rows:
     """Returns the rows of a batch that need no image."""
     rows = {"index": indices.astype(np.int32)}
     if update is None:
@@ -163,7 +163,7 @@ class ResidentBatches(Batches):
   def _follow(self, plan: _Plan) -> Iterator[Batch]:
     take = _take(self._sharding)
     for indices, update in plan:
-      rows = self._put(self._addressed(indices[self._own], update))
+      rows = self._put(self._index_rows(indices[self._own], update))
       yield {**take(self._data, rows["index"]), **rows}
 
 
@@ -201,12 +201,12 @@ class StreamedBatches(Batches):
     """See `Batches`.
 
     Args:
-      source: any.
-      batch_size: over all devices.
-      sharding: splits axis 0 over the devices.
-      reads: how many times an epoch is as long as the source.
-      seed: of the random crops of training; an image's crop depends on it, on
-        the update, and on the place in the batch.
+      source: N images of any kind.
+      batch_size: B, over all devices.
+      sharding: layout that splits axis 0 over all devices, one row a device.
+      reads: times that an epoch reads every image.
+      seed: seed of the random crops of training; an image's crop depends on it,
+        on the update, and on the place in the batch.
       prefetch: batches made ahead, each by a thread.
     """
     super().__init__(source, batch_size, sharding, reads=reads)
@@ -235,7 +235,7 @@ class StreamedBatches(Batches):
     indices = indices[self._own]
     # Padding, one past the end, takes the last image.
     rows = self.source.read(np.minimum(indices, len(self.source) - 1), seeds)
-    return self._put(rows | self._addressed(indices, update))
+    return self._put(rows | self._index_rows(indices, update))
 
 
 def make(
@@ -246,14 +246,14 @@ def make(
   reads: int = 1,
   seed: int = 0,
 ) -> Batches:
-  """Returns batches that suit a source: resident if it is in memory.
+  """Makes batches that suit a source: resident if it is in memory.
 
   Args:
-    source: any.
-    batch_size: over all devices.
-    sharding: splits axis 0 over the devices, one row a device.
-    reads: how many times an epoch is as long as the source.
-    seed: of the random crops of streamed images.
+    source: N images of any kind.
+    batch_size: B, over all devices.
+    sharding: layout that splits axis 0 over all devices, one row a device.
+    reads: times that an epoch reads every image.
+    seed: seed of the random crops of streamed images.
   """
   if isinstance(source, ArraySource):
     return ResidentBatches(source, batch_size, sharding, reads=reads)

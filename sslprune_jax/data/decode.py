@@ -34,10 +34,10 @@ def decode(
   animations to their first frame.
 
   Args:
-    data: the file, in any format that Pillow reads.
+    data: bytes of the file, in any format that Pillow reads.
     shape: (H, W, C) to return; C is 1 (grey) or 3 (RGB).
-    seed: for a random resized crop (`random_box`); None for evaluation.
-    where: what to call the image when it cannot be decoded.
+    seed: u64 for a random resized crop (`random_box`); None for evaluation.
+    where: name of the image in the error message.
     whole: whether the evaluation view is the whole image.
 
   Returns:
@@ -97,9 +97,9 @@ def random_box(width: int, height: int, seed: int) -> Box:
   not fit, the largest central box within these ratios.
 
   Args:
-    width: of the image.
-    height: of the image.
-    seed: u64, of this image this time.
+    width: width of the image, in pixels.
+    height: height of the image, in pixels.
+    seed: u64, drawn for this image this time.
 
   Returns:
     left, top, right, bottom in whole pixels.

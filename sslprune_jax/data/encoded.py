@@ -36,7 +36,7 @@ class EncodedSource(abc.ABC):
     """Keeps what all such sources have in common.
 
     Args:
-      spec: what was asked for.
+      spec: split, and how its images are delivered.
       image_shape: (H, W, C) to deliver.
       class_names: one name a class.
       crops: attribute of `Source`.

@@ -26,7 +26,7 @@ class FileSource(EncodedSource):
     """Keeps the list.
 
     Args:
-      spec: what was asked for, with an `image_size`.
+      spec: split, and how its images are delivered, with an `image_size`.
       files: N paths.
       labels: i32[N], -1 where unlabelled.
       class_names: one name a class.
@@ -66,8 +66,8 @@ def load_folder(spec: Spec) -> FileSource:
   same files as long as the folder does not change.
 
   Args:
-    spec: what is asked for. `data_dir` holds the splits, the classes, or images
-      without labels; `split` is `train` or `test`.
+    spec: split, and how its images are delivered. `data_dir` holds the splits,
+      the classes, or images without labels; `split` is `train` or `test`.
 
   Returns:
     The source; files are in the order of their names.

@@ -24,7 +24,7 @@ def load(spec: Spec) -> Source:
   whatever has changed on disk since.
 
   Args:
-    spec: what is asked for.
+    spec: split, and how its images are delivered.
 
   Returns:
     The images, in memory where `spec.resident`.

@@ -23,7 +23,7 @@ def load_places205(spec: Spec) -> FileSource:
   """Lists Places205.
 
   Args:
-    spec: what is asked for. `data_dir` is where
+    spec: split, and how its images are delivered. `data_dir` is where
       `imagesPlaces205_resize.tar.gz` and `trainvalsplit_places205.tar.gz` were
       unpacked; `split` is `train` (2,448,873 images) or `validation` (20,500).
 

@@ -26,7 +26,7 @@ class TfdsSource(EncodedSource):
     """Keeps the examples.
 
     Args:
-      spec: what was asked for.
+      spec: split, and how its images are delivered.
       examples: data source of TFDS, whose images are not decoded.
       label: function that reads the label of an example.
       **common: further arguments of `EncodedSource`.
@@ -51,10 +51,11 @@ def load_tfds(spec: Spec) -> TfdsSource:
   """Opens a prepared image classification set.
 
   Args:
-    spec: what is asked for. `name` is `set` or `set/config`, either with
-      `:version`, the latest by default; `split` is as TFDS writes it: `train`,
-      `train[:10%]`, `train+validation`; `data_dir` holds the prepared sets, by
-      default the environment's TFDS_DATA_DIR, then ~/tensorflow_datasets.
+    spec: split, and how its images are delivered. `name` is `set` or
+      `set/config`, either with `:version`, the latest by default; `split` is as
+      TFDS writes it: `train`, `train[:10%]`, `train+validation`; `data_dir`
+      holds the prepared sets, by default the environment's TFDS_DATA_DIR, then
+      ~/tensorflow_datasets.
 
   Returns:
     The source; it crops if its images vary in size, or have another size.

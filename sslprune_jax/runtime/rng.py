@@ -78,7 +78,7 @@ def cycle_permutations(
     seed: integer, 0 or more.
     purpose: text that names the stream.
     epoch: number of the epoch, from 0.
-    count: how many numbers an epoch takes.
+    count: numbers that an epoch takes.
     size: length of each permutation, 1 or more.
 
   Returns:
