@@ -1,11 +1,71 @@
-"""What a run leaves on disk: its stages, and where each lies below the workdir.
+"""What a run leaves on disk: paths, file names, and fields of a result line.
 
 A format: values and names stay when code moves. No JAX is loaded here.
 """
 
 import dataclasses
+import re
+from collections.abc import Mapping
+
+# Below the workdir.
+CONFIG = "config.json"  # configuration, versions, commit, rows of its tasks
+RESULTS = "results.jsonl"  # a line a metric of each stage
+OVERLAPS = "overlaps.jsonl"  # of studies with variants
+REPORT = "report.html"
+# Below the folder of a stage.
+RESULT = "result.json"  # its lines; written last, so that it says: done
+METRICS = "metrics.jsonl"
+CHECKPOINT = "checkpoint"
+REWIND = "rewind"  # checkpoints of the dense training, W_k among them
+TICKET = "ticket.npz"  # masks, and W_k under them
+TRAINED = "trained.npz"  # masks, and the weights that the stage ended with
+SPARSITY = "sparsity.json"
+MAGNITUDES = "magnitudes.json"
+LABELLED = "labelled.json"  # of a transfer: the images whose labels it saw
 
 UNTRAINED = "random"  # in place of a task: a network before any training
+
+# Values of `stage` in a line, and of `init` in one of `RETRAIN`.
+PRETEXT, RETRAIN, TRANSFER = "pretext", "retrain", "transfer"
+INITS = ("rewind", "reinit", "random", "adjusted")
+
+# Field of a line -> type of its value. `init` is None, or one of `INITS`.
+EVERY_STAGE: Mapping[str, type] = {
+  "seed": int,
+  "task": str,
+  "stage": str,
+  "dataset": str,
+  "split": str,
+  "metric": str,
+  "value": float,
+}
+_COUNTS = {
+  "round": int,
+  "density": float,
+  "density_of_all": float,
+  "kept": int,
+  "prunable": int,
+  "n": int,
+  "training_images": int,
+}
+_TRAINED = _COUNTS | {"updates": int, "rewind_update": int}
+_JUDGED = _COUNTS | {
+  "protocol": str,
+  "target": str,
+  "fraction": float,
+  "layer": str,
+}
+# Stage -> what its lines have besides. More fields may stand in a line.
+FIELDS: Mapping[str, Mapping[str, type]] = {
+  PRETEXT: _TRAINED,
+  RETRAIN: _TRAINED,
+  TRANSFER: _JUDGED,
+}
+# Two lines that agree in these are the same result.
+CELL = (
+  *("dataset", "split", "model", "task", "seed", "stage", "init", "round"),
+  *("metric", "protocol", "target", "fraction", "layer"),
+)
 
 
 @dataclasses.dataclass(frozen=True)
@@ -13,9 +73,9 @@ class Stage:
   """One training of a study, and where its result lies.
 
   Attributes:
-    seed: of the study.
-    task: whose training finds the masks.
-    round: of pruning; 0 is the dense network.
+    seed: seed of the study.
+    task: task whose training finds the masks.
+    round: round of pruning; 0 is the dense network.
     init: None for the task's own training; for retraining on labels "rewind"
       (W_k), "reinit" (fresh weights), "random" (permuted mask, fresh weights)
       or "adjusted" (random mask among what training left alive, fresh weights).
@@ -29,10 +89,29 @@ class Stage:
   @property
   def path(self) -> str:
     """Folder below the workdir."""
-    of_task, number = f"seed_{self.seed}/{self.task}", f"round_{self.round:02d}"
+    folder, number = f"seed_{self.seed}/{self.task}", f"round_{self.round:02d}"
     if self.init is None:
-      return f"{of_task}/{number}"
-    return f"{of_task}/retrain/{number}/{self.init}"
+      return f"{folder}/{number}"
+    return f"{folder}/retrain/{number}/{self.init}"
+
+
+# Folders of the tasks' own trainings below the workdir, for `Path.glob`.
+EVERY_ROUND = "seed_*/*/round_*"
+
+
+def parse_round(path: str) -> Stage:
+  """Returns the stage whose folder a path ends with.
+
+  Args:
+    path: path of a folder that `EVERY_ROUND` matches.
+
+  Raises:
+    ValueError: the path does not end as one of `EVERY_ROUND`.
+  """
+  match = re.search(r"(?:^|/)seed_(\d+)/([^/]+)/round_(\d+)/?$", path)
+  if not match:
+    raise ValueError(f"path: found {path!r}, expected .../{EVERY_ROUND}")
+  return Stage(int(match[1]), match[2], int(match[3]))
 
 
 @dataclasses.dataclass(frozen=True)
@@ -40,13 +119,13 @@ class TransferStage:
   """One judgement of a trained network on other data.
 
   Attributes:
-    seed: of the study.
-    task: whose training the network is of; `UNTRAINED` for an untrained one.
-    round: of pruning; of "prune" that during transfer.
+    seed: seed of the study.
+    task: task whose training the network is of; `UNTRAINED` for none.
+    round: round of pruning; of "prune" the round during transfer.
     protocol: one of `config.PROTOCOLS`.
-    target: a name of `config.transfer.targets`.
-    fraction: of the training images of each class.
-    layer: that a protocol on frozen features reads.
+    target: name of one of `config.transfer.targets`.
+    fraction: share of the training images of each class, in (0, 1].
+    layer: layer that a protocol on frozen features reads.
   """
 
   seed: int
@@ -68,3 +147,13 @@ class TransferStage:
     return (
       f"seed_{self.seed}/{self.task}/transfer/round_{self.round:02d}/{name}"
     )
+
+
+def labelled_path(seed: int, purpose: str) -> str:
+  """Returns the file of the labelled images that a seed's trainings see.
+
+  Args:
+    seed: seed of the study.
+    purpose: name of the task, or "retrain".
+  """
+  return f"seed_{seed}/labelled_{purpose}.json"
