@@ -57,7 +57,7 @@ PARTS = {
     "training.state:create",
     "training.trainer:Trainer.draw",
   ),
-  "report": ("report:write",),
+  "report": ("report:write_report",),
   "other": (),  # What is in none of them.
 }
 

@@ -112,7 +112,7 @@ def _write_report(workdir: str) -> os.PathLike:
   # Imported here, as matplotlib takes a second, and a run ends with it.
   from sslprune_jax import report
 
-  page, *_ = report.write([workdir], f"{workdir}/report.html")
+  page, *_ = report.write_report([workdir], f"{workdir}/report.html")
   return page
 
 

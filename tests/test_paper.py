@@ -188,7 +188,7 @@ def test_the_smallest_run_ends_in_its_figure_verdicts_and_numbers(
 ):
   config = _smallest(_get_config(name, "digits"))
   run.run(config, tmp_path)
-  page, *_ = report.write([tmp_path], tmp_path / "report.html")
+  page, *_ = report.write_report([tmp_path], tmp_path / "report.html")
   stem = tmp_path / f"figures/{name}_digits"
   assert stem.with_suffix(".png").read_bytes().startswith(b"\x89PNG")
   assert stem.with_suffix(".pdf").read_bytes().startswith(b"%PDF")

@@ -1,27 +1,27 @@
 """Report: results of studies -> tables, figures and one HTML page.
 
-It reads what runs left on disk and needs no JAX: a page opens at once.
+It reads what runs left on disk and needs no JAX. What draws and fills pages is
+imported with the first page: matplotlib and Jinja take a second to load.
 """
 
 from collections.abc import Sequence
 
 from etils import epath
 
-from sslprune_jax.report import page, results, tables
-from sslprune_jax.report.paper import page as page_lib
+from sslprune_jax import workdir
+from sslprune_jax.report import results, tables
 from sslprune_jax.report.paper import runs as runs_lib
+from sslprune_jax.report.records import ResultsError as ResultsError
 
-ResultsError = results.ResultsError
 
-
-def write(
+def write_report(
   runs: Sequence[epath.PathLike], out: epath.PathLike
 ) -> list[epath.Path]:
   """Joins runs into one page, its figures and its numbers.
 
   Args:
     runs: workdirs of studies, or of the paper's figures; finished or not.
-    out: where the page goes, `.html` or, of figures, `.md` too; what it shows
+    out: path of the page, `.html` or, of figures, `.md` too; what it shows
       lies beside it: `figures/` and, of studies, `results.csv`.
 
   Returns:
@@ -32,7 +32,9 @@ def write(
   """
   out = epath.Path(out)
   if out.is_dir():
-    raise ResultsError(f"{out} is a folder: name the page, {out}/report.html")
+    raise ResultsError(
+      f"{out} is a folder: name the page, {out}/{workdir.REPORT}"
+    )
   of_figures = [path for path in runs if runs_lib.variants_of(path)]
   if of_figures and len(of_figures) < len(runs):
     plain = next(path for path in runs if path not in of_figures)
@@ -49,10 +51,13 @@ def write(
 
 def _study(runs, out) -> dict[epath.Path, bytes]:
   """Returns the page of studies, and the files beside it."""
+  from sslprune_jax.report import page, sections  # Draws.
+
   joined = results.read(runs)
-  parts = page.sections(joined)
-  moved = page.judged(joined)
-  files = {out: page.render(joined, parts, moved).encode()}
+  names = results.name_tasks(joined)
+  parts = sections.draw_settings(joined, names)
+  moved = sections.draw_transfers(joined, names)
+  files = {out: page.render(joined, parts, moved, names).encode()}
   pictures = {
     name: png for part in parts for name, png in part.pictures.items()
   }
@@ -66,17 +71,19 @@ def _study(runs, out) -> dict[epath.Path, bytes]:
 
 def _paper(runs, out) -> dict[epath.Path, bytes]:
   """Returns the page of figures, the files beside it, the variants' pages."""
+  from sslprune_jax.report.paper import page  # Draws.
+
   kind = out.suffix.removeprefix(".")
   if kind not in ("html", "md"):
     raise ResultsError(f"{out}: expected a name that ends in .html or .md")
   joined = runs_lib.read(runs)
-  parts = [page_lib.part(run) for run in joined]
+  parts = [page.draw_part(run) for run in joined]
   below = len(runs) == 1 and out.parent == epath.Path(runs[0])
-  files = {out: page_lib.render(parts, kind, linked=below).encode()}
+  files = {out: page.render(parts, kind, linked=below).encode()}
   for part in parts:
     for ending, content in part.files.items():
       files[out.parent / "figures" / f"{part.name}.{ending}"] = content
   if below:  # A variant is a study, with the page of one.
-    for name, of in joined[0].variants.items():
-      files |= _study([of[0].path], out.parent / name / "report.html")
+    for name, (run, *_) in joined[0].variants.items():
+      files |= _study([run.path], out.parent / name / workdir.REPORT)
   return files

@@ -6,17 +6,21 @@ from collections.abc import Sequence
 
 from etils import epath
 
-from sslprune_jax import report
+from sslprune_jax import report, workdir
+from sslprune_jax.runtime.errors import UserError
 
 
 def main(argv: Sequence[str] | None = None) -> int:
   """Writes a report and prints where it lies.
 
   Args:
-    argv: the arguments; those of the process by default.
+    argv: arguments; those of the process by default.
 
   Returns:
-    The exit status: 0, or 2 with one line on standard error.
+    The exit status: 0, or 1 with one line on standard error.
+
+  Raises:
+    SystemExit: 2, an argument that there is none of.
   """
   parser = argparse.ArgumentParser(
     prog="python -m sslprune_jax.report",
@@ -41,11 +45,11 @@ def main(argv: Sequence[str] | None = None) -> int:
   try:
     if flags.out is None and len(flags.runs) > 1:
       raise report.ResultsError("several runs: say where with --out=PAGE")
-    out = flags.out or epath.Path(flags.runs[0]) / "report.html"
-    print(report.write(flags.runs, out)[0])
-  except (report.ResultsError, OSError) as error:
-    print(f"report: {error}", file=sys.stderr)
-    return 2
+    out = flags.out or epath.Path(flags.runs[0]) / workdir.REPORT
+    print(report.write_report(flags.runs, out)[0])
+  except (UserError, OSError) as error:
+    print(f"error: {error}", file=sys.stderr)
+    return 1
   return 0
 
 

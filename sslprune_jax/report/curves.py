@@ -6,7 +6,8 @@ import math
 import statistics
 from collections.abc import Iterable
 
-from sslprune_jax.report.results import INITS, TASKS, ResultsError, rank
+from sslprune_jax.report.names import INITS, rank, rank_task
+from sslprune_jax.report.records import ResultsError
 
 
 @dataclasses.dataclass(frozen=True)
@@ -20,7 +21,14 @@ class Estimate:
 
 @dataclasses.dataclass(frozen=True)
 class Point:
-  """One place of a curve: `values` is seed -> accuracy in 0..1."""
+  """One place of a curve.
+
+  Attributes:
+    round: round of pruning.
+    density: share of the prunable weights that remain, in (0, 1].
+    density_of_all: share of all parameters that remain, in (0, 1].
+    values: seed -> accuracy in [0, 1].
+  """
 
   round: int
   density: float
@@ -35,7 +43,13 @@ class Point:
 
 @dataclasses.dataclass(frozen=True)
 class Curve:
-  """Points of one task and start; task None: pooled over tasks."""
+  """Points of one task and start.
+
+  Attributes:
+    task: name of the task, or of another series; None: pooled over tasks.
+    init: start of the curve, see `names`; None where there is one start only.
+    points: points in the order of rounds.
+  """
 
   task: str | None
   init: str | None
@@ -46,6 +60,12 @@ class Curve:
     return next((p for p in self.points if p.round == index), None)
 
 
+def find_dense(curves: Iterable[Curve]) -> Curve | None:
+  """Returns the first winning ticket that has its dense network, or None."""
+  tickets = (curve for curve in curves if curve.init == "rewind")
+  return next((curve for curve in tickets if curve.at(0)), None)
+
+
 def estimate(values: Iterable[float]) -> Estimate:
   """Returns mean, standard error (ddof = 1) and n of some values."""
   values = list(values)
@@ -54,7 +74,7 @@ def estimate(values: Iterable[float]) -> Estimate:
   return Estimate(statistics.fmean(values), error, n)
 
 
-def paired(a: Point, b: Point) -> Estimate | None:
+def paired_difference(a: Point, b: Point) -> Estimate | None:
   """Estimates a - b over the seeds that both have; None if there is none."""
   seeds = a.values.keys() & b.values.keys()
   if not seeds:
@@ -69,11 +89,11 @@ def group(rows: Iterable[dict], stage: str) -> list[Curve]:
   curve: the mean over tasks within a seed, and only then over seeds.
 
   Args:
-    rows: of one setting.
-    stage: "pretext" or "retrain".
+    rows: results of one setting.
+    stage: `workdir.PRETEXT` or `workdir.RETRAIN`.
 
   Returns:
-    Curves in the order of TASKS and INITS; the pooled one comes last.
+    Curves in the order of `rank_task` and `INITS`; the pooled one comes last.
   """
   cells = {}
   for row in rows:
@@ -84,8 +104,7 @@ def group(rows: Iterable[dict], stage: str) -> list[Curve]:
 
   def order(key):
     task, init = key
-    places = rank(TASKS, task), rank(INITS, init)
-    return (task is None, *places)
+    return task is None, rank_task(task), rank(INITS, init)
 
   return [
     Curve(*key, tuple(point(cells[key][i]) for i in sorted(cells[key])))
@@ -99,7 +118,7 @@ def layer_densities(
   """Averages the density of every layer over seeds.
 
   Args:
-    sparsity: the sparsity.json of tasks, seeds and rounds.
+    sparsity: contents of sparsity.json of tasks, seeds and rounds.
 
   Returns:
     task -> [(density, {layer path: density})], a pair a round, in order.
@@ -108,7 +127,7 @@ def layer_densities(
   for entry in sparsity:
     groups[entry["task"]][entry["round"]].append(entry)
   means = {}
-  for task in sorted(groups, key=lambda task: rank(TASKS, task)):
+  for task in sorted(groups, key=rank_task):
     means[task] = []
     for _, entries in sorted(groups[task].items()):
       layers = collections.defaultdict(list)
@@ -122,6 +141,9 @@ def layer_densities(
 
 def point(rows: list[dict]) -> Point:
   """Joins the rows of one round: a mean within each seed.
+
+  Args:
+    rows: results of one task, start and round, at least one.
 
   Raises:
     ResultsError: their densities differ.

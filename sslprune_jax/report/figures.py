@@ -1,207 +1,111 @@
-"""Curves -> matplotlib figures: pure functions, no pyplot, no global state."""
+"""Panels -> matplotlib figures: pure functions, no pyplot, no global state.
+
+matplotlib takes a second to load: `report` imports this module when it draws.
+"""
 
 import io
 import math
+import textwrap
 from collections.abc import Iterable, Sequence
 
-import matplotlib
-from matplotlib import cm, colors, lines, ticker
+import numpy as np
+from matplotlib import lines
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
 from sslprune_jax.report.curves import Curve
-from sslprune_jax.report.results import INITS, TASKS, task_name
-from sslprune_jax.report.transfers import METRICS, PRUNED, Transfer
+from sslprune_jax.report.names import CHANCE, Names, label_start, rank
+from sslprune_jax.report.panels import Histogram, Panel
+from sslprune_jax.report.words import write_percent
 
-# Okabe and Ito (2008): told apart by colour-blind readers; the markers part
-# them once more, for grey prints.
-_STYLES = dict(
-  zip(
-    TASKS,
-    zip(
-      ["#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9"],
-      "os^Dvp",
-      strict=True,
-    ),
-    strict=True,
-  )
-)
-_OF_SERIES = {
-  "few_images": "exemplar",
-  "s4l_few_images": "s4l",
-  "few_classes": "exemplar",
-  "s4l_few_classes": "s4l",
-  "epochs": "labels",
-  "samples": "rotnet",
-  "updates": "exemplar",
-  "share": "npid",
-}
-_STYLES |= {series: _STYLES[task] for series, task in _OF_SERIES.items()}
-_OTHER = ("black", "*")
-STARTS = {
+_STARTS = {
   "rewind": {"linestyle": "-"},
   "reinit": {"linestyle": "--", "markerfacecolor": "white"},
   "random": {"linestyle": "-", "color": "0.55", "marker": "X"},
   "adjusted": {"linestyle": ":", "color": "0.55", "marker": "P"},
-}
-WHEN_PRUNED = {
   "finetune": {"linestyle": "-"},
   "prune": {"linestyle": "--", "markerfacecolor": "white"},
+  CHANCE: {"linestyle": ":", "marker": ""},
 }
-_ROTATIONS_CHANCE = 0.25
-_NAMED_LAYERS = 12  # with more of them, the colour bar counts
+_LEVELS = {  # field of a panel -> its name and line; "natural" is upright
+  "dense": ("dense network", "0.3", 0.8, "-"),
+  "untrained": ("untrained network", "0.3", 1.0, ":"),
+  "natural": ("natural sparsity", "#56B4E9", 1.2, (0, (6, 2))),
+  "chance": ("chance, 4 angles", "0.5", 0.8, ":"),
+}
+_THRESHOLD_LINES = ("-.", ":")
+_MOST_COLUMNS = 3
+_TITLE_WIDTH = 34  # letters that a panel has room for
+_LETTER = 0.07  # inches of a legend's letter
+_KEY_LETTERS = 7  # that a key takes the room of
 
 
-def retrained(curves: Sequence[Curve]) -> Figure:
-  """Draws accuracy after retraining on labels against remaining weights.
-
-  Args:
-    curves: of stage "retrain"; starts other than INITS are not drawn.
-
-  Returns:
-    The figure; the thin line is the dense network of the first task.
-  """
-  figure, axes = _figure(curves, "Accuracy after retraining (%)")
-  curves = [curve for curve in curves if curve.init in INITS]
-  for curve in curves:
-    draw(axes, curve, **STARTS[curve.init])
-  handles = [key(task_name(t), t, linestyle="") for t in _tasks(curves)]
-  for init, name in INITS.items():
-    if any(curve.init == init for curve in curves):
-      handles.append(key(name, None, **STARTS[init]))
-  tickets = [curve for curve in curves if curve.init == "rewind"]
-  dense = next(filter(None, (curve.at(0) for curve in tickets)), None)
-  if dense:
-    style = {"color": "0.3", "linewidth": 0.8, "zorder": 1}
-    axes.axhline(100 * dense.estimate.mean, **style)
-    handles.append(lines.Line2D([], [], label="dense network", **style))
-  legend(figure, handles)
-  return figure
-
-
-def pretext(curves: Sequence[Curve]) -> Figure:
-  """Draws the accuracy on the task's own problem against remaining weights.
+def draw(panels: Sequence[Panel | Histogram], names: Names) -> Figure:
+  """Draws panels side by side, under one legend.
 
   Args:
-    curves: of stage "pretext".
+    panels: at least one; those with an equal `ylabel` share their y axis.
+    names: labels and colours of the series.
 
   Returns:
-    The figure, with the chance level of rotations where they come near it.
+    The figure.
   """
-  figure, axes = _figure(curves, "Accuracy on the task itself (%)")
-  handles = [key(task_name(task), task) for task in _tasks(curves)]
-  for curve in curves:
-    draw(axes, curve)
-    lowest = min(point.estimate.mean for point in curve.points)
-    if curve.task == "rotnet" and lowest < 2 * _ROTATIONS_CHANCE:
-      style = {"color": "0.5", "linewidth": 0.8, "linestyle": ":"}
-      axes.axhline(100 * _ROTATIONS_CHANCE, **style)
-      handles.append(lines.Line2D([], [], label="chance, 4 angles", **style))
-  legend(figure, handles)
-  return figure
-
-
-def transferred(transfer: Transfer) -> Figure:
-  """Draws what networks are worth on a target against remaining weights.
-
-  Args:
-    transfer: one protocol on one target, with at least one curve.
-
-  Returns:
-    The figure; the dotted line is the untrained network.
-  """
-  curves = transfer.curves
-  figure, axes = _figure(curves, f"{METRICS[transfer.metric]} (%)")
-  for curve in curves:
-    draw(axes, curve, **WHEN_PRUNED.get(curve.init, {}))
-  handles = [key(task_name(t), t, linestyle="") for t in _tasks(curves)]
-  for init, name in PRUNED.items():
-    if any(curve.init == init for curve in curves):
-      handles.append(key(name, None, **WHEN_PRUNED[init]))
-  if transfer.random:
-    style = {"color": "0.3", "linewidth": 1.0, "linestyle": ":", "zorder": 1}
-    axes.axhline(100 * transfer.random.mean, **style)
-    handles.append(lines.Line2D([], [], label="untrained network", **style))
-  legend(figure, handles)
-  return figure
-
-
-def layers(
-  densities: dict[str, list[tuple[float, dict[str, float]]]],
-) -> Figure:
-  """Draws the density of every layer against that of the network.
-
-  Args:
-    densities: what `curves.layer_densities` returns, at least one task.
-
-  Returns:
-    One panel a task; dotted: all layers pruned alike.
-  """
-  columns = min(2, len(densities))
-  count = math.ceil(len(densities) / columns)
-  figure = Figure((2.7 * columns + 1.7, 2.9 * count), layout="constrained")
-  panels = list(
-    figure.subplots(count, columns, sharey=True, squeeze=False).flat
+  columns = min(_MOST_COLUMNS, len(panels))
+  count = math.ceil(len(panels) / columns)
+  columns = math.ceil(len(panels) / count)  # 4 are two by two
+  # 10 point text at 5 inches is 6.6 points in a column of 3.3 inches.
+  size = (5, 3.6) if columns == 1 else (3.3 * columns, 2.9 * count + 0.5)
+  figure = Figure(size, layout="constrained")
+  grid = list(figure.subplots(count, columns, squeeze=False).flat)
+  first: dict[str, Axes] = {}
+  for place, (axes, panel) in enumerate(zip(grid, panels, strict=False)):
+    axes.set_title(textwrap.fill(panel.title, _TITLE_WIDTH), fontsize=10)
+    if isinstance(panel, Histogram):
+      _draw_histogram(axes, panel, names)
+      continue
+    if panel.ylabel in first:  # Before it is drawn: both then fit all.
+      axes.sharey(first[panel.ylabel])
+    first.setdefault(panel.ylabel, axes)
+    _draw_panel(axes, panel, names, most_ticks=9 if columns == 1 else 6)
+    if place % columns and panels[place - 1].ylabel == panel.ylabel:
+      axes.set_ylabel("")
+  for axes in grid[len(panels) :]:
+    axes.remove()
+  keys = _keys(panels, names)
+  figure.legend(
+    handles=keys,
+    loc="outside upper center",
+    ncols=_legend_columns(keys, size[0], max(3, columns + 1)),
+    frameon=False,
+    fontsize=9,
   )
-  paths = list(dict.fromkeys(p for d in densities.values() for p in d[0][1]))
-  # The light end of the map would not be seen on white.
-  shades = matplotlib.colormaps["viridis"].resampled(256)
-  shades = colors.ListedColormap(
-    [shades(0.92 * i / max(1, len(paths) - 1)) for i in range(len(paths))]
-  )
-  for panel, (task, rounds) in zip(panels, densities.items(), strict=False):
-    overall = [100 * density for density, _ in rounds]
-    for i, path in enumerate(paths):
-      kept = [100 * layer.get(path, math.nan) for _, layer in rounds]
-      panel.plot(overall, kept, color=shades(i), linewidth=1.1)
-    panel.plot(overall, overall, color="black", linewidth=1.2, linestyle=":")
-    panel.set_title(task_name(task), fontsize=10)
-    panel.set_yscale("log")
-    weights_axis(panel, [density for density, _ in rounds], most=6)
-    panel.yaxis.set_major_locator(ticker.LogLocator(subs=(1, 2, 5)))
-    panel.yaxis.set_major_formatter(ticker.StrMethodFormatter("{x:g}"))
-    panel.minorticks_off()
-    panel.set_xlabel("")
-  for panel in panels[len(densities) :]:
-    panel.remove()
-  figure.supxlabel("Remaining prunable weights (%)", fontsize=10)
-  figure.supylabel("Remaining in the layer (%)", fontsize=10)
-  _layer_bar(figure, shades, paths)
   return figure
 
 
 def png(figure: Figure) -> bytes:
   """Renders a figure at 200 dots per inch."""
-  return _rendered(figure, format="png", dpi=200)
+  return _save(figure, format="png", dpi=200)
 
 
 def pdf(figure: Figure) -> bytes:
   """Renders a figure for print; the same figure gives the same bytes."""
-  return _rendered(figure, format="pdf", metadata={"CreationDate": None})
+  return _save(figure, format="pdf", metadata={"CreationDate": None})
 
 
-def _rendered(figure: Figure, **how) -> bytes:
+def _save(figure: Figure, **how) -> bytes:
   buffer = io.BytesIO()
   figure.savefig(buffer, **how)
   return buffer.getvalue()
 
 
-def percent(fraction: float) -> str:
-  """Writes a share of weights in percent: 100, 51, 8.6, 0.12."""
-  return f"{float(f'{100 * fraction:.2g}'):g}"
-
-
-def _figure(curves: Sequence[Curve], ylabel: str) -> tuple[Figure, Axes]:
-  # 10 point text at 5 inches is 6.6 points in a column of 3.3 inches.
-  figure = Figure((5, 3.6), layout="constrained")
-  axes = figure.subplots()
-  weights_axis(axes, [p.density for c in curves for p in c.points], most=9)
-  axes.set_ylabel(ylabel)
-  return figure, axes
-
-
 def weights_axis(axes: Axes, densities: Iterable[float], most: int) -> None:
-  """Makes a logarithmic axis of remaining weights, with some ticks."""
+  """Makes a logarithmic axis of remaining weights, dense on the left.
+
+  Args:
+    axes: axes whose x axis it becomes, in percent.
+    densities: shares that remain at the points, in (0, 1]; at least one.
+    most: number of ticks that there is room for.
+  """
   densities = sorted(set(densities))
   ticks = [densities[0], densities[-1]]  # and those between that have room
   gap = math.log(ticks[1] / ticks[0]) / most
@@ -209,7 +113,7 @@ def weights_axis(axes: Axes, densities: Iterable[float], most: int) -> None:
     if all(abs(math.log(density / tick)) >= gap for tick in ticks):
       ticks.append(density)
   axes.set_xscale("log")
-  axes.set_xticks([100 * t for t in ticks], [percent(t) for t in ticks])
+  axes.set_xticks([100 * t for t in ticks], [write_percent(t) for t in ticks])
   axes.minorticks_off()
   margin = 1.05 * math.exp(gap / 4)
   axes.set_xlim(100 * densities[-1] * margin, 100 * densities[0] / margin)
@@ -220,20 +124,37 @@ def weights_axis(axes: Axes, densities: Iterable[float], most: int) -> None:
   axes.set_axisbelow(True)
 
 
-def style(series: str | None) -> tuple[str, str]:
-  """Returns the colour and the marker of a task, or of another series."""
-  return _STYLES.get(series, _OTHER)
+def _draw_panel(
+  axes: Axes, panel: Panel, names: Names, most_ticks: int
+) -> None:
+  points = [point.density for curve in panel.curves for point in curve.points]
+  weights_axis(axes, points, most_ticks)
+  axes.set_ylabel(panel.ylabel)
+  for curve in panel.curves:
+    _draw_curve(axes, curve, names)
+  for field, (_, color, width, dash) in _LEVELS.items():
+    value = getattr(panel, field)
+    if value is not None:
+      line = axes.axvline if field == "natural" else axes.axhline
+      line(
+        100 * getattr(value, "mean", value),
+        color=color,
+        linewidth=width,
+        linestyle=dash,
+        zorder=1,
+      )
 
 
-def draw(axes: Axes, curve: Curve, **own) -> None:
+def _draw_curve(axes: Axes, curve: Curve, names: Names) -> None:
   """Draws a curve with its standard errors."""
   estimates = [point.estimate for point in curve.points]
-  color, marker = style(curve.task)
+  color, marker = names.style(curve.task)
+  style = {"color": color, "marker": marker} | _STARTS.get(curve.init, {})
   axes.errorbar(
     [100 * point.density for point in curve.points],
     [100 * e.mean for e in estimates],
     [math.nan if e.error is None else 100 * e.error for e in estimates],
-    **{"color": color, "marker": marker, **own},
+    **style,
     markersize=4.5,
     linewidth=1.3,
     elinewidth=0.9,
@@ -241,41 +162,76 @@ def draw(axes: Axes, curve: Curve, **own) -> None:
   )
 
 
-def legend(
-  figure: Figure, handles: Sequence[lines.Line2D], columns: int = 3
-) -> None:
-  """Puts a legend above all axes."""
-  figure.legend(
-    handles=handles,
-    loc="outside upper center",
-    ncols=min(columns, len(handles)),
-    frameon=False,
-    fontsize=9,
-  )
+def _draw_histogram(axes: Axes, histogram: Histogram, names: Names) -> None:
+  width = histogram.exponents[1] - histogram.exponents[0]
+  edges = [histogram.exponents[0] - width, *histogram.exponents]
+  for series, shares in histogram.shares.items():
+    axes.stairs(
+      [100 * share for share in shares],
+      [10.0**edge for edge in edges],
+      color=names.style(series)[0],
+      linewidth=1.3,
+    )
+  for value, dash in zip(
+    histogram.thresholds.values(), _THRESHOLD_LINES, strict=False
+  ):
+    axes.axvline(value, color="0.5", linewidth=1.0, linestyle=dash)
+  axes.set_xscale("log")
+  axes.set_yscale("symlog", linthresh=0.1)
+  axes.set_ylim(0, 110)
+  axes.set_yticks([0, 0.1, 1, 10, 100], ["0", "0.1", "1", "10", "100"])
+  axes.minorticks_off()
+  axes.set_xlabel("Magnitude of a weight (left end: smaller)")
+  axes.set_ylabel(histogram.ylabel)
+  axes.spines[["top", "right"]].set_visible(False)
 
 
-def _tasks(curves: Iterable[Curve]) -> list[str]:
-  return list(dict.fromkeys(c.task for c in curves if c.task is not None))
+def _keys(
+  panels: Sequence[Panel | Histogram], names: Names
+) -> list[lines.Line2D]:
+  """Makes the legend's entries: the series, then starts, then single lines."""
+  series, starts, levels = {}, {}, {}
+  for panel in panels:
+    if isinstance(panel, Histogram):
+      for name in panel.shares:
+        series.setdefault(name, "")
+      for name, dash in zip(panel.thresholds, _THRESHOLD_LINES, strict=False):
+        levels[name] = (name, "0.5", 1.0, dash)
+      continue
+    for curve in panel.curves:
+      if "color" not in _STARTS.get(curve.init, {}):
+        series.setdefault(curve.task, "" if curve.init else "-")
+      if curve.init:
+        starts[curve.init] = _STARTS.get(curve.init, {})
+    for field, level in _LEVELS.items():
+      if getattr(panel, field) is not None:
+        levels[field] = level
+  found = []
+  for name, linestyle in series.items():
+    color, marker = names.style(name)
+    style = {"color": color, "marker": marker, "linestyle": linestyle}
+    found.append(_key(names.label(name), **style))
+  for init in sorted(starts, key=lambda init: rank(_STARTS, init)):
+    style = {"color": "0.15", "marker": "o"} | starts[init]
+    found.append(_key(label_start(init), **style))
+  for name, color, width, dash in levels.values():
+    style = {"color": color, "linewidth": width, "linestyle": dash}
+    found.append(_key(name, **style))
+  return found
 
 
-def key(label: str, task: str | None, **style) -> lines.Line2D:
-  """Makes a legend's entry for a task, or for a line of a start (None)."""
-  color, marker = _STYLES.get(task, ("0.15", "o") if task is None else _OTHER)
-  style = {"color": color, "marker": marker, "markersize": 5, **style}
-  return lines.Line2D([], [], label=label, linewidth=1.3, **style)
+def _key(label: str, **style) -> lines.Line2D:
+  style = {"linewidth": 1.3, "markersize": 5} | style
+  return lines.Line2D([], [], label=label, **style)
 
 
-def _layer_bar(figure, shades, paths: list[str]) -> None:
-  count = len(paths)
-  norm = colors.BoundaryNorm([i + 0.5 for i in range(count + 1)], count)
-  bar = figure.colorbar(cm.ScalarMappable(norm, shades), ax=figure.axes)
-  bar.ax.invert_yaxis()
-  bar.ax.minorticks_off()
-  bar.ax.tick_params(labelsize=8, length=0)
-  bar.outline.set_visible(False)
-  if count <= _NAMED_LAYERS:
-    names = [p.removeprefix("trunk/").removesuffix("/kernel") for p in paths]
-    bar.set_ticks(range(1, count + 1), labels=names)
-  else:
-    bar.set_ticks([1, *range(10, count + 1, 10)])
-    bar.set_label("Layer, in forward order", fontsize=9)
+def _legend_columns(
+  keys: Sequence[lines.Line2D], width: float, most: int
+) -> int:
+  """Returns how many columns of a legend fit into a width in inches."""
+  letters = [len(key.get_label()) + _KEY_LETTERS for key in keys]
+  for count in range(min(most, len(keys)), 1, -1):
+    columns = np.array_split(letters, count)  # As matplotlib fills them.
+    if _LETTER * sum(column.max() for column in columns) <= width:
+      return count
+  return 1

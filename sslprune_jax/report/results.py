@@ -2,94 +2,43 @@
 
 import collections
 import dataclasses
-import json
-import math
 from collections.abc import Iterable, Sequence
 
 from etils import epath
 
-from sslprune_jax.runtime.errors import UserError
-
-TASKS = {
-  "labels": "Labels",
-  "rotnet": "RotNet",
-  "exemplar": "Exemplar",
-  "npid": "NPID",
-  "s4l": "S4L RotNet",
-  "deepcluster": "DeepCluster",
-}
-# What the paper's figures compare besides tasks.
-SERIES = TASKS | {
-  "few_images": "Labels, few images",
-  "few_classes": "Labels, few classes",
-  "s4l_few_images": "S4L, few images",
-  "s4l_few_classes": "S4L, few classes",
-  "epochs": "equal epochs",
-  "samples": "equal samples",
-  "updates": "equal updates",
-  "share": "equal share",
-}
-PROBLEMS = {  # What the accuracy of a task itself is of.
-  "labels": "the class",
-  "rotnet": "the angle of four that an image was turned by",
-  "exemplar": "the view in a batch that is of the same image",
-  "npid": "the class that the nearest rows of the memory bank vote for",
-  "s4l": "the class",
-  "deepcluster": "the cluster that a training image was put into",
-}
-INITS = {
-  "rewind": "winning ticket",
-  "reinit": "random re-init",
-  "random": "random mask",
-  "adjusted": "adjusted random mask",
-}
-STAGES = ("pretext", "retrain")  # of a study itself
-TRANSFER = "transfer"  # of its networks, to other data
-
-_EVERY_STAGE = {
-  "seed": int,
-  "task": str,
-  "stage": str,
-  "dataset": str,
-  "split": str,
-  "metric": str,
-  "value": float,
-}
-_OUR_STAGES = {
-  "round": int,
-  "density": float,
-  "density_of_all": float,
-  "kept": int,
-  "prunable": int,
-  "n": int,
-  "training_images": int,
-}
-_FIELDS = {
-  "pretext": _OUR_STAGES | {"updates": int, "rewind_update": int},
-  "retrain": _OUR_STAGES | {"updates": int, "rewind_update": int},
-  TRANSFER: _OUR_STAGES
-  | {"protocol": str, "target": str, "fraction": float, "layer": str},
-}
-_KIND = {int: "a whole number", float: "a finite number", str: "a text"}
-_CELL = (
-  "dataset split model task seed stage init round metric protocol target "
-  "fraction layer"
-).split()
-
-
-class ResultsError(UserError, ValueError):
-  """A run that cannot be reported, in one line."""
+from sslprune_jax import workdir
+from sslprune_jax.report import names as names_lib
+from sslprune_jax.report.names import Names
+from sslprune_jax.report.records import (
+  ResultsError,
+  check_line,
+  read_json,
+  read_json_lines,
+  read_tasks,
+)
 
 
 @dataclasses.dataclass(frozen=True)
 class Run:
-  """One workdir: `rows` of results.jsonl, `sparsity` of each round."""
+  """One workdir.
+
+  Attributes:
+    name: name of its folder, or the path where several have that name.
+    path: the workdir.
+    config: resolved configuration, {} where there is none.
+    versions: library -> version that ran it.
+    commit: commit that ran it; None where it is not known.
+    tasks: task -> its label, colour and problem, as far as the run says them.
+    rows: lines of results.jsonl.
+    sparsity: sparsity.json of each round, with its `seed, task, round`.
+  """
 
   name: str
   path: epath.Path
   config: dict
   versions: dict
   commit: str | None
+  tasks: dict[str, dict[str, str]]
   rows: list[dict]
   sparsity: list[dict]
 
@@ -107,17 +56,6 @@ class Setting:
   model: str
   rows: list[dict]
   sparsity: list[dict]
-
-
-def task_name(task: str) -> str:
-  """Returns how figures and tables write a task, or another series."""
-  return SERIES.get(task, task)
-
-
-def rank(names: Iterable[str], name: str | None) -> tuple[int, str]:
-  """Returns a sort key: the order of `names`, all other names after them."""
-  known = list(names)
-  return (known.index(name) if name in known else len(known), name or "")
 
 
 def read(paths: Sequence[epath.PathLike]) -> list[Run]:
@@ -140,26 +78,49 @@ def read(paths: Sequence[epath.PathLike]) -> list[Run]:
   ]
   seen = {}
   for row in (row for run in runs for row in run.rows):
-    if row["stage"] not in _FIELDS:
+    if row["stage"] not in workdir.FIELDS:
       continue
-    cell = tuple(row.get(field) for field in _CELL)
-    if cell in seen:
-      what = ", ".join(f"{f} {row[f]}" for f in _CELL if row.get(f) is not None)
+    cell = {field: row.get(field) for field in workdir.CELL}
+    key = tuple(cell.values())
+    if key in seen:
+      what = ", ".join(f"{f} {v}" for f, v in cell.items() if v is not None)
       raise ResultsError(
-        f"the same result twice, in run {seen[cell]} and in run {row['run']}: "
+        f"the same result twice, in run {seen[key]} and in run {row['run']}: "
         f"{what}; give each run a page of its own"
       )
-    seen[cell] = row["run"]
+    seen[key] = row["run"]
   return runs
 
 
+def name_tasks(runs: Iterable[Run], series: Iterable[str] = ()) -> Names:
+  """Decides how a report of some runs shows their tasks.
+
+  Args:
+    runs: all runs of the report; what the first of them says of a task counts.
+    series: names of what the report compares besides tasks.
+  """
+  runs = list(runs)
+  tasks = {row["task"] for run in runs for row in run.rows}
+  return names_lib.collect(
+    [run.tasks for run in runs], {*tasks, *series} - {workdir.UNTRAINED}
+  )
+
+
 def settings(runs: Iterable[Run]) -> list[Setting]:
-  """Joins runs, and parts what must not share axes."""
+  """Joins runs, and parts what must not share axes.
+
+  Args:
+    runs: runs of one page.
+
+  Returns:
+    Settings with results of a study itself, in the order in which they come.
+  """
   rows = collections.defaultdict(list)
   sparsity = collections.defaultdict(list)
   for run in runs:
-    own = [row for row in run.rows if row["stage"] in STAGES]
-    tested = {row["split"] for row in own if row["stage"] == "retrain"}
+    stages = workdir.PRETEXT, workdir.RETRAIN
+    own = [row for row in run.rows if row["stage"] in stages]
+    tested = {row["split"] for row in own if row["stage"] == workdir.RETRAIN}
     keys = set()
     for row in own:
       split = next(iter(tested)) if len(tested) == 1 else row["split"]
@@ -172,89 +133,43 @@ def settings(runs: Iterable[Run]) -> list[Setting]:
 
 
 def _read_run(path: epath.Path, name: str) -> Run:
-  file = path / "results.jsonl"
+  file = path / workdir.RESULTS
   if not file.exists():
     raise ResultsError(
       f"no results: {file} does not exist (is {path} the workdir of a study, "
       "and has a first stage of it finished?)"
     )
-  about = read_json(path / "config.json")
+  about = read_json(path / workdir.CONFIG)
   config = about.get("config", {})
   model = config.get("model", {}).get("name", "network")
   learnt = config.get("dataset", {}).get("name", "data")
   rows = []
-  for number, line in enumerate(file.read_text().splitlines(), start=1):
-    if line.strip():
-      row = _row(line, f"{file}, line {number}")
-      rows.append({"run": name, "model": model, **row})
-      if row["stage"] == TRANSFER:
-        rows[-1]["learnt"] = learnt
+  for where, line in read_json_lines(file):
+    check_line(line, where)
+    rows.append({"run": name, "model": model, **line})
+    rows[-1].setdefault("init", None)
+    if line["stage"] == workdir.TRANSFER:
+      rows[-1]["learnt"] = learnt
   if not rows:
     raise ResultsError(f"no results yet: {file} is empty")
-  sparsity = [
-    {
-      "seed": int(entry.parts[-4].removeprefix("seed_")),
-      "task": entry.parts[-3],
-      "round": int(entry.parts[-2].removeprefix("round_")),
-      **read_json(entry),
-    }
-    for entry in sorted(path.glob("seed_*/*/round_*/sparsity.json"))
-  ]
-  versions, commit = about.get("versions", {}), about.get("commit")
-  return Run(name, path, config, versions, commit, rows, sparsity)
+  return Run(
+    name,
+    path,
+    config,
+    about.get("versions", {}),
+    about.get("commit"),
+    read_tasks(path / workdir.CONFIG),
+    rows,
+    _read_sparsity(path),
+  )
 
 
-def read_json_lines(file: epath.Path) -> list[dict]:
-  """Reads lines of JSON.
-
-  Raises:
-    ResultsError: a line is not JSON.
-  """
-  lines = []
-  for number, line in enumerate(file.read_text().splitlines(), start=1):
-    try:
-      lines.append(json.loads(line))
-    except ValueError as error:
-      where = f"{file}, line {number}"
-      raise ResultsError(f"{where}: not JSON ({error})") from None
-  return lines
-
-
-def read_json(file: epath.Path) -> dict:
-  """Reads a JSON file.
-
-  Raises:
-    ResultsError: it is missing, or not JSON.
-  """
-  try:
-    return json.loads(file.read_text())
-  except FileNotFoundError:
-    raise ResultsError(f"{file} does not exist") from None
-  except ValueError as error:
-    raise ResultsError(f"{file}: not JSON ({error})") from None
-
-
-def _row(line: str, where: str) -> dict:
-  try:
-    row = json.loads(line)
-  except ValueError as error:
-    raise ResultsError(f"{where}: not JSON ({error})") from None
-  if not isinstance(row, dict):
-    raise ResultsError(f"{where}: not a JSON object")
-  of_stage = _FIELDS.get(row.get("stage"), {})
-  for field, kind in (_EVERY_STAGE | of_stage).items():
-    if field not in row:
-      raise ResultsError(f"{where}: no field {field!r}")
-    value = row[field]
-    allowed = (int, float) if kind is float else kind
-    wrong = isinstance(value, bool) or not isinstance(value, allowed)
-    if wrong or (kind is float and not math.isfinite(value)):
-      raise ResultsError(f"{where}: {field} is {value!r}, not {_KIND[kind]}")
-  if row["metric"] == "accuracy" and not 0 <= row["value"] <= 1:
-    raise ResultsError(f"{where}: accuracy {row['value']} is outside 0..1")
-  if of_stage and not 0 < row["density"] <= 1:
-    raise ResultsError(f"{where}: density {row['density']} is outside (0, 1]")
-  if row["stage"] == "retrain" and not isinstance(row.get("init"), str):
-    raise ResultsError(f"{where}: a retrain result without an init")
-  row.setdefault("init", None)
-  return row
+def _read_sparsity(path: epath.Path) -> list[dict]:
+  found = []
+  for file in sorted(path.glob(f"{workdir.EVERY_ROUND}/{workdir.SPARSITY}")):
+    stage = workdir.parse_round(str(file.parent))
+    found.append(
+      {"seed": stage.seed, "task": stage.task, "round": stage.round}
+      | read_json(file)
+    )
+  return found

@@ -7,10 +7,9 @@ import io
 from collections.abc import Iterable, Sequence
 
 from sslprune_jax.report import curves as curves_lib
-from sslprune_jax.report.curves import Curve, Estimate
-from sslprune_jax.report.figures import percent
-from sslprune_jax.report.results import INITS, task_name
-from sslprune_jax.report.transfers import PRUNED
+from sslprune_jax.report import words
+from sslprune_jax.report.curves import Curve
+from sslprune_jax.report.names import Names, label_start
 
 
 @dataclasses.dataclass(frozen=True)
@@ -21,36 +20,19 @@ class Table:
   rows: list[list[str]]
 
 
-def write_estimate(estimate: Estimate | None, sign: str = "") -> str:
-  """Writes an accuracy or a difference in percent: "91.2 ± 0.3"."""
-  if estimate is None:
-    return ""
-  mean = f"{100 * estimate.mean:{sign}z.1f}".replace("-", "−")
-  if estimate.error is None:
-    return mean
-  return f"{mean} ± {100 * estimate.error:.1f}"
-
-
-def write_range(values: Iterable[int]) -> str:
-  """Writes whole numbers as one, or as "first to last"."""
-  values = sorted(set(values))
-  ends = [f"{value:,}" for value in values]
-  return ends[0] if len(ends) == 1 else f"{ends[0]} to {ends[-1]}"
-
-
-def curve_name(curve: Curve) -> str:
+def label_curve(curve: Curve, names: Names) -> str:
   """Names a curve by its task and start: "RotNet, random re-init"."""
-  names = [task_name(curve.task)] if curve.task else []
+  parts = [names.label(curve.task)] if curve.task else []
   if curve.init:
-    names.append((INITS | PRUNED).get(curve.init, curve.init))
-  return ", ".join(names)
+    parts.append(label_start(curve.init))
+  return ", ".join(parts)
 
 
 def sparsest(curves: Sequence[Curve]) -> int | None:
   """Finds the round to compare at.
 
   Args:
-    curves: of stage "retrain".
+    curves: curves of stage "retrain".
 
   Returns:
     The sparsest round retrained as a winning ticket for the most tasks, so
@@ -62,25 +44,37 @@ def sparsest(curves: Sequence[Curve]) -> int | None:
   return max(counts, key=lambda i: (counts[i], i), default=None)
 
 
-def at_round(curves: Sequence[Curve], index: int) -> Table:
-  """Lists the curves at one round, dense first."""
+def at_round(curves: Sequence[Curve], index: int, names: Names) -> Table:
+  """Lists the curves at one round, dense first.
+
+  Args:
+    curves: curves of stage "retrain".
+    index: number of the round.
+    names: labels of the tasks.
+  """
   rows = []
   for curve in curves:
     dense = curve.at(0)
     if dense and curve.init == "rewind":
-      rows.append((f"{task_name(curve.task)}, dense", dense.estimate))
+      rows.append((f"{names.label(curve.task)}, dense", dense.estimate))
   for curve in curves:
     point = curve.at(index)
     if point:
-      rows.append((curve_name(curve), point.estimate))
+      rows.append((label_curve(curve, names), point.estimate))
   return Table(
     ["start", "accuracy (%)", "n"],
-    [[name, write_estimate(e), str(e.n)] for name, e in rows],
+    [[name, words.write_estimate(e), str(e.n)] for name, e in rows],
   )
 
 
-def differences(curves: Sequence[Curve], index: int) -> Table:
-  """Compares the curves at one round, paired by seed."""
+def differences(curves: Sequence[Curve], index: int, names: Names) -> Table:
+  """Compares the curves at one round, paired by seed.
+
+  Args:
+    curves: curves of stage "retrain".
+    index: number of the round.
+    names: labels of the tasks.
+  """
   by_key = {(curve.task, curve.init): curve for curve in curves}
   tasks = list(dict.fromkeys(c.task for c in curves if c.task))
   others = [task for task in tasks if task != "labels"]
@@ -95,18 +89,19 @@ def differences(curves: Sequence[Curve], index: int) -> Table:
     if left not in by_key or right not in by_key:
       continue
     a, b = by_key[left].at(index), by_key[right].at(index)
-    estimate = curves_lib.paired(a, b) if a and b else None
+    estimate = curves_lib.paired_difference(a, b) if a and b else None
     if estimate:
-      names = [curve_name(by_key[key]) for key in (left, right)]
-      rows.append([*names, write_estimate(estimate, "+"), str(estimate.n)])
+      pair = [label_curve(by_key[key], names) for key in (left, right)]
+      rows.append([*pair, words.write_estimate(estimate, "+"), str(estimate.n)])
   return Table(["A", "B", "A − B (points)", "n"], rows)
 
 
-def summary(curves: Sequence[Curve]) -> Table:
+def summary(curves: Sequence[Curve], names: Names) -> Table:
   """Tabulates every curve: a row a round, a column a task and start.
 
   Args:
-    curves: of one stage.
+    curves: curves of one stage.
+    names: labels of the tasks.
 
   Returns:
     "mean ± standard error", and n in brackets where a cell has fewer seeds
@@ -116,19 +111,28 @@ def summary(curves: Sequence[Curve]) -> Table:
   most = max((len(p.values) for c in curves for p in c.points), default=0)
   rows = []
   for index, point in sorted(points.items()):
-    row = [str(index), percent(point.density), percent(point.density_of_all)]
+    row = [
+      str(index),
+      words.write_percent(point.density),
+      words.write_percent(point.density_of_all),
+    ]
     for curve in curves:
       cell = curve.at(index)
-      text = write_estimate(cell.estimate) if cell else ""
+      text = words.write_estimate(cell.estimate) if cell else ""
       fewer = cell is not None and len(cell.values) < most
       row.append(f"{text} ({len(cell.values)})" if fewer else text)
     rows.append(row)
-  names = [curve_name(curve) for curve in curves]
-  return Table(["round", "% of prunable", "% of all", *names], rows)
+  columns = [label_curve(curve, names) for curve in curves]
+  return Table(["round", "% of prunable", "% of all", *columns], rows)
 
 
-def trainings(rows: Iterable[dict]) -> Table:
-  """Says what was trained: seeds, rounds, updates, images, k of W_k."""
+def trainings(rows: Iterable[dict], names: Names) -> Table:
+  """Says what was trained: seeds, rounds, updates, images, k of W_k.
+
+  Args:
+    rows: results of stages "pretext" and "retrain".
+    names: labels of the tasks.
+  """
   groups = collections.defaultdict(list)
   for row in rows:
     groups[row["task"], row["stage"], row["split"]].append(row)
@@ -137,11 +141,11 @@ def trainings(rows: Iterable[dict]) -> Table:
     what = "the task itself" if stage == "pretext" else "its masks, on labels"
     rounds = {row["round"] for row in own}
     fields = ["updates", "training_images", "n", "rewind_update"]
-    columns = [write_range(row[field] for row in own) for field in fields]
+    columns = [words.write_range(row[field] for row in own) for field in fields]
     columns[2] += f" ({split})"
     seeds = str(len({row["seed"] for row in own}))
-    span = f"{len(rounds)} ({write_range(rounds)})"
-    lines.append([task_name(task), what, seeds, span, *columns])
+    span = f"{len(rounds)} ({words.write_range(rounds)})"
+    lines.append([names.label(task), what, seeds, span, *columns])
   header = ["masks of", "training on", "seeds", "rounds", "updates"]
   return Table([*header, "images", "evaluated on", "k"], lines)
 
@@ -150,6 +154,10 @@ def layers(sparsity: Iterable[dict], task: str) -> Table:
   """Tabulates the layers of a task at its last round, ranges over seeds.
 
   Multiply-adds are counted: a weight, times the places of an image that use it.
+
+  Args:
+    sparsity: contents of sparsity.json of tasks, seeds and rounds.
+    task: name of a task that some of them are of.
   """
   own = [entry for entry in sparsity if entry["task"] == task]
   last = max(entry["round"] for entry in own)
@@ -166,19 +174,19 @@ def layers(sparsity: Iterable[dict], task: str) -> Table:
     dense, left = uses * total, uses * total * kept
     all_dense, all_left = all_dense + dense, all_left + left
     shape = " × ".join(map(str, same[0]["shape"]))
-    dead = write_range(layer["dead_outputs"] for layer in same)
+    dead = words.write_range(layer["dead_outputs"] for layer in same)
     dead = f"{dead} of {same[0]['shape'][-1]:,}"
-    counts = write_range(layer["kept"] for layer in same)
-    cells = [path, shape, f"{total:,}", counts, percent(kept)]
+    counts = words.write_range(layer["kept"] for layer in same)
+    cells = [path, shape, f"{total:,}", counts, words.write_percent(kept)]
     rows.append([*cells, f"{left:,.0f} of {dense:,}" if uses else "", dead])
   if all_dense:
-    share = f"{percent(all_left / all_dense)} %"
+    share = f"{words.write_percent(all_left / all_dense)} %"
     rows.append(["all", "", "", "", "", f"{share} of {all_dense:,}", ""])
   header = ["layer", "shape", "weights", "kept", "kept (%)"]
   return Table([*header, "multiply-adds left", "dead outputs"], rows)
 
 
-def excluded(sparsity: Sequence[dict]) -> Table:
+def list_excluded(sparsity: Sequence[dict]) -> Table:
   """Lists the parameters that are never pruned, and why."""
   rows = [
     [entry["path"], entry["reason"], f"{entry['size']:,}"]
@@ -187,8 +195,13 @@ def excluded(sparsity: Sequence[dict]) -> Table:
   return Table(["parameter", "why it is never pruned", "size"], rows)
 
 
-def emptied(sparsity: Iterable[dict]) -> list[str]:
-  """Names the layers that lost all their weights, and when."""
+def list_emptied(sparsity: Iterable[dict], names: Names) -> list[str]:
+  """Names the layers that lost all their weights, and when.
+
+  Args:
+    sparsity: contents of sparsity.json of tasks, seeds and rounds.
+    names: labels of the tasks.
+  """
   first = {}
   for entry in sorted(sparsity, key=lambda entry: entry["round"]):
     for layer in entry["layers"]:
@@ -196,7 +209,7 @@ def emptied(sparsity: Iterable[dict]) -> list[str]:
         key = (entry["task"], entry["seed"], layer["path"])
         first.setdefault(key, entry["round"])
   return [
-    f"{path}: empty from round {index} ({task_name(task)}, seed {seed})"
+    f"{path}: empty from round {index} ({names.label(task)}, seed {seed})"
     for (task, seed, path), index in first.items()
   ]
 

@@ -6,41 +6,33 @@ from collections.abc import Iterable
 
 from sslprune_jax.report import curves as curves_lib
 from sslprune_jax.report.curves import Curve, Estimate
-from sslprune_jax.report.results import TASKS, rank
-
-RANDOM = "random"  # in place of a task: an untrained network
-PROTOCOLS = {
-  "linear": "Linear classifier",
-  "svm": "Linear SVMs, the VOC07 protocol",
-  "knn": "Vote of the nearest neighbours",
-  "finetune": "Fine-tuning",
-}
-PRUNED = {  # the start of a curve: where its mask comes from
-  "finetune": "pruned in pre-training",
-  "prune": "pruned in transfer",
-}
-METRICS = {
-  "accuracy": "Accuracy",
-  "mean_average_precision": "Mean average precision",
-}
+from sslprune_jax.report.names import (
+  METRICS,
+  PROTOCOLS,
+  PRUNED,
+  label_protocol,
+  rank,
+  rank_task,
+)
+from sslprune_jax.workdir import UNTRAINED
 
 
 @dataclasses.dataclass(frozen=True)
-class Transfer:
-  """One protocol on one target.
+class TransferCurves:
+  """What one protocol finds on one target.
 
   Attributes:
-    protocol: of `PROTOCOLS`; pruning during transfer stands with "finetune".
+    protocol: name on disk; pruning during transfer stands with "finetune".
     learnt: data set of pre-training.
     target: name of the data set that is transferred to.
-    split: that was evaluated.
-    fraction: of the target's training images of each class.
-    layer: that was read.
-    metric: of `METRICS`.
+    split: split that was evaluated.
+    fraction: share of the target's training images of each class, in (0, 1].
+    layer: layer that was read.
+    metric: one of `METRICS`.
     model: name of the network.
-    curves: a task each and, of fine-tuning, where it was pruned.
-    random: of the untrained network, over seeds; None if there is none.
-    rows: all of them.
+    curves: one curve a task and, of fine-tuning, a time of pruning.
+    untrained: value of the untrained network, over seeds; None if none is.
+    rows: results that all of this comes from.
   """
 
   protocol: str
@@ -52,13 +44,13 @@ class Transfer:
   metric: str
   model: str
   curves: tuple[Curve, ...]
-  random: Estimate | None
+  untrained: Estimate | None
   rows: tuple[dict, ...]
 
   @property
   def title(self) -> str:
     """Names it: "Fine-tuning on digits, 10 % of its labels"."""
-    title = f"{PROTOCOLS.get(self.protocol, self.protocol)} on {self.target}"
+    title = f"{label_protocol(self.protocol)} on {self.target}"
     if self.fraction < 1:
       title += f", {100 * self.fraction:g} % of its labels"
     if self.layer != "features":
@@ -76,11 +68,11 @@ class Transfer:
     return "_".join(parts).replace("/", "-")
 
 
-def group(rows: Iterable[dict]) -> list[Transfer]:
+def group(rows: Iterable[dict]) -> list[TransferCurves]:
   """Groups the rows of transfers by what may share axes.
 
   Args:
-    rows: of stage "transfer", of any runs.
+    rows: results of stage "transfer", from any runs.
 
   Returns:
     In the order of `PROTOCOLS`; what is not in `METRICS` is left out.
@@ -88,12 +80,15 @@ def group(rows: Iterable[dict]) -> list[Transfer]:
   groups = collections.defaultdict(list)
   for row in rows:
     if row["metric"] in METRICS:
-      protocol = "finetune" if row["protocol"] == "prune" else row["protocol"]
+      pruned = row["protocol"] == "prune"
       fields = "learnt target split fraction layer metric model".split()
-      groups[protocol, *(row[field] for field in fields)].append(row)
+      key = (row[field] for field in fields)
+      groups["finetune" if pruned else row["protocol"], *key].append(row)
   keys = sorted(groups, key=lambda key: (rank(PROTOCOLS, key[0]), key[1:]))
   return [
-    Transfer(*key, _curves(groups[key]), _random(groups[key]), (*groups[key],))
+    TransferCurves(
+      *key, _curves(groups[key]), _untrained(groups[key]), (*groups[key],)
+    )
     for key in keys
   ]
 
@@ -101,20 +96,17 @@ def group(rows: Iterable[dict]) -> list[Transfer]:
 def _curves(rows: list[dict]) -> tuple[Curve, ...]:
   cells = collections.defaultdict(lambda: collections.defaultdict(list))
   for row in rows:
-    if row["task"] != RANDOM:
+    if row["task"] != UNTRAINED:
       init = row["protocol"] if row["protocol"] in PRUNED else None
       cells[row["task"], init][row["round"]].append(row)
-  keys = sorted(
-    cells, key=lambda key: (rank(TASKS, key[0]), rank(PRUNED, key[1]))
-  )
-  return tuple(
-    Curve(
-      *key, tuple(curves_lib.point(of) for _, of in sorted(cells[key].items()))
-    )
-    for key in keys
-  )
+  curves = []
+  for (task, init), rounds in cells.items():
+    points = [curves_lib.point(rounds[index]) for index in sorted(rounds)]
+    curves.append(Curve(task, init, tuple(points)))
+  curves.sort(key=lambda c: (rank_task(c.task), rank(PRUNED, c.init)))
+  return tuple(curves)
 
 
-def _random(rows: list[dict]) -> Estimate | None:
-  values = [row["value"] for row in rows if row["task"] == RANDOM]
+def _untrained(rows: list[dict]) -> Estimate | None:
+  values = [row["value"] for row in rows if row["task"] == UNTRAINED]
   return curves_lib.estimate(values) if values else None

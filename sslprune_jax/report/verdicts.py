@@ -24,11 +24,11 @@ class Verdict:
   """What the numbers say of a claim.
 
   Attributes:
-    claim: in words.
-    test: that decided, in words.
-    found: the number that was tested; None where there is none.
-    low: end of its 95 % interval; None where n is 1.
-    high: the other end.
+    claim: statement, in words.
+    test: test that decided, in words.
+    found: number that was tested; None where there is none.
+    low: lower end of its 95 % interval; None where n is 1.
+    high: upper end.
     verdict: `HOLDS`, `FAILS` or `UNDECIDED`.
   """
 
@@ -44,9 +44,9 @@ def greater(claim: str, values: BySeed, than: float = 0.0) -> Verdict:
   """Judges that a number is above another one.
 
   Args:
-    claim: in words.
-    values: of each seed.
-    than: the other number.
+    claim: statement, in words.
+    values: seed -> number.
+    than: number that it is held against.
 
   Returns:
     It holds where the interval lies above, does not where it lies below.
@@ -61,7 +61,16 @@ def greater(claim: str, values: BySeed, than: float = 0.0) -> Verdict:
 
 
 def less(claim: str, values: BySeed, than: float) -> Verdict:
-  """Judges that a number is below another one; see `greater`."""
+  """Judges that a number is below another one.
+
+  Args:
+    claim: statement, in words.
+    values: seed -> number.
+    than: number that it is held against.
+
+  Returns:
+    It holds where the interval lies below, does not where it lies above.
+  """
   test = f"t interval over seeds below {100 * than:g} %"
 
   def verdict(low, high):
@@ -72,6 +81,10 @@ def less(claim: str, values: BySeed, than: float) -> Verdict:
 
 def equal(claim: str, values: BySeed) -> Verdict:
   """Judges that a difference is none, up to `MARGIN`.
+
+  Args:
+    claim: statement, in words.
+    values: seed -> difference.
 
   Returns:
     It holds where the interval lies within the margin, does not where it lies
@@ -88,7 +101,16 @@ def equal(claim: str, values: BySeed) -> Verdict:
 
 
 def no_less(claim: str, values: BySeed) -> Verdict:
-  """Judges that a difference is no loss, up to `MARGIN`."""
+  """Judges that a difference is no loss, up to `MARGIN`.
+
+  Args:
+    claim: statement, in words.
+    values: seed -> difference.
+
+  Returns:
+    It holds where the interval lies above minus the margin, does not where it
+    lies below.
+  """
   test = f"t interval over seeds above −{100 * MARGIN:g} points"
 
   def verdict(low, high):
@@ -101,15 +123,15 @@ def differ(claim: str, groups: Mapping[str, BySeed]) -> Verdict:
   """Judges that several ways are not all alike, each seed a block.
 
   Args:
-    claim: in words.
-    groups: values by seed, of each way.
+    claim: statement, in words.
+    groups: way -> seed -> number.
 
   Returns:
     It holds where an analysis of variance finds p < 0.05. `found` is the
     distance of the best mean from the worst.
   """
-  seeds = sorted(set.intersection(*(set(of) for of in groups.values())))
-  rows = [[of[seed] for seed in seeds] for of in groups.values()]
+  seeds = sorted(set.intersection(*(set(way) for way in groups.values())))
+  rows = [[way[seed] for seed in seeds] for way in groups.values()]
   means = [statistics.fmean(row) for row in rows]
   test = "analysis of variance, seeds as blocks: p "
   if len(seeds) < 2 or len(rows) < 2:
@@ -149,9 +171,10 @@ def difference(
   """Returns a - b of each seed that both have, averaged over rounds.
 
   Args:
-    a: a curve.
-    b: another one.
-    rounds: to average over, by default all that both have but the dense one.
+    a: curve with a value a seed at each point.
+    b: curve that it is held against.
+    rounds: rounds to average over, by default all that both have but the
+      dense one.
   """
   shared = [p.round for p in a.points if b.at(p.round)]
   shared = [i for i in shared if (i > 0 if rounds is None else i in rounds)]
@@ -161,8 +184,8 @@ def difference(
     for seed in ours.keys() & theirs.keys():
       found.setdefault(seed, []).append(ours[seed] - theirs[seed])
   # A seed that lacks a round would weigh the others in its own way.
-  whole = {seed: of for seed, of in found.items() if len(of) == len(shared)}
-  return {seed: statistics.fmean(of) for seed, of in sorted(whole.items())}
+  whole = {s: gaps for s, gaps in found.items() if len(gaps) == len(shared)}
+  return {seed: statistics.fmean(gaps) for seed, gaps in sorted(whole.items())}
 
 
 def change(curve: Curve, index: int, since: int = 0) -> dict[int, float]:

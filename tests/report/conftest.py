@@ -80,11 +80,12 @@ def results(tasks=("labels", "rotnet"), seeds=(0, 1, 2), inits=tuple(START)):
   return rows
 
 
-def write_run(path, rows, layers=4, config=None):
-  """Writes a workdir and returns it."""
+def write_run(path, rows, layers=4, config=None, tasks=None):
+  """Writes a workdir and returns it; without rows of tasks, the first's."""
   path.mkdir(parents=True, exist_ok=True)
   config = config or {"model": {"name": "convnet"}, "prune": {"rate": 0.2}}
   about = {"config": config, "versions": {"jax": "0.0"}, "commit": "abc123"}
+  about |= {} if tasks is None else {"tasks": tasks}
   (path / "config.json").write_text(json.dumps(about))
   lines = "".join(json.dumps(row) + "\n" for row in rows)
   (path / "results.jsonl").write_text(lines)

@@ -53,11 +53,13 @@ def test_random_is_pooled_over_tasks_before_seeds(make):
 def test_differences_are_taken_within_a_seed():
   a = curves.Point(5, 0.3, 0.4, {0: 0.9, 1: 0.7, 2: 0.1})
   b = curves.Point(5, 0.3, 0.4, {0: 0.8, 1: 0.4, 3: 0.2})
-  difference = curves.paired(a, b)
+  difference = curves.paired_difference(a, b)
   assert difference.mean == pytest.approx(0.2)
   assert difference.error == pytest.approx(0.1)
   assert difference.n == 2
-  assert curves.paired(a, curves.Point(5, 0.3, 0.4, {7: 0.2})) is None
+  assert (
+    curves.paired_difference(a, curves.Point(5, 0.3, 0.4, {7: 0.2})) is None
+  )
 
 
 def test_losses_are_not_mixed_with_accuracies(make):

@@ -3,7 +3,9 @@
 import numpy as np
 import pytest
 
-from sslprune_jax.report import curves, figures
+from sslprune_jax.report import curves, figures, layers, names, panels
+
+NAMES = names.collect()
 
 
 def legend(figure):
@@ -14,8 +16,13 @@ def group(rows, stage):
   return curves.group([dict(row, run="r") for row in rows], stage)
 
 
+def draw(curves, make_panel=panels.retraining_panel, **more):
+  return figures.draw([make_panel("", curves, **more)], NAMES)
+
+
 def test_retrained_has_a_line_a_start_and_the_dense_one(make):
-  figure = figures.retrained(group(make.results(), "retrain"))
+  curves = group(make.results(), "retrain")
+  figure = draw(curves, dense=curves[0])
   (axes,) = figure.axes
   assert axes.get_xscale() == "log"
   left, right = axes.get_xlim()
@@ -40,7 +47,7 @@ def test_retrained_points_and_bars_are_percents(make):
     for seed, value in enumerate(values)
     for index in (0, 5)
   ]
-  (axes,) = figures.retrained(group(rows, "retrain")).axes
+  (axes,) = draw(group(rows, "retrain")).axes
   line, _, (bars,) = axes.containers[0]
   points = [[100, 70], [32.77, 70]]
   np.testing.assert_allclose(line.get_xydata(), points, rtol=1e-3)
@@ -49,7 +56,7 @@ def test_retrained_points_and_bars_are_percents(make):
 
 
 def test_tickets_are_filled_and_re_inits_open(make):
-  (axes,) = figures.retrained(group(make.results(), "retrain")).axes
+  (axes,) = draw(group(make.results(), "retrain")).axes
   ticket, reinit = (container[0] for container in axes.containers[:2])
   assert ticket.get_color() == reinit.get_color()
   assert ticket.get_linestyle() == "-"
@@ -60,7 +67,7 @@ def test_tickets_are_filled_and_re_inits_open(make):
 
 def test_one_seed_has_no_bars(make):
   curve = group(make.results(seeds=(0,)), "retrain")
-  (axes,) = figures.retrained(curve).axes
+  (axes,) = draw(curve).axes
   _, _, (bars,) = axes.containers[0]
   assert all(np.isnan(s[:, 1]).all() for s in bars.get_segments() if len(s))
 
@@ -71,7 +78,7 @@ def test_chance_is_drawn_where_rotations_come_near_it(make, value, chance):
     make.result("rotnet", 0, "pretext", index, value=value)
     for index in range(9)
   ]
-  figure = figures.pretext(group(rows, "pretext"))
+  figure = draw(group(rows, "pretext"), panels.pretext_panel)
   assert len(figure.axes[0].containers) == 1
   assert legend(figure)[1:] == ["chance, 4 angles"] * chance
 
@@ -88,7 +95,7 @@ def test_layers_have_a_panel_a_task_and_a_colour_bar(make, count):
     ]
     for task in ("labels", "rotnet", "npid")
   }
-  figure = figures.layers(densities)
+  figure = layers.draw(densities, NAMES)
   *panels, bar = figure.axes
   assert [p.get_title() for p in panels] == ["Labels", "RotNet", "NPID"]
   assert [len(p.lines) for p in panels] == [count + 1] * 3
@@ -100,17 +107,40 @@ def test_layers_have_a_panel_a_task_and_a_colour_bar(make, count):
 
 def test_an_emptied_layer_is_drawn_without_a_warning():
   rounds = [(0.5**i, {"a": 0.5**i, "b": float(i < 2)}) for i in range(4)]
-  assert figures.png(figures.layers({"rotnet": rounds}))[1:4] == b"PNG"
+  assert figures.png(layers.draw({"rotnet": rounds}, NAMES))[1:4] == b"PNG"
 
 
 def test_a_single_dense_point_makes_a_figure(make):
   rows = [make.result("rotnet", 0, "retrain", 0, "rewind")]
-  assert figures.png(figures.retrained(group(rows, "retrain")))[1:4] == b"PNG"
+  assert figures.png(draw(group(rows, "retrain")))[1:4] == b"PNG"
 
 
-@pytest.mark.parametrize(
-  ("fraction", "text"),
-  [(1, "100"), (0.512, "51"), (0.0859, "8.6"), (0.00124, "0.12")],
-)
-def test_percent_has_two_digits(fraction, text):
-  assert figures.percent(fraction) == text
+def test_a_legend_names_series_then_starts_then_lines_once(make):
+  curves = group(make.results(), "retrain")
+  tickets, others = [
+    [c for c in curves if (c.init == "rewind") is first]
+    for first in (False, True)
+  ]
+  figure = figures.draw(
+    [
+      panels.retraining_panel("a", tickets, natural=0.5),
+      panels.retraining_panel("b", others, dense=others[0]),
+    ],
+    NAMES,
+  )
+  assert legend(figure) == [
+    "Labels",
+    "RotNet",
+    "winning ticket",
+    "random re-init",
+    "random mask",
+    "natural sparsity",
+    "dense network",
+  ]
+  assert [axes.get_title() for axes in figure.axes] == ["a", "b"]
+
+
+def test_a_start_that_no_figure_has_a_line_for_is_not_drawn(make):
+  rows = [make.result("rotnet", 0, "retrain", 5, "trained")]
+  panel = panels.retraining_panel("", group(rows, "retrain"))
+  assert panel.curves == ()

@@ -7,7 +7,7 @@ import pytest
 
 from sslprune_jax import report
 from sslprune_jax.pruning import sparsity
-from sslprune_jax.report import panels, paper
+from sslprune_jax.report import figures, names, paper
 from sslprune_jax.report.paper import overlaps, runs
 from sslprune_jax.report.paper import page as page_lib
 
@@ -80,7 +80,7 @@ def test_the_overlap_stands_beside_that_of_chance(run):
 
 def test_what_is_drawn_is_what_the_rows_say(run):
   (found,) = runs.read([run])
-  figure = panels.draw(paper.FIGURES["fig3_masks"].draw(found)[0])
+  figure = figures.draw(paper.FIGURES["fig3_masks"].draw(found)[0], found.names)
   tickets = figure.axes[0]
   line = tickets.containers[0].lines[0]  # Labels come first.
   curve = found.curve("labels", "rewind")
@@ -94,7 +94,7 @@ def test_what_is_drawn_is_what_the_rows_say(run):
 
 
 def test_the_page_says_what_was_varied_held_and_what_the_bars_are(run):
-  files = report.write([run], run / "report.html")
+  files = report.write_report([run], run / "report.html")
   text = files[0].read_text()
   for words in (
     "Varied: the task that found the mask",
@@ -110,7 +110,7 @@ def test_the_page_says_what_was_varied_held_and_what_the_bars_are(run):
   header = stem.with_suffix(".csv").read_text().splitlines()[0]
   assert header.startswith("panel,series,start,round,remaining,mean,")
   assert (run / "labels/report.html").exists()
-  again = report.write([run], run / "report.html")
+  again = report.write_report([run], run / "report.html")
   assert stem.with_suffix(".pdf") in [type(stem)(f) for f in again]
 
 
@@ -120,7 +120,7 @@ def test_seeds_of_several_runs_are_joined_and_markdown_is_written(
   gaps = {"labels": 0.0, "rotnet": 0.1}
   a = _figure(make, tmp_path / "a", seeds=(0, 1), **gaps)
   b = _figure(make, tmp_path / "b", seeds=(2, 3), **gaps)
-  page, *_ = report.write([a, b], tmp_path / "docs/paper.md")
+  page, *_ = report.write_report([a, b], tmp_path / "docs/paper.md")
   text = page.read_text()
   assert "seeds 0, 1, 2, 3" in text and "| 4 |" in text
   assert (
@@ -133,7 +133,7 @@ def test_seeds_of_several_runs_are_joined_and_markdown_is_written(
 def test_an_unfinished_figure_is_undecided(make, tmp_path):
   path = _figure(make, tmp_path / "run", labels=0.0)
   (found,) = runs.read([path])
-  part = page_lib.part(found)
+  part = page_lib.draw_part(found)
   assert part.files and all(
     v.verdict == "undecided" for v in part.verdicts[:-1]
   )
@@ -143,7 +143,7 @@ def test_variants_that_are_no_figure_of_the_paper_get_their_own_pages(
   make, tmp_path
 ):
   path = _figure(make, tmp_path / "run", name="", labels=0.0, rotnet=0.1)
-  page, *_ = report.write([path], path / "report.html")
+  page, *_ = report.write_report([path], path / "report.html")
   assert 'href="labels/report.html"' in page.read_text()
   assert not (path / "figures").exists()
 
@@ -151,12 +151,12 @@ def test_variants_that_are_no_figure_of_the_paper_get_their_own_pages(
 def test_what_cannot_be_joined_is_refused_in_a_line(make, run, tmp_path):
   plain = make.run(tmp_path / "plain", make.results())
   with pytest.raises(report.ResultsError, match="plain is a plain study"):
-    report.write([run, plain], tmp_path / "page.html")
+    report.write_report([run, plain], tmp_path / "page.html")
   with pytest.raises(report.ResultsError, match="ends in .html or .md"):
-    report.write([run], tmp_path / "page.txt")
+    report.write_report([run], tmp_path / "page.txt")
   (run / "overlaps.jsonl").write_text("{")
   with pytest.raises(report.ResultsError, match="overlaps.jsonl, line 1"):
-    report.write([run], tmp_path / "page.html")
+    report.write_report([run], tmp_path / "page.html")
 
 
 def test_overlaps_by_layer_are_means_over_seeds_at_the_last_round():
@@ -169,11 +169,11 @@ def test_overlaps_by_layer_are_means_over_seeds_at_the_last_round():
     return {"seed": seed, "round": index, "layers": layers, **pair}
 
   lines = [line(0, 3, 40), line(0, 7, 30), line(1, 7, 10)]
-  table = overlaps.by_layer(lines)
+  table = overlaps.by_layer(lines, names.collect())
   # (30 / 60 + 10 / 80) / 2, by chance 20 / 70.
   assert table.header == ["layer", "RotNet"]
   assert table.rows == [["a", "31 (29)"], ["b", "100 (100)"]]
-  assert overlaps.by_layer([]) is None
+  assert overlaps.by_layer([], names.collect()) is None
   assert overlaps.over_union(lines[1]["layers"], False) == 40 / 70
 
 

@@ -48,14 +48,14 @@ def test_an_empty_file_is_no_result(make, tmp_path):
 @pytest.mark.parametrize(
   ("changes", "message"),
   [
-    ({"value": 91.2}, "accuracy 91.2 is outside"),
-    ({"value": float("nan")}, "value is nan, not a finite number"),
-    ({"density": 0.0}, "density 0.0 is outside"),
-    ({"seed": True}, "seed is True, not a whole number"),
-    ({"updates": 1.5}, "updates is 1.5, not a whole number"),
-    ({"task": None}, "task is None, not a text"),
+    ({"value": 91.2}, "value: found the accuracy 91.2, expected 0 to 1"),
+    ({"value": float("nan")}, "value: found nan, expected a finite number"),
+    ({"density": 0.0}, "density: found 0.0, expected above 0, at most 1"),
+    ({"seed": True}, "seed: found True, expected a whole number"),
+    ({"updates": 1.5}, "updates: found 1.5, expected a whole number"),
+    ({"task": None}, "task: found None, expected a text"),
     ({"kept": "absent"}, "no field 'kept'"),
-    ({"stage": "retrain"}, "a retrain result without an init"),
+    ({"stage": "retrain"}, "init: found None, expected a text"),
   ],
 )
 def test_a_broken_line_is_named(make, tmp_path, changes, message):
@@ -64,6 +64,21 @@ def test_a_broken_line_is_named(make, tmp_path, changes, message):
     results.read([run])
   assert f"{run}/results.jsonl, line 2: {message}" in str(error.value)
   assert "\n" not in str(error.value)
+
+
+@pytest.mark.parametrize(
+  ("row", "message"),
+  [
+    ({"label": 3}, "tasks.simclr.label: found 3, expected a text"),
+    ({"colour": "blue"}, "tasks.simclr.colour: found 'blue', expected such as"),
+    ("SimCLR", "tasks.simclr: found 'SimCLR', expected its label"),
+  ],
+)
+def test_a_row_of_a_task_that_is_broken_is_named(make, tmp_path, row, message):
+  rows = [make.result("simclr", 0, "pretext", 0)]
+  run = make.run(tmp_path / "run", rows, tasks={"simclr": row})
+  with pytest.raises(results.ResultsError, match=f"config.json: {message}"):
+    results.read([run])
 
 
 @pytest.mark.parametrize("text", ['{"seed": 0, "ta', "[1, 2]"])

@@ -2,7 +2,9 @@
 
 import pytest
 
-from sslprune_jax.report import curves, tables
+from sslprune_jax.report import curves, names, tables, words
+
+NAMES = names.collect()
 
 
 def group(rows, stage="retrain"):
@@ -18,7 +20,7 @@ def group(rows, stage="retrain"):
   ],
 )
 def test_estimates_are_percents(mean, error, sign, text):
-  assert tables.write_estimate(curves.Estimate(mean, error, 2), sign) == text
+  assert words.write_estimate(curves.Estimate(mean, error, 2), sign) == text
 
 
 def test_compared_is_the_sparsest_round_that_most_tasks_have(make):
@@ -36,7 +38,7 @@ def test_summary_shows_n_only_where_seeds_are_missing(make):
     make.result("rotnet", seed, "retrain", i, "rewind", value=0.5)
     for seed, i in [(0, 0), (1, 0), (0, 3)]
   ]
-  table = tables.summary(group(rows))
+  table = tables.summary(group(rows), NAMES)
   assert table.header[:3] == ["round", "% of prunable", "% of all"]
   assert table.rows == [
     ["0", "100", "100", "50.0 ± 0.0"],
@@ -45,7 +47,7 @@ def test_summary_shows_n_only_where_seeds_are_missing(make):
 
 
 def test_differences_name_what_is_compared(make):
-  table = tables.differences(group(make.results()), 18)
+  table = tables.differences(group(make.results()), 18, NAMES)
   assert [row[:2] for row in table.rows] == [
     ["Labels, winning ticket", "RotNet, winning ticket"],
     ["Labels, random re-init", "RotNet, random re-init"],
@@ -77,7 +79,9 @@ def test_layers_of_the_last_round_and_the_round_that_emptied_one():
     ],
     ["all", "", "", "", "", "5 % of 1,800", ""],
   ]
-  assert tables.emptied(entries) == ["a: empty from round 1 (RotNet, seed 0)"]
+  assert tables.list_emptied(entries, NAMES) == [
+    "a: empty from round 1 (RotNet, seed 0)"
+  ]
   for old in entries:
     del old["layers"][0]["uses"]  # As an earlier version wrote them.
   (row,) = tables.layers(entries, "rotnet").rows
@@ -87,3 +91,11 @@ def test_layers_of_the_last_round_and_the_round_that_emptied_one():
 def test_csv_keeps_all_digits_and_all_fields():
   rows = [{"seed": 0, "value": 1 / 3}, {"seed": 1, "value": 0.5, "layer": "a"}]
   assert tables.to_csv(rows) == (f"seed,value,layer\n0,{1 / 3!r},\n1,0.5,a\n")
+
+
+@pytest.mark.parametrize(
+  ("fraction", "text"),
+  [(1, "100"), (0.512, "51"), (0.0859, "8.6"), (0.00124, "0.12")],
+)
+def test_percent_has_two_digits(fraction, text):
+  assert words.write_percent(fraction) == text

@@ -3,7 +3,7 @@
 import pytest
 
 from sslprune_jax import report
-from sslprune_jax.report import figures, results, transfers
+from sslprune_jax.report import figures, names, panels, results, transfers
 
 
 def _rows(make, protocol, task="rotnet", seeds=(0, 1), rounds=(0, 5), **fields):
@@ -61,8 +61,9 @@ def test_pruned_before_and_while_stand_on_one_figure(make, tmp_path):
   ]
   (found,) = _grouped(make, tmp_path, rows)
   assert [curve.init for curve in found.curves] == ["finetune", "prune"]
-  assert found.random.mean == 0.5 and found.random.n == 2
-  figure = figures.transferred(found)
+  assert found.untrained.mean == 0.5 and found.untrained.n == 2
+  panel = panels.transfer_panel("", found)
+  figure = figures.draw([panel], names.collect())
   (axes,) = figure.axes
   styles = [
     (bar.lines[0].get_linestyle(), bar.lines[0].get_markerfacecolor())
@@ -80,13 +81,23 @@ def test_pruned_before_and_while_stand_on_one_figure(make, tmp_path):
   ]
 
 
+def test_a_protocol_that_no_one_names_is_called_as_it_stands(make, tmp_path):
+  rows = _rows(make, "probe") + _rows(make, "knn")
+  known, unknown = _grouped(make, tmp_path, rows)
+  assert known.title == "Vote of the nearest neighbours on digits"
+  assert unknown.title == "probe on digits"
+  page, *files = report.write_report([tmp_path / "run"], tmp_path / "a.html")
+  assert tmp_path / "figures/transfer_probe_digits.png" in files
+  assert "<h3>probe on digits</h3>" in page.read_text()
+
+
 def test_the_page_shows_transfers_with_or_without_a_study(make, tmp_path):
   alone = _rows(make, "linear") + _rows(
     make, "linear", "random", rounds=(0,), value=0.25
   )
   for rows in (alone, alone + make.results(seeds=(0, 1))):
     run = make.run(tmp_path / str(len(rows)), rows)
-    page, *files = report.write([run], run / "report.html")
+    page, *files = report.write_report([run], run / "report.html")
     assert run / "figures/transfer_linear_digits.png" in files
     text = page.read_text()
     assert "Linear classifier on digits" in text
@@ -98,7 +109,7 @@ def test_the_page_shows_transfers_with_or_without_a_study(make, tmp_path):
 
 def test_an_untrained_network_alone_is_no_figure_yet(make, tmp_path):
   rows = _rows(make, "knn", "random", rounds=(0,), value=0.25)
-  page, *files = report.write(
+  page, *files = report.write_report(
     [make.run(tmp_path / "run", rows)], tmp_path / "report.html"
   )
   assert not [file for file in files if file.suffix == ".png"]

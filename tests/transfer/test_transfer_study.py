@@ -158,7 +158,7 @@ def test_alone_as_in_the_study_and_tickets_gather_on_one_page(whole, tmp_path):
     if row["stage"] == "transfer" and row["protocol"] != "prune"
   ]
   assert sorted(map(key, lines(tmp_path))) == sorted(map(key, of_study))
-  page, *files = report.write([tmp_path], tmp_path / "report.html")
+  page, *files = report.write_report([tmp_path], tmp_path / "report.html")
   names = {file.name for file in files}
   assert "transfer_linear_digits_0.2.png" in names
   assert "Linear classifier on digits, 20 % of its labels" in page.read_text()

@@ -3,14 +3,20 @@
 import collections
 import dataclasses
 import functools
+import statistics
 from collections.abc import Sequence
 
 from etils import epath
 
+from sslprune_jax import workdir
 from sslprune_jax.report import curves as curves_lib
-from sslprune_jax.report import results, transfers
+from sslprune_jax.report import records, results, transfers
 from sslprune_jax.report.curves import Curve
-from sslprune_jax.report.results import ResultsError, Run
+from sslprune_jax.report.names import Names
+from sslprune_jax.report.records import ResultsError
+from sslprune_jax.report.results import Run
+
+MACHINE_PRECISION = "machine_precision"  # a threshold of magnitudes.json
 
 
 @dataclasses.dataclass(frozen=True)
@@ -18,11 +24,12 @@ class FigureRun:
   """The workdirs of one figure, their seeds joined.
 
   Attributes:
-    name: of the figure, `config.figure`.
-    paths: the workdirs.
+    name: name of the figure, `config.figure`; maybe none of the paper's.
+    paths: workdirs, in the order given.
     variants: name -> a run of each workdir, in their order.
-    overlaps: the lines of overlaps.jsonl.
+    overlaps: lines of overlaps.jsonl.
     magnitudes: variant -> seed -> magnitudes.json of the dense network.
+    names: labels and colours of tasks and variants.
   """
 
   name: str
@@ -30,6 +37,7 @@ class FigureRun:
   variants: dict[str, list[Run]]
   overlaps: list[dict]
   magnitudes: dict[str, dict[int, dict]]
+  names: Names
 
   def rows(self, variant: str, stage: str) -> list[dict]:
     """Returns the rows of a stage of a variant; none where there is none.
@@ -47,35 +55,58 @@ class FigureRun:
     """Returns accuracy after retraining against remaining weights.
 
     Args:
-      variant: whose masks.
-      init: where retraining starts.
-      series: what the figure calls it; the variant by default.
+      variant: name of the variant whose masks are retrained.
+      init: start of retraining.
+      series: name of the curve in the figure; the variant by default.
     """
     rounds = collections.defaultdict(list)
-    for row in self.rows(variant, "retrain"):
+    for row in self.rows(variant, workdir.RETRAIN):
       if row["init"] == init and row["metric"] == "accuracy":
         rounds[row["round"]].append(row)
     points = tuple(curves_lib.point(rounds[i]) for i in sorted(rounds))
     return Curve(series or variant, init, points)
 
   @functools.cached_property
-  def transfers(self) -> list[transfers.Transfer]:
+  def transfers(self) -> list[transfers.TransferCurves]:
     """The transfers of all variants, by what may share axes."""
     return transfers.group(
-      row for name in self.variants for row in self.rows(name, results.TRANSFER)
+      row
+      for variant in self.variants
+      for row in self.rows(variant, workdir.TRANSFER)
     )
 
   def natural_sparsity(self, variant: str, threshold: str) -> dict[int, float]:
-    """Returns the share of the dense weights at most a threshold, by seed."""
+    """Returns the share of the dense weights that are nearly zero, by seed.
+
+    Args:
+      variant: name of the variant.
+      threshold: name of a magnitude in magnitudes.json.
+
+    Returns:
+      seed -> share in [0, 1] whose magnitude is at most the threshold.
+    """
     return {
       seed: found["at_most"][threshold]["count"] / found["remaining"]
       for seed, found in self.magnitudes.get(variant, {}).items()
     }
 
+  def alive_share(self, variant: str) -> float | None:
+    """Returns the share of the dense weights that training left alive.
+
+    Args:
+      variant: name of the variant.
+
+    Returns:
+      The mean over seeds, in (0, 1); None where nearly all are alive.
+    """
+    zero = self.natural_sparsity(variant, MACHINE_PRECISION).values()
+    share = statistics.fmean(zero) if zero else 0.0
+    return 1 - share if share > 0.01 else None
+
   @property
   def seeds(self) -> list[int]:
     """All seeds that there are results of."""
-    runs = (run for of in self.variants.values() for run in of)
+    runs = (run for same in self.variants.values() for run in same)
     return sorted({row["seed"] for run in runs for row in run.rows})
 
   @property
@@ -85,18 +116,18 @@ class FigureRun:
 
 
 def variants_of(path: epath.PathLike) -> list[str]:
-  """Returns the variants of a workdir; none where it is a plain study."""
-  file = epath.Path(path) / "config.json"
+  """Returns the variants of a workdir; none if it is of a plain study."""
+  file = epath.Path(path) / workdir.CONFIG
   if not file.exists():
     return []
-  return list(results.read_json(file)["config"].get("variants", {}))
+  return list(records.read_json(file)["config"].get("variants", {}))
 
 
 def read(paths: Sequence[epath.PathLike]) -> list[FigureRun]:
   """Reads the workdirs of figures; those of one figure and set are joined.
 
   Args:
-    paths: the workdirs, each with variants.
+    paths: workdirs, each with variants.
 
   Returns:
     A run a figure and data set, in the order in which they come.
@@ -104,12 +135,12 @@ def read(paths: Sequence[epath.PathLike]) -> list[FigureRun]:
   Raises:
     ResultsError: a missing file, a broken line, a result given twice.
   """
-  groups: dict[tuple, list[epath.Path]] = {}
+  groups: dict[tuple[str, str], list[epath.Path]] = {}
   for path in map(epath.Path, paths):
-    config = results.read_json(path / "config.json")["config"]
+    config = records.read_json(path / workdir.CONFIG)["config"]
     key = config.get("figure", ""), config["dataset"]["name"]
     groups.setdefault(key, []).append(path)
-  return [_read(name, tuple(of)) for (name, _), of in groups.items()]
+  return [_read(name, tuple(same)) for (name, _), same in groups.items()]
 
 
 def _read(name: str, paths: tuple[epath.Path, ...]) -> FigureRun:
@@ -118,7 +149,7 @@ def _read(name: str, paths: tuple[epath.Path, ...]) -> FigureRun:
     there = [
       path / variant
       for path in paths
-      if (path / variant / "results.jsonl").exists()
+      if (path / variant / workdir.RESULTS).exists()
     ]
     if there:
       variants[variant] = results.read(there)
@@ -130,17 +161,30 @@ def _read(name: str, paths: tuple[epath.Path, ...]) -> FigureRun:
     name,
     paths,
     variants,
-    [line for path in paths for line in _lines(path / "overlaps.jsonl")],
-    {
-      variant: {
-        int(file.parts[-4].removeprefix("seed_")): results.read_json(file)
-        for run in runs
-        for file in run.path.glob("seed_*/*/round_00/magnitudes.json")
-      }
-      for variant, runs in variants.items()
-    },
+    [line for path in paths for line in _lines(path / workdir.OVERLAPS)],
+    {variant: _read_magnitudes(runs) for variant, runs in variants.items()},
+    results.name_tasks(
+      [run for runs in variants.values() for run in runs], series=variants
+    ),
   )
 
 
+def _read_magnitudes(runs: Sequence[Run]) -> dict[int, dict]:
+  """Returns seed -> magnitudes.json of the dense network."""
+  files = (
+    file
+    for run in runs
+    for file in run.path.glob(f"{workdir.EVERY_ROUND}/{workdir.MAGNITUDES}")
+  )
+  stages = [(workdir.parse_round(str(file.parent)), file) for file in files]
+  return {
+    stage.seed: records.read_json(file)
+    for stage, file in stages
+    if stage.round == 0
+  }
+
+
 def _lines(file: epath.Path) -> list[dict]:
-  return results.read_json_lines(file) if file.exists() else []
+  if not file.exists():
+    return []
+  return [line for _, line in records.read_json_lines(file)]

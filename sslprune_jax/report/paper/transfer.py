@@ -1,68 +1,102 @@
-"""Figures of transfer: 1 and 2 of the paper.
-
-Each function draws the panels of a figure from its run, and judges its claims.
-"""
+"""Figures 1 and 2 of the paper: what pruned networks are worth elsewhere."""
 
 from sslprune_jax.report import verdicts
 from sslprune_jax.report.curves import Curve
-from sslprune_jax.report.panels import Drawn, Panel, remaining
+from sslprune_jax.report.panels import transfer_panel
+from sslprune_jax.report.paper.base import Drawn, PaperFigure
 from sslprune_jax.report.paper.runs import FigureRun
-from sslprune_jax.report.results import task_name
-from sslprune_jax.report.transfers import METRICS, Transfer
 from sslprune_jax.report.verdicts import Verdict
+from sslprune_jax.report.words import write_remaining
 
 # Remaining weights: F1 says that features survive down to a tenth, and drop
 # under a twentieth.
 _TENTH, _TWENTIETH = 0.1, 0.05
 
 
-def frozen(run: FigureRun) -> Drawn:
-  """Figure 1: frozen features on other data."""
-  panels, found = [], []
+def draw_frozen(run: FigureRun) -> Drawn:
+  """Draws frozen features on other data, and judges what pruning costs.
+
+  Args:
+    run: run with transfers of frozen features.
+  """
+  drawn, found = [], []
   for transfer in run.transfers:
-    panels.append(_transfer_panel(transfer))
+    drawn.append(transfer_panel(transfer.title, transfer))
     if transfer.layer != "features":
       continue  # The paper's are the final features.
     for curve in transfer.curves:
-      if curve.task == "labels":
-        continue
-      found += _kept(curve, f"{task_name(curve.task)}, {transfer.title}")
-  return panels, found
+      if curve.task != "labels":
+        name = run.names.label(curve.task)
+        found += _judge(curve, f"{name}, {transfer.title}")
+  return drawn, found
 
 
-def _kept(curve: Curve, name: str) -> list[Verdict]:
+def _judge(curve: Curve, name: str) -> list[Verdict]:
+  """Judges that features survive at first, and drop at last."""
   early = [p for p in curve.points if p.round and p.density > _TENTH]
   late = [p for p in curve.points if p.density < _TWENTIETH]
   found = []
   if early:
-    text = f"{name}: nothing is lost down to {remaining(early[-1:])} remaining"
+    text = (
+      f"{name}: nothing is lost down to {write_remaining(early[-1:])} remaining"
+    )
     change = verdicts.change(curve, early[-1].round)
     found.append(verdicts.no_less(text, change))
   if late:
-    text = f"{name}: it has dropped at {remaining(late[-1:])} remaining"
+    text = f"{name}: it has dropped at {write_remaining(late[-1:])} remaining"
     drop = verdicts.change(curve, 0, since=late[-1].round)
     found.append(verdicts.greater(text, drop))
   return found
 
 
-def when_to_prune(run: FigureRun) -> Drawn:
-  """Figure 2: pruned in pre-training or in transfer, then fine-tuned."""
-  panels, found = [], []
+def draw_when_to_prune(run: FigureRun) -> Drawn:
+  """Draws pruning before and during transfer, and judges which is better.
+
+  Args:
+    run: run with fine-tuning of both.
+  """
+  drawn, found = [], []
   for transfer in run.transfers:
-    panels.append(_transfer_panel(transfer))
+    drawn.append(transfer_panel(transfer.title, transfer))
     by_key = {(curve.task, curve.init): curve for curve in transfer.curves}
     for task in dict.fromkeys(curve.task for curve in transfer.curves):
       pair = [by_key.get((task, init)) for init in ("finetune", "prune")]
       if all(pair):
-        text = f"{task_name(task)}, {transfer.title}: better pruned before"
+        name = run.names.label(task)
+        text = f"{name}, {transfer.title}: better pruned before"
         found.append(verdicts.greater(text, verdicts.difference(*pair)))
-  return panels, found
+  return drawn, found
 
 
-def _transfer_panel(transfer: Transfer) -> Panel:
-  return Panel(
-    transfer.title,
-    f"{METRICS[transfer.metric]} (%)",
-    transfer.curves,
-    untrained=transfer.random,
-  )
+FIGURES = {
+  "fig1_transfer": PaperFigure(
+    title="Figure 1: transfer of frozen features",
+    ids="F1",
+    statement=(
+      "Linear transfer of the final features survives pruning 90 % of the "
+      "weights; features of RotNet and Exemplar even gain a little, those of "
+      "NPID stay flat; under 5 % remaining they drop."
+    ),
+    shown=(
+      "What a classifier on frozen features reaches, against the remaining "
+      "prunable weights of the pre-trained network (logarithmic). Dotted: a "
+      "network before any training."
+    ),
+    varied="the task of pre-training (colour), target and layer (panel)",
+    draw=draw_frozen,
+  ),
+  "fig2_when_to_prune": PaperFigure(
+    title="Figure 2: when to prune",
+    ids="F2",
+    statement=(
+      "Fine-tuned on VOC07, networks pruned during pre-training are better "
+      "than those pruned during transfer."
+    ),
+    shown=(
+      "What fine-tuning of all that remains reaches, against the remaining "
+      "prunable weights (logarithmic)."
+    ),
+    varied="the task of pre-training (colour), when it was pruned (line)",
+    draw=draw_when_to_prune,
+  ),
+}

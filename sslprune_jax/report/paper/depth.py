@@ -1,0 +1,81 @@
+"""Figures 4 and 9 of the paper: only the first layers are pruned."""
+
+from sslprune_jax.report import verdicts
+from sslprune_jax.report.panels import retraining_panel
+from sslprune_jax.report.paper.base import RETRAINED, Drawn, PaperFigure
+from sslprune_jax.report.paper.runs import FigureRun
+
+_F4 = (
+  "When only the first convolutions are pruned, tickets of Labels and of "
+  "RotNet are close; the gap opens with depth."
+)
+_THINNED = "the depth of pruning (panel), the task (colour), the start (line)"
+
+
+def draw_depths(run: FigureRun) -> Drawn:
+  """Draws a panel a depth, and judges how the gap opens.
+
+  Args:
+    run: run with variants such as "labels_stage2" and "rotnet_stage2".
+  """
+  layers = {
+    name.removeprefix("labels_"): runs[0].config["prune"]["first_layers"]
+    for name, runs in run.variants.items()
+    if name.startswith("labels_")
+  }
+  depths = sorted(layers, key=lambda depth: layers[depth] or 10**9)
+  drawn, found, gaps = [], [], {}
+  for depth in depths:
+    curves = {
+      (task, init): run.curve(f"{task}_{depth}", init, task)
+      for task in ("labels", "rotnet")
+      for init in ("rewind", "reinit")
+    }
+    count = layers[depth]
+    title = f"First {count} layers" if count > 1 else "First layer"
+    drawn.append(
+      retraining_panel(
+        f"{title} ({depth})" if count else "All layers",
+        curves.values(),
+        dense=curves["labels", "rewind"],
+      )
+    )
+    gaps[depth] = verdicts.difference(
+      curves["labels", "rewind"], curves["rotnet", "rewind"]
+    )
+  if depths:
+    first, last = depths[0], depths[-1]
+    found = [
+      verdicts.equal(
+        f"Pruned to {first} only, tickets of Labels and RotNet are close",
+        gaps[first],
+      ),
+      verdicts.greater(
+        "Pruned everywhere, tickets of Labels are above RotNet's", gaps[last]
+      ),
+      verdicts.greater(
+        f"The gap is larger for all layers than for {first}",
+        verdicts.minus(gaps[last], gaps[first]),
+      ),
+    ]
+  return drawn, found
+
+
+FIGURES = {
+  "fig4_depth": PaperFigure(
+    title="Figure 4: pruning the first layers only",
+    ids="F4",
+    statement=_F4,
+    shown=f"{RETRAINED} Weights are those of the layers that are pruned.",
+    varied=_THINNED,
+    draw=draw_depths,
+  ),
+  "fig9_depth_alexnet": PaperFigure(
+    title="Figure 9: figure 4 with AlexNet",
+    ids="F9",
+    statement=_F4,
+    shown=f"{RETRAINED} Weights are those of the layers that are pruned.",
+    varied=_THINNED,
+    draw=draw_depths,
+  ),
+}

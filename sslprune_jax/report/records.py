@@ -1,0 +1,128 @@
+"""Files of a run -> checked objects; a broken one is named in one line."""
+
+import json
+import math
+import re
+
+from etils import epath
+
+from sslprune_jax import workdir
+from sslprune_jax.report.names import TASK_FIELDS
+from sslprune_jax.runtime.errors import UserError
+
+_KIND = {int: "a whole number", float: "a finite number", str: "a text"}
+
+
+class ResultsError(UserError, ValueError):
+  """A run that cannot be reported, in one line."""
+
+
+def read_json_lines(file: epath.Path) -> list[tuple[str, dict]]:
+  """Reads lines of JSON, and skips empty ones.
+
+  Args:
+    file: path of a file of JSON objects, one a line.
+
+  Returns:
+    Pairs of where a line stands, for messages, and its object.
+
+  Raises:
+    ResultsError: a line is no JSON object.
+  """
+  return [
+    (f"{file}, line {number}", _parse(line, f"{file}, line {number}"))
+    for number, line in enumerate(file.read_text().splitlines(), start=1)
+    if line.strip()
+  ]
+
+
+def read_json(file: epath.Path) -> dict:
+  """Reads a JSON object from a file.
+
+  Args:
+    file: path of the file.
+
+  Raises:
+    ResultsError: it is missing, or no JSON object.
+  """
+  try:
+    return _parse(file.read_text(), str(file))
+  except FileNotFoundError:
+    raise ResultsError(f"{file} does not exist") from None
+
+
+def _parse(text: str, where: str) -> dict:
+  try:
+    found = json.loads(text)
+  except ValueError as error:
+    raise ResultsError(f"{where}: not JSON ({error})") from None
+  if not isinstance(found, dict):
+    raise ResultsError(f"{where}: not a JSON object")
+  return found
+
+
+def read_tasks(file: epath.Path) -> dict[str, dict[str, str]]:
+  """Reads what a run says of its tasks; those of the first version say nothing.
+
+  Args:
+    file: config.json of a run.
+
+  Returns:
+    task -> its "label", "colour" ("#0072B2") and "problem", as far as said.
+
+  Raises:
+    ResultsError: a field is no text, or the colour no such colour.
+  """
+  tasks = read_json(file).get("tasks", {})
+  for task, row in tasks.items():
+    if not isinstance(row, dict):
+      raise ResultsError(
+        f"{file}: tasks.{task}: found {row!r}, expected its label, colour, ..."
+      )
+    for field in TASK_FIELDS:
+      value = row.get(field, "")
+      if not isinstance(value, str):
+        raise ResultsError(
+          f"{file}: tasks.{task}.{field}: found {value!r}, expected a text"
+        )
+    if not re.fullmatch("#[0-9a-fA-F]{6}", row.get("colour", "#000000")):
+      raise ResultsError(
+        f"{file}: tasks.{task}.colour: found {row['colour']!r}, expected such "
+        "as '#0072B2'"
+      )
+  return tasks
+
+
+def check_line(line: dict, where: str) -> None:
+  """Refuses a line of results that lacks a field, or has an impossible one.
+
+  Args:
+    line: object of one line of results.jsonl.
+    where: place of the line, for the message.
+
+  Raises:
+    ResultsError: the line is not one that a study writes.
+  """
+  own = workdir.FIELDS.get(str(line.get("stage")), {})
+  for field, kind in (dict(workdir.EVERY_STAGE) | own).items():
+    if field not in line:
+      raise ResultsError(f"{where}: no field {field!r}")
+    value = line[field]
+    allowed = (int, float) if kind is float else kind
+    wrong = isinstance(value, bool) or not isinstance(value, allowed)
+    if wrong or (kind is float and not math.isfinite(value)):
+      raise ResultsError(
+        f"{where}: {field}: found {value!r}, expected {_KIND[kind]}"
+      )
+  if line["metric"] == "accuracy" and not 0 <= line["value"] <= 1:
+    raise ResultsError(
+      f"{where}: value: found the accuracy {line['value']}, expected 0 to 1"
+    )
+  if own and not 0 < line["density"] <= 1:
+    raise ResultsError(
+      f"{where}: density: found {line['density']}, expected above 0, at most 1"
+    )
+  if line["stage"] == workdir.RETRAIN and not isinstance(line.get("init"), str):
+    raise ResultsError(
+      f"{where}: init: found {line.get('init')!r}, expected a text"
+    )

@@ -1,0 +1,32 @@
+"""Numbers -> words: estimates, shares of weights and ranges."""
+
+from collections.abc import Iterable, Sequence
+
+from sslprune_jax.report.curves import Estimate, Point
+
+
+def write_estimate(estimate: Estimate | None, sign: str = "") -> str:
+  """Writes an accuracy or a difference in percent: "91.2 ± 0.3"."""
+  if estimate is None:
+    return ""
+  mean = f"{100 * estimate.mean:{sign}z.1f}".replace("-", "−")
+  if estimate.error is None:
+    return mean
+  return f"{mean} ± {100 * estimate.error:.1f}"
+
+
+def write_percent(fraction: float) -> str:
+  """Writes a share of weights in percent: 100, 51, 8.6, 0.12."""
+  return f"{float(f'{100 * fraction:.2g}'):g}"
+
+
+def write_range(values: Iterable[int]) -> str:
+  """Writes whole numbers as one, or as "first to last"."""
+  values = sorted(set(values))
+  ends = [f"{value:,}" for value in values]
+  return ends[0] if len(ends) == 1 else f"{ends[0]} to {ends[-1]}"
+
+
+def write_remaining(points: Sequence[Point]) -> str:
+  """Writes what remains at the first of some points; "?" without one."""
+  return f"{write_percent(points[0].density)} %" if points else "?"
