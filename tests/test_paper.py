@@ -182,7 +182,17 @@ def _smallest(config):
   return config
 
 
-@pytest.mark.parametrize("name", FIGURES)
+# The others are of the same stages, on more tasks and sets: minutes in all.
+_QUICK = ("fig2_when_to_prune", "fig3_masks")
+
+
+@pytest.mark.parametrize(
+  "name",
+  [
+    pytest.param(name, marks=() if name in _QUICK else pytest.mark.slow)
+    for name in FIGURES
+  ],
+)
 def test_the_smallest_run_ends_in_its_figure_verdicts_and_numbers(
   name, tmp_path
 ):
