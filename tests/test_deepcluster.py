@@ -73,9 +73,9 @@ def test_features_come_back_with_the_image_that_each_is_of():
     np.sort(image.ravel()), [*range(70), *[70] * 26]
   )
   network = models.build("convnet", TASK.num_outputs, sobel=True)
-  every = network.apply(
-    state.variables, TASK.normalise(source.images), train=False
-  )["features"]
+  apply = jax.jit(network.apply, static_argnames="train")
+  images = TASK.normalise(source.images)
+  every = apply(state.variables, images, train=False)["features"]
   real = image < 70
   np.testing.assert_allclose(
     np.asarray(features)[real], every[image[real]], atol=1e-5

@@ -137,7 +137,7 @@ def test_four_devices_are_one_in_loss_and_gradient():
       )
       return scores["loss"].mean()
 
-    found.append(jax.value_and_grad(mean)(logits))
+    found.append(jax.jit(jax.value_and_grad(mean))(logits))
   jax.tree.map(lambda a, b: np.testing.assert_allclose(a, b, atol=1e-6), *found)
 
 
@@ -157,8 +157,10 @@ def test_gradients_averaged_in_the_step_are_of_the_global_mean(mining):
     found = jax.value_and_grad(loss_of)(kernel)
     return jax.lax.pmean(found, devices_lib.AXIS)
 
-  mapped = jax.vmap(
-    step, axis_name=devices_lib.AXIS, in_axes=(None, 0, 0), out_axes=None
+  mapped = jax.jit(
+    jax.vmap(
+      step, axis_name=devices_lib.AXIS, in_axes=(None, 0, 0), out_axes=None
+    )
   )
   one, four = (
     mapped(kernel, features.reshape(d, -1, 5), index.reshape(d, -1))
@@ -192,7 +194,7 @@ def test_equal_embeddings_and_a_single_image_stay_finite(mining, images):
         "loss"
       ].mean()
 
-    loss, gradient = jax.value_and_grad(mean)(jnp.float32(logits))
+    loss, gradient = jax.jit(jax.value_and_grad(mean))(jnp.float32(logits))
     assert np.isfinite(loss) and np.isfinite(gradient).all()
     assert (loss == 0) == (images == 1)
 

@@ -47,11 +47,9 @@ def _on_devices(function, devices, task_state, *args):
   split = TaskState(
     task_state.shared, jax.tree.map(banks, task_state.by_sample)
   )
-  return jax.vmap(
-    function,
-    axis_name=devices_lib.AXIS,
-    in_axes=(TASK_AXES, *(0 for _ in args)),
-  )(split, *map(rows, args))
+  axes = (TASK_AXES, *(0 for _ in args))
+  mapped = jax.vmap(function, axis_name=devices_lib.AXIS, in_axes=axes)
+  return jax.jit(mapped)(split, *map(rows, args))
 
 
 def _numbers():

@@ -104,7 +104,9 @@ def test_what_happens_to_an_image_is_its_own(settings):
 
 
 def test_grey_images():
-  augmented = Augment(2, True, (0.5, 1.0))(KEYS, IMAGES[..., :1])
+  augmented = jax.eval_shape(
+    Augment(2, True, (0.5, 1.0)), KEYS, IMAGES[..., :1]
+  )
   assert augmented.shape == (BATCH, 14, 10, 1)
 
 

@@ -7,7 +7,7 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from sslprune_jax import models
+from sslprune_jax import models, state
 from sslprune_jax.models import layers
 from sslprune_jax.models import network as network_lib
 from sslprune_jax.runtime.trees import named_leaves
@@ -93,9 +93,10 @@ def test_a_projection_stands_with_the_first_layer_of_its_block():
 def test_bf16_computes_with_float32_weights_and_logits():
   network = models.build("convnet", 10, dtype="bfloat16")
   images = jnp.ones((2, 8, 8, 1))
-  variables = network.init(RNG, images, train=False)
+  variables = state.initialize(network, (8, 8, 1), RNG)
   assert {x.dtype.name for x in jax.tree.leaves(variables)} == {"float32"}
-  outputs = network.apply(variables, images, train=False)
+  apply = jax.jit(network.apply, static_argnames="train")
+  outputs = apply(variables, images, train=False)
   assert outputs["stage1"].dtype == jnp.bfloat16
   assert outputs["logits"].dtype == outputs["features"].dtype == jnp.float32
 
@@ -118,15 +119,15 @@ def test_unknown_names_are_refused():
 def test_synchronised_batch_norm_is_one_big_batch():
   images = jax.random.normal(RNG, (8, 8, 8, 1))
   alone = models.build("convnet", 10)
-  variables = alone.init(RNG, images, train=False)
+  variables = state.initialize(alone, (8, 8, 1), RNG)
   together = models.build("convnet", 10, batch_norm_axis="devices")
 
   def run(network, images):
     return network.apply(variables, images, train=True, mutable=["batch_stats"])
 
-  whole, whole_stats = run(alone, images)
-  split, split_stats = jax.vmap(
-    lambda x: run(together, x), axis_name="devices"
+  whole, whole_stats = jax.jit(lambda x: run(alone, x))(images)
+  split, split_stats = jax.jit(
+    jax.vmap(lambda x: run(together, x), axis_name="devices")
   )(images.reshape(4, 2, 8, 8, 1))
   np.testing.assert_allclose(
     split["logits"].reshape(8, 10), whole["logits"], atol=1e-4
@@ -197,7 +198,7 @@ def test_bins_of_unequal_size_share_a_row():
 def test_a_probe_leaves_the_trunk_alone():
   network = models.build("convnet", 3, probed="stage2")
   images = jax.random.normal(jax.random.key(1), (4, 8, 8, 1))
-  variables = network.init(jax.random.key(0), images, train=False)
+  variables = state.initialize(network, (8, 8, 1), RNG)
   assert variables["params"]["head"]["kernel"].shape == (8 * 8 * 32, 3)
 
   def loss(params):
@@ -206,7 +207,9 @@ def test_a_probe_leaves_the_trunk_alone():
     )
     return jnp.square(outputs["logits"]).sum(), updated["batch_stats"]
 
-  gradients, batch_stats = jax.grad(loss, has_aux=True)(variables["params"])
+  gradients, batch_stats = jax.jit(jax.grad(loss, has_aux=True))(
+    variables["params"]
+  )
   assert not any(map(np.any, jax.tree.leaves(gradients["trunk"])))
   assert np.any(gradients["head"]["kernel"])
   jax.tree.map(
@@ -239,14 +242,21 @@ def test_a_quarter_of_the_width_has_about_a_sixteenth_of_the_weights(
 
 @pytest.mark.parametrize(
   "name, size",
-  [("convnet", 8), ("resnet18", 16), ("vgg19", 16), ("alexnet", 63)],
+  [
+    ("convnet", 8),
+    ("resnet18", 16),
+    pytest.param("vgg19", 16, marks=pytest.mark.slow),
+    pytest.param("alexnet", 63, marks=pytest.mark.slow),
+  ],
 )
 def test_a_network_that_forgets_has_the_same_weights_and_gradients(name, size):
+  # Threefry, the default, takes ten times as long to compile.
+  key = jax.random.key(0, impl="rbg")
   images = jax.random.normal(jax.random.key(1), (2, size, size, 3))
   found, kept = {}, {}
   for remat in (False, True):
     network = models.build(name, 3, width=0.125, remat=remat)
-    variables = jax.jit(lambda n=network: n.init(RNG, images, train=False))()
+    variables = state.initialize(network, (size, size, 3), key)
 
     def loss(params, network=network, variables=variables):
       outputs, updated = network.apply(
