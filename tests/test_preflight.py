@@ -101,8 +101,14 @@ def _preflight(*flags, **environment):
 
 
 @pytest.fixture
-def compiler():
+def compiler(monkeypatch):
   pytest.importorskip("libtpu", reason="no libtpu: the extra tpu")
+  # What is measured is the program that a user runs.
+  monkeypatch.setenv("JAX_DISABLE_MOST_OPTIMIZATIONS", "0")
+  before = jax.config.values["jax_disable_most_optimizations"]
+  jax.config.update("jax_disable_most_optimizations", False)
+  yield
+  jax.config.update("jax_disable_most_optimizations", before)
 
 
 _NPID = f"--config={ROOT}/configs/npid.py:fashion_mnist"
