@@ -42,7 +42,8 @@ def make_step(
   needs no multiplication by masks.
 
   Args:
-    network: network from `models.build`.
+    network: network from `models.build`, or any module of `(images, train)`
+      that returns a dictionary with `logits`.
     task: makes views and the loss.
     optimizer: optimizer without a learning rate, from `optimizer.optimizer`.
     schedule: `i32[] update -> f32[] learning rate`.
@@ -78,7 +79,7 @@ def make_step(
     )
     # `pmean` of equal values can change their last bit; keep the frozen trunk's
     # statistics.
-    if network.probed:
+    if getattr(network, "probed", ""):
       kept = {k: v for k, v in state.batch_stats.items() if k == "trunk"}
       batch_stats = {**batch_stats, **kept}
     learning_rate = schedule(state.step)
