@@ -2,53 +2,176 @@
 
 import os
 import re
+import signal
 import sys
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 
 from absl import app, flags, logging
+from ml_collections import config_flags
 
+from sslprune_jax.config import files as config_files
+from sslprune_jax.runtime import endings
 from sslprune_jax.runtime.errors import LostFileError, UserError
 
-_COORDINATOR = flags.DEFINE_string(
-  "coordinator",
-  None,
-  "Run together with other processes, on the devices of all: HOST:PORT of the "
-  "first, with --process; or auto, on Cloud TPU, under SLURM, Open MPI and "
-  "Kubernetes.",
-)
-_PROCESS = flags.DEFINE_string(
-  "process", None, "Which of the processes this is: 0/2 or 1/2."
-)
+_SHARED = {
+  "coordinator": (
+    flags.DEFINE_string,
+    None,
+    "Run together with other processes, on the devices of all: HOST:PORT of "
+    "the first, with --process; or auto, on Cloud TPU, under SLURM, Open MPI "
+    "and Kubernetes.",
+  ),
+  "process": (
+    flags.DEFINE_string,
+    None,
+    "Which of the processes this is: 0/2 or 1/2.",
+  ),  # fmt: skip
+  "accept_numerics": (
+    flags.DEFINE_bool,
+    False,
+    "Go on in a workdir that code of other numerics began.",
+  ),
+  "plugins": (
+    flags.DEFINE_list,
+    [],
+    "Modules that register tasks or networks of your own, before the "
+    "configuration is read: my_package.simclr,my_package.networks.",
+  ),
+}
+# Flags that are defined here are those of the command that asks for them.
+flags.disclaim_key_flags()
+
+
+class _ConfigParser(flags.ArgumentParser):
+  """Loads what --config names, and refuses mistyped fields of it."""
+
+  def parse(self, argument):
+    config = config_files.load(argument)
+    for word in flags.FLAGS.read_flags_from_files(sys.argv[1:], False):
+      field = re.match(r"--?(?:no)?config\.([^=]*)", word)
+      if field:
+        config_files.check_field(config, field[1])
+    return config
+
+  def flag_type(self):
+    return "config object"
+
+
+def define_config(text: str) -> flags.FlagHolder:
+  """Defines --config, with a text for --help."""
+  try:
+    holder = config_flags.DEFINE_config_file("config", None, text)
+  except flags.Error as error:  # Of a --flagfile, which it reads here.
+    endings.refuse(error)
+  # Of ml_collections', some mistakes end in a traceback, or in no word at all.
+  flags.FLAGS["config"].parser = _ConfigParser()
+  return holder
+
+
+def define_shared(*names: str) -> None:
+  """Defines flags that several commands have, by their names."""
+  for name in names:
+    define, default, text = _SHARED[name]
+    define(name, default, text)
+
+
+def start(
+  main: Callable[[list[str]], None],
+  required: Sequence[str],
+  *,
+  resumes: bool = True,
+) -> None:
+  """Parses the flags of a command, and runs it.
+
+  Args:
+    main: function of the name of the program, in a list.
+    required: names of the flags that must be given.
+    resumes: whether the same command goes on after a SIGTERM.
+  """
+
+  def parse_and_require(argv):
+    argv = parse(argv)
+    for name in required:
+      if flags.FLAGS[name].value is None:
+        endings.refuse(f"--{name}: found none, expected it; see --help")
+    return argv
+
+  endings.watch(resumes=resumes)
+  try:
+    app.run(main, flags_parser=parse_and_require)
+  except KeyboardInterrupt as error:
+    endings.stop(error)
 
 
 def parse(argv: list[str]) -> list[str]:
-  """Parses the flags; an unknown field of the config is one clear line."""
+  """Parses the flags, and returns the name of the program in a list."""
   try:
-    argv = app.parse_flags_with_usage(argv)
-  except (AttributeError, KeyError) as error:
-    cause = error.args[0] if error.args else error
-    words = cause.args[0] if isinstance(cause, Exception) else cause
-    sys.exit(f"error: --config: no field {' '.join(str(words).split())}")
+    if "plugins" in flags.FLAGS:
+      _load_plugins(argv)
+    argv = flags.FLAGS(argv)
+  except SystemExit:  # absl ends with 1 after --help.
+    sys.exit(0)
+  except UserError as error:
+    endings.refuse(error)
+  except flags.UnrecognizedFlagError as error:
+    name = error.flagname
+    if not re.match(r"(no)?config\.", name):
+      endings.refuse(f"found no flag --{name}, see --help", status=2)
+    if flags.FLAGS["config"].value is None:
+      endings.refuse(f"--config: found none, expected it before --{name}")
+    endings.refuse(f"--{name}: expected a field of true or false behind --no")
+  except (flags.Error, ValueError) as error:
+    endings.refuse(_mistake(str(error)))
   if len(argv) > 1:
-    sys.exit(f"error: found the argument {argv[1]!r}, expected flags only")
+    endings.refuse(f"found the argument {argv[1]!r}, expected flags only")
   return argv
 
 
-def runs_with_others() -> bool:
-  """Returns whether other processes run this command too.
+def _load_plugins(argv: list[str]) -> None:
+  """Imports the modules of --plugins: a configuration may need their rows."""
+  alone = flags.FlagValues()
+  flags.DEFINE_list("plugins", [], "", flag_values=alone)
+  alone.set_gnu_getopt()  # Words that are no flags do not end them.
+  alone(argv, known_only=True)
+  if alone.plugins:
+    from sslprune_jax.config import plugins
 
-  Flags that do not go together are refused.
-  """
-  named = _COORDINATOR.value not in (None, "auto")
-  if named != (_PROCESS.value is not None):
-    sys.exit(
-      "error: --process: expected together with --coordinator=HOST:PORT, and "
-      "not without"
+    plugins.load(alone.plugins)
+
+
+def _mistake(words: str) -> str:
+  """Returns what absl says of a value as what was found and expected."""
+  found = re.match(r"flag --([^=]+)=(.*?): ", words, re.DOTALL)
+  if not found:
+    return " ".join(words.split())
+  name, value = found.groups()
+  is_field = name.startswith("config.")
+  expected = config_files.expected_of(name) if is_field else ""
+  if not expected and flags.FLAGS[name].boolean:
+    expected = "true or false"
+  expected = expected or flags.FLAGS[name].parser.syntactic_help
+  name = name if is_field else f"--{name}"
+  return f"{name}: found {value!r}, expected {expected or 'another form'}"
+
+
+def accepts_numerics() -> bool:
+  """Returns whether a workdir of other numerics is gone on with."""
+  return flags.FLAGS.accept_numerics
+
+
+def runs_with_others() -> bool:
+  """Returns whether other processes run this command too."""
+  coordinator, process = flags.FLAGS.coordinator, flags.FLAGS.process
+  named = coordinator not in (None, "auto")
+  if named != (process is not None):
+    endings.refuse(
+      "--process: expected together with --coordinator=HOST:PORT, and not "
+      "without"
     )
   if named:
-    share_of("process", _PROCESS.value)
-  return _COORDINATOR.value is not None
+    share_of("process", process)
+  return coordinator is not None
 
 
 def join_others() -> None:
@@ -60,10 +183,14 @@ def join_others() -> None:
   # Imported here, so that --help and a mistyped flag answer at once.
   from sslprune_jax.runtime import preemption, processes
 
-  if _COORDINATOR.value == "auto":
+  coordinator, process = flags.FLAGS.coordinator, flags.FLAGS.process
+  if coordinator:
+    # JAX's runtime, which is told of a SIGTERM in any process, takes it over.
+    signal.signal(signal.SIGTERM, signal.SIG_DFL)
+  if coordinator == "auto":
     processes.start("auto")
-  elif _COORDINATOR.value:
-    processes.start(_COORDINATOR.value, *share_of("process", _PROCESS.value))
+  elif coordinator:
+    processes.start(coordinator, *share_of("process", process))
   preemption.watch()
 
 
@@ -71,7 +198,7 @@ def share_of(flag: str, value: str) -> tuple[int, int]:
   """Returns (i, n) of a flag i/n, the i-th of n from 0."""
   match = re.fullmatch(r"(\d+)/(\d+)", value)
   if not match or int(match[1]) >= int(match[2]):
-    sys.exit(f"error: --{flag}: found {value!r}, expected such as 0/2 or 1/2")
+    endings.refuse(f"--{flag}: found {value!r}, expected such as 0/2 or 1/2")
   return int(match[1]), int(match[2])
 
 
@@ -81,8 +208,8 @@ def run(
   """Does the work of a command, and prints where its report lies.
 
   Args:
-    work: writes the results, and returns their folder.
-    advice: what to do about a damaged file that an earlier run left.
+    work: function that writes the results, and returns their folder.
+    advice: words on what to do about a damaged file that an earlier run left.
     reports: whether the results are whole, so that a page is written of them.
   """
   # Imported here, so that --help and a mistyped flag answer at once.
@@ -90,6 +217,7 @@ def run(
 
   environment.prepare()
   logging.set_verbosity(logging.WARNING)
+  sys.stdout.reconfigure(line_buffering=True)  # A log, too, as it goes.
   started = time.monotonic()
   try:
     workdir = work()
@@ -97,12 +225,15 @@ def run(
     if reports:
       page = processes.from_first(lambda: _write_report(workdir))
   except preemption.Preempted:
-    return _say("stopped by SIGTERM; resume with the same command")
+    return _say(endings.RESUME)
   except UserError as error:
     lost = isinstance(error, LostFileError)
-    sys.exit(f"error: {error}{advice if lost else ''}")
-  except KeyboardInterrupt:
-    sys.exit("\nstopped; the same command goes on from here")
+    endings.refuse(f"{error}{advice if lost else ''}")
+  except OSError as error:
+    endings.refuse_if_machine_did(error)
+    raise
+  except KeyboardInterrupt as error:
+    endings.stop(error, "; the same command goes on from here")
   _say(environment.usage(time.monotonic() - started))
   if page:
     _say(f"report: {files.absolute(page)}")

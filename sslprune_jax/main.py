@@ -1,20 +1,23 @@
 """Runs a study: `python -m sslprune_jax.main --config=configs/quickstart.py`.
 
 The same command again goes on where a killed run was, and does nothing but
-write the report once the study is done.
+write the report once the study is done. `sslprune run` is the same command.
+
+--config takes the name of a file of configs/ too, from anywhere: quickstart, or
+paper/fig4_depth:digits. `sslprune fields` lists the fields of a configuration,
+which --config.FIELD=VALUE sets.
 """
 
 import os
 import sys
 
-from absl import app, flags
-from ml_collections import config_flags
+from absl import flags
 
 from sslprune_jax import cli
 from sslprune_jax.runtime import workers
 
-_CONFIG = config_flags.DEFINE_config_file(
-  "config", None, "The study: a file of configs/.", lock_config=True
+_CONFIG = cli.define_config(
+  "The study: a file, or the name of one of configs/."
 )
 _WORKDIR = flags.DEFINE_string(
   "workdir", None, "Where everything is written; runs/<config.name> by default."
@@ -32,6 +35,7 @@ _SHARE = flags.DEFINE_string(
   "Which share of the seeds to run alone: 0/2 or 1/2, such as on two hosts "
   "that see one workdir. The same command without it joins them.",
 )
+cli.define_shared("coordinator", "process", "accept_numerics")
 
 
 def main(argv: list[str]) -> None:
@@ -72,5 +76,4 @@ def main(argv: list[str]) -> None:
 
 
 if __name__ == "__main__":
-  flags.mark_flag_as_required("config")
-  app.run(main, flags_parser=cli.parse)
+  cli.start(main, ["config"])

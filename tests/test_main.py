@@ -15,7 +15,7 @@ ROOT = pathlib.Path(__file__).parent.parent
 @pytest.mark.parametrize(
   "flag, words",
   [
-    ("--config.prune.rte=0.1", ["no field 'rte'", '"rate"']),
+    ("--config.prune.rte=0.1", ["no field 'rte'", "config.prune.rate"]),
     ("--config.prune.rounds=2.5", ["config.prune.rounds", "2.5"]),
     ("--config.prune.rate=2.0", ["config.prune.rate: found 2.0"]),
     ("--config.dataset.name=folder", ["data_dir: found none"]),

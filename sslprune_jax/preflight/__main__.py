@@ -11,14 +11,13 @@ import json
 import os
 import sys
 
-from absl import app, flags, logging
-from ml_collections import config_flags
+from absl import flags, logging
 
 from sslprune_jax import cli
 from sslprune_jax.runtime.errors import UserError
 
-_CONFIG = config_flags.DEFINE_config_file(
-  "config", None, "The study: a file of configs/.", lock_config=True
+_CONFIG = cli.define_config(
+  "The study: a file, or the name of one of configs/."
 )
 _TOPOLOGY = flags.DEFINE_string(
   "topology",
@@ -52,5 +51,4 @@ def main(argv: list[str]) -> None:
 
 
 if __name__ == "__main__":
-  flags.mark_flags_as_required(["config", "topology"])
-  app.run(main, flags_parser=cli.parse)
+  cli.start(main, ["config", "topology"], resumes=False)

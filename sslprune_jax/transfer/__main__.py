@@ -8,13 +8,12 @@ image are the ticket's. The same command again goes on where a killed one was;
 with other tickets, their results join those on the page.
 """
 
-from absl import app, flags
-from ml_collections import config_flags
+from absl import flags
 
 from sslprune_jax import cli
 
-_CONFIG = config_flags.DEFINE_config_file(
-  "config", None, "What to transfer to: a file of configs/.", lock_config=True
+_CONFIG = cli.define_config(
+  "What to transfer to: a file, or the name of one of configs/."
 )
 _TICKETS = flags.DEFINE_multi_string(
   "ticket",
@@ -24,6 +23,7 @@ _TICKETS = flags.DEFINE_multi_string(
 _WORKDIR = flags.DEFINE_string(
   "workdir", "runs/transfer", "Where everything is written."
 )
+cli.define_shared("coordinator", "process", "accept_numerics", "plugins")
 
 
 def main(argv: list[str]) -> None:
@@ -42,5 +42,4 @@ def main(argv: list[str]) -> None:
 
 
 if __name__ == "__main__":
-  flags.mark_flags_as_required(["config", "ticket"])
-  app.run(main, flags_parser=cli.parse)
+  cli.start(main, ["config", "ticket"])
