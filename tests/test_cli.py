@@ -1,0 +1,372 @@
+"""The command `sslprune`: its commands, its errors, and how it ends."""
+
+import errno
+import pathlib
+import runpy
+import subprocess
+import sys
+import types
+
+import pytest
+
+from sslprune_jax import __main__ as command
+from sslprune_jax import cli
+from sslprune_jax.config import base, every_field
+from sslprune_jax.config import files as config_files
+from sslprune_jax.runtime import environment
+from sslprune_jax.runtime.errors import UserError
+
+ROOT = pathlib.Path(__file__).parent.parent
+_QUICKSTART = "--config=quickstart"
+_HEAVY = ("jax", "jaxlib", "matplotlib", "scipy", "sklearn")
+
+
+def _run(*words, module="sslprune_jax", cwd=None):
+  return subprocess.run(
+    [sys.executable, "-m", module, *words],
+    capture_output=True,
+    text=True,
+    cwd=cwd,
+  )
+
+
+@pytest.mark.parametrize(
+  "words, status, said",
+  [
+    ("rnu", 2, "found the command 'rnu', expected one of run, transfer"),
+    ("fields --nosuch", 2, "--nosuch"),
+    ("fields nosuch", 1, "begins with 'nosuch'"),
+    (f"run {_QUICKSTART} --nosuch=1", 2, "found no flag --nosuch"),
+    (f"run {_QUICKSTART} word", 1, "found the argument 'word'"),
+    (f"run {_QUICKSTART} --processes=0", 1, "--processes: found '0', expected"),
+    (f"run {_QUICKSTART} --share=2/2", 1, "--share: found '2/2', expected"),
+    (f"run {_QUICKSTART} --process=0/2", 1, "--process: expected together"),
+    (f"run {_QUICKSTART} --flagfile=nosuch", 1, "nosuch"),
+    (f"run {_QUICKSTART} --config.tasks.0=x", 1, "config.tasks: found a part"),
+    (f"run {_QUICKSTART} --config.seeds[5]=1", 1, '--config.seeds="(0, 1)"'),
+    (f"run {_QUICKSTART} --config.model.name.x=1", 1, "config.model.name: "),
+    (f"run {_QUICKSTART} --config.prune={{}}", 1, "config.prune: found a sect"),
+    (
+      f"run {_QUICKSTART} --config.prune.rounds=2.5",
+      1,
+      "config.prune.rounds: found '2.5', expected a whole number, at least 0",
+    ),
+    (
+      f"run {_QUICKSTART} --config.model.sobel=x",
+      1,
+      "config.model.sobel: found 'x', expected true or false",
+    ),
+    (f"run {_QUICKSTART} --config.prune.rate", 1, "--config.prune.rate"),
+    (f"run --config.prune.rate=1 {_QUICKSTART}", 1, "--config.prune.rate"),
+    ("run --config.prune.rate=1", 1, "--config: found none, expected it"),
+    ("run", 1, "--config: found none"),
+    ("transfer --config=transfer", 1, "--ticket: found none"),
+    ("preflight --config=rotnet --coordinator=auto", 2, "--coordinator"),
+  ],
+)
+def test_a_mistake_is_one_line_and_says_its_kind_by_the_status(
+  words, status, said, tmp_path
+):
+  run = _run(*words.split(), cwd=tmp_path)
+  assert run.returncode == status, run.stderr
+  assert run.stderr.startswith("error: ") and said in run.stderr
+  assert len(run.stderr.splitlines()) == 1, run.stderr
+  assert not run.stdout and not list(tmp_path.iterdir())
+
+
+@pytest.mark.parametrize(
+  "words, said",
+  [
+    ([], "Usage: sslprune COMMAND"),
+    (["--help"], "  fields     Lists what"),
+    (["run", "--help"], "--workdir: Where everything is written"),
+    (["transfer", "--help"], "--plugins: "),
+    (["preflight", "--help"], "--topology: "),
+    (["fields", "--help"], "only those that begin so"),
+  ],
+)
+def test_help_is_no_error(words, said):
+  run = _run(*words)
+  assert run.returncode == 0, run.stderr
+  assert said in run.stdout and not run.stderr
+
+
+_LOADED = """
+import runpy, sys
+sys.argv = ["sslprune", *{words}]
+try:
+  runpy.run_module("sslprune_jax", run_name="__main__", alter_sys=True)
+except SystemExit as end:
+  print(end.code, file=sys.stderr)
+print("loaded:", *(name for name in {heavy} if name in sys.modules))
+"""
+
+
+@pytest.mark.parametrize(
+  "words",
+  [
+    ["--help"],
+    ["fields"],
+    ["run", "--help"],
+    ["run", "--config=missing.py"],
+    ["run", "--config=rotnet:nosuch"],
+    ["run", "--config=rotnet:cifar10", "--config.prune.rte=1"],
+    ["transfer", "--config=transfer:digits", "--config.tasks.0=x"],
+    ["preflight", "--config=paper/fig4_depth:nosuch"],
+  ],
+)
+def test_what_answers_at_once_loads_no_jax(words):
+  code = _LOADED.format(words=words, heavy=_HEAVY)
+  run = subprocess.run(
+    [sys.executable, "-c", code], capture_output=True, text=True, check=True
+  )
+  assert run.stdout.splitlines()[-1].strip() == "loaded:"
+
+
+def test_a_command_is_the_main_of_its_module(monkeypatch, tmp_path):
+  started = []
+
+  def run_module(module, run_name, alter_sys):
+    started.append((module, run_name, alter_sys, sys.argv[1:], sys.path[0]))
+
+  monkeypatch.setattr(runpy, "run_module", run_module)
+  monkeypatch.setattr(sys, "path", ["/usr/bin", *sys.path])
+  monkeypatch.chdir(tmp_path)
+  for name, module in {
+    "run": "sslprune_jax.main",
+    "transfer": "sslprune_jax.transfer",
+    "report": "sslprune_jax.report",
+    "preflight": "sslprune_jax.preflight",
+  }.items():
+    monkeypatch.setattr(sys, "argv", ["sslprune", name, "--a=run", "run"])
+    assert command.main() == 0
+    # Processes are started with what is left: the word is taken out once.
+    expected = (module, "__main__", True, ["--a=run", "run"], str(tmp_path))
+    assert started.pop() == expected
+
+
+def test_every_field_is_listed_in_a_line(capsys, monkeypatch):
+  monkeypatch.setattr(sys, "argv", ["sslprune", "fields"])
+  command.main()
+  said = capsys.readouterr().out
+  lines = [line for line in said.splitlines() if line]
+  for line, (name, field) in zip(lines, every_field().items(), strict=True):
+    assert line.startswith(f"--config.{name} ")
+    assert line.endswith(field.sentence) and f"{field.unit} " in line
+  assert "--config.prune.rate          0.2       share of the remaining" in said
+  assert "(0.01, 0.1, ... 27 values)" in said
+
+
+@pytest.mark.parametrize("prefix", ["prune", "--config.prune", "config.prune"])
+def test_fields_are_chosen_by_how_they_begin(prefix, capsys, monkeypatch):
+  monkeypatch.setattr(sys, "argv", ["sslprune", "fields", prefix])
+  command.main()
+  lines = capsys.readouterr().out.splitlines()
+  assert lines
+  assert all(line.startswith("--config.prune.") for line in lines)
+
+
+def test_fields_may_be_read_in_part():
+  code = f"{sys.executable} -m sslprune_jax fields | head -n 1"
+  run = subprocess.run(
+    ["bash", "-o", "pipefail", "-c", code], capture_output=True, text=True
+  )
+  assert (run.returncode, run.stderr) == (0, "")
+  assert run.stdout.startswith("--config.name ")
+
+
+def test_the_package_carries_the_configurations_of_configs():
+  known = config_files.carried()
+  assert set(known) == {
+    str(path.relative_to(ROOT / "configs").with_suffix(""))
+    for path in (ROOT / "configs").rglob("*.py")
+  }
+  assert {"quickstart", "paper/fig4_depth"} <= set(known)
+
+
+def test_a_wheel_carries_its_own(monkeypatch, tmp_path):
+  for folder in ("configs", "sslprune_jax/configs/paper"):
+    (tmp_path / folder).mkdir(parents=True)
+  (tmp_path / "configs/beside.py").write_text("")
+  inside = tmp_path / "sslprune_jax/configs/paper/figure.py"
+  inside.write_text("")
+  monkeypatch.setattr(config_files, "_PACKAGE", tmp_path / "sslprune_jax")
+  assert config_files.carried() == {"paper/figure": inside}
+
+
+def test_a_configuration_is_found_by_name_or_path(tmp_path, monkeypatch):
+  monkeypatch.chdir(tmp_path)
+  assert config_files.load("quickstart").name == "quickstart"
+  assert config_files.load("rotnet:digits").name == "rotnet_digits"
+  named = config_files.load("paper/fig4_depth:digits")
+  path = f"{ROOT}/configs/paper/fig4_depth.py:digits"
+  assert named.to_dict() == config_files.load(path).to_dict()
+  # A file that is there comes first.
+  pathlib.Path("quickstart").write_text(
+    "from sslprune_jax.config import base as get_config"
+  )
+  assert config_files.load("quickstart").name == "study"
+
+
+@pytest.mark.parametrize(
+  "code, said",
+  [
+    ("", "my.py: found no get_config"),
+    ("def get_config(:", r"my.py:1: SyntaxError: invalid syntax"),
+    ("import nosuch", "my.py:1: ModuleNotFoundError: .*nosuch"),
+    ("def get_config():\n  return {}['a']", "my.py:2: KeyError: 'a'"),
+    ("def get_config():\n  raise SystemExit('no')", "my.py:2: SystemExit: no"),
+    ("def get_config():\n  return {}", "found dict .*expected a ConfigDict"),
+    ("def get_config(name):\n  pass", "found nothing after a colon"),
+    (
+      "from sslprune_jax.config import base\n"
+      "def get_config():\n"
+      "  config = base()\n"
+      "  config.prune.rte = 1\n",
+      'my.py:4: AttributeError: .*"rate"',
+    ),
+    (
+      "from sslprune_jax.config import ConfigError\n"
+      "def get_config():\n"
+      "  raise ConfigError('config.x: found 1')",
+      "^config.x: found 1$",
+    ),
+  ],
+)
+def test_an_error_of_a_configuration_names_its_line(code, said, tmp_path):
+  path = tmp_path / "my.py"
+  path.write_text(code)
+  # Of no kind that absl takes for a flag's and wraps.
+  with pytest.raises(UserError, match=said) as raised:
+    config_files.load(str(path))
+  assert not isinstance(raised.value, (ValueError, KeyError, AttributeError))
+  assert "\n" not in str(raised.value)
+
+
+@pytest.mark.parametrize(
+  "text, said",
+  [
+    ("missing.py", "--config: found no file 'missing.py', expected a file, or"),
+    ("nosuch", "a name among deepcluster, .*quickstart"),
+    ("rotnet:nosuch", "found 'nosuch' after the colon, expected one of"),
+    ("paper/fig4_depth:nosuch", "found 'nosuch' after the colon, expected one"),
+    ("quickstart:digits", "quickstart.py:digits: found 'digits' after the"),
+  ],
+)
+def test_a_configuration_that_is_not_there_is_one_line(text, said):
+  with pytest.raises(UserError, match=said) as raised:
+    config_files.load(text)
+  assert "\n" not in str(raised.value)
+
+
+@pytest.mark.parametrize(
+  "field, said",
+  [
+    ("nosuch", "config.nosuch: found no field 'nosuch', .*`sslprune fields`"),
+    ("rate", "expected one such as config.prune.rate$"),
+    ("prune.rte", "expected one such as config.prune.rate$"),
+    ("trian.duration", "expected one such as config.train.duration"),
+    ("", "found no field ''"),
+    ("variants.a.x", "found no field 'x'"),
+    ("seeds[0]", "config.seeds: found a part of it, .*--config.seeds="),
+    ("seeds.upper", "config.seeds: found a part of it"),
+    ("model.name.upper", "config.model.name: found a part of it"),
+    ("transfer.svm", "config.transfer.svm: found a section, .*svm.costs"),
+  ],
+)
+def test_a_field_that_cannot_be_set_is_refused(field, said):
+  with pytest.raises(UserError, match=said):
+    config_files.check_field(base(), field)
+
+
+def test_every_field_can_be_set():
+  for name in every_field():
+    config_files.check_field(base(), name)
+
+
+def test_plugins_are_loaded_before_the_configuration(monkeypatch):
+  loaded = []
+  plugins = types.SimpleNamespace(load=loaded.extend)
+  monkeypatch.setitem(sys.modules, "sslprune_jax.config.plugins", plugins)
+  monkeypatch.setattr("sslprune_jax.config.plugins", plugins, raising=False)
+  words = ["transfer", "--config", "rotnet", "--config.tasks=a"]
+  cli._load_plugins(words)
+  assert not loaded
+  cli._load_plugins([*words, "--plugins=simclr,my.moco", "--ticket=a"])
+  assert loaded == ["simclr", "my.moco"]
+
+
+_ENDS = """
+import os, signal
+from sslprune_jax import cli
+signal.signal(signal.SIGHUP, signal.{hang_up})
+def main(argv):
+  os.kill(os.getpid(), signal.{name})
+  print("went on")
+cli.start(main, [], resumes={resumes})
+"""
+
+
+@pytest.mark.parametrize(
+  "name, hang_up, resumes, status, said",
+  [
+    ("SIGINT", "SIG_DFL", True, 130, "stopped"),
+    ("SIGHUP", "SIG_DFL", True, 129, "stopped"),
+    ("SIGHUP", "SIG_IGN", True, 0, "went on"),  # By nohup.
+    ("SIGTERM", "SIG_DFL", True, 0, "resume with the same command"),
+    ("SIGTERM", "SIG_DFL", False, -15, ""),
+  ],
+)
+def test_signals_end_a_command_with_their_status(
+  name, hang_up, resumes, status, said
+):
+  code = _ENDS.format(name=name, hang_up=hang_up, resumes=resumes)
+  run = subprocess.run(
+    [sys.executable, "-c", code], capture_output=True, text=True
+  )
+  assert run.returncode == status
+  assert said in run.stdout + run.stderr
+  assert "Traceback" not in run.stderr
+
+
+_WORKS = """
+import os, signal, tqdm
+from sslprune_jax import cli
+def work():
+  tqdm.tqdm.write("a stage")
+  {last}
+cli.run(work)
+"""
+
+
+def test_a_line_is_in_the_log_once_it_is_printed():
+  code = _WORKS.format(last="os._exit(0)")  # What waits in a buffer is lost.
+  run = subprocess.run(
+    [sys.executable, "-c", code], capture_output=True, text=True
+  )
+  assert (run.returncode, run.stdout) == (0, "a stage\n"), run.stderr
+
+
+def test_ctrl_c_says_that_the_same_command_goes_on():
+  code = _WORKS.format(last="os.kill(os.getpid(), signal.SIGINT)")
+  run = subprocess.run(
+    [sys.executable, "-c", code], capture_output=True, text=True
+  )
+  assert run.returncode == 130
+  assert run.stderr == "\nstopped; the same command goes on from here\n"
+
+
+def test_what_the_machine_refuses_is_one_line(monkeypatch):
+  monkeypatch.setattr(environment, "prepare", lambda: None)
+
+  def work(error):
+    def fail():
+      raise error
+
+    return fail
+
+  full = OSError(errno.ENOSPC, "No space left on device", "runs/a")
+  with pytest.raises(SystemExit, match="^error: runs/a: No space left"):
+    cli.run(work(full))
+  with pytest.raises(OSError, match="defect"):
+    cli.run(work(OSError(errno.EBADF, "defect")))
