@@ -213,3 +213,28 @@ def test_what_training_drove_to_zero_is_drawn_and_judged(make, tmp_path):
   assert "down to 51 % remaining" in lossless.claim  # Next: 21 % < 30 %.
   assert lossless.verdict == "holds"
   assert controls.verdict == "undecided"  # No adjusted masks were retrained.
+
+
+def test_a_figure_without_retrained_masks_has_no_picture_yet(make, tmp_path):
+  path = _figure(make, tmp_path / "run", labels=0.0)
+  (path / "overlaps.jsonl").unlink()
+  results = path / "labels/results.jsonl"
+  lines = results.read_text().splitlines(keepends=True)
+  results.write_text("".join(x for x in lines if '"pretext"' in x))
+  (found,) = runs.read([path])
+  part = page_lib.draw_part(found)
+  assert part.files == {}
+  assert {v.verdict for v in part.verdicts} == {"undecided"}
+  assert "nothing tested yet" not in page_lib.render([part], "md", False)
+
+
+def test_a_variant_of_ones_own_task_is_named_by_its_run(make, tmp_path):
+  path = _figure(make, tmp_path / "run", labels=0.0, simclr=0.1)
+  file = path / "simclr/config.json"
+  row = {"label": "SimCLR", "colour": "#123456"}
+  about = json.loads(file.read_text()) | {"tasks": {"simclr": row}}
+  file.write_text(json.dumps(about))
+  (found,) = runs.read([path])
+  assert found.names.style("simclr")[0] == "#123456"
+  _, verdicts = paper.FIGURES["fig3_masks"].draw(found)
+  assert "Label tickets are above SimCLR tickets" in {v.claim for v in verdicts}
