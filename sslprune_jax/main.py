@@ -64,7 +64,12 @@ def main(argv: list[str]) -> None:
 
     workdir = _WORKDIR.value or f"runs/{_CONFIG.value.name}"
     workers.finish(children)
-    run.run(_CONFIG.value, workdir, share)
+    run.run(
+      _CONFIG.value,
+      workdir,
+      share,
+      accept_numerics=cli.accepts_numerics(),
+    )
     return workdir
 
   cli.run(

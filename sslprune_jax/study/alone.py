@@ -175,4 +175,5 @@ def _of_tickets(
         f"{where}: made by another version: {section}: {error}"
       ) from None
   config.transfer.rounds = ()  # Those of the tickets, which may follow later.
+  config.retrain.rounds = ()  # Nothing is retrained here.
   return config

@@ -1,5 +1,6 @@
 """The training state: arrays only, replicated, without a device axis."""
 
+import dataclasses
 import functools
 from typing import Any
 
@@ -56,7 +57,6 @@ AXES = TrainState(
 )
 
 
-@functools.partial(jax.jit, static_argnums=(0, 1))
 def initialize(
   network: Any, image_shape: tuple[int, int, int], rng: jax.Array
 ) -> dict[str, Tree]:
@@ -70,6 +70,24 @@ def initialize(
   Returns:
     `{"params": ..., "batch_stats": ...}`, f32.
   """
+  try:
+    hash(network)
+  except TypeError:  # A head may hold its layers in a list.
+    network = _ByIdentity(network)
+  return _initialize(network, tuple(image_shape), rng)
+
+
+@dataclasses.dataclass(frozen=True, eq=False)
+class _ByIdentity:
+  """A network that is told apart from others by its identity."""
+
+  network: Any
+
+
+@functools.partial(jax.jit, static_argnums=(0, 1))
+def _initialize(network, image_shape, rng):
+  if isinstance(network, _ByIdentity):
+    network = network.network
   drawn = network.init(rng, jnp.zeros((1, *image_shape)), train=False)
   # A network without batch norm keeps no statistics.
   return {

@@ -35,7 +35,12 @@ def main(argv: list[str]) -> None:
     cli.join_others()
     from sslprune_jax.study import alone
 
-    alone.run(_CONFIG.value, _TICKETS.value, _WORKDIR.value)
+    alone.run(
+      _CONFIG.value,
+      _TICKETS.value,
+      _WORKDIR.value,
+      accept_numerics=cli.accepts_numerics(),
+    )
     return _WORKDIR.value
 
   cli.run(work)
