@@ -24,8 +24,8 @@ from sslprune_jax.config.rules import (
   whole,
 )
 from sslprune_jax.config.tasks import TASKS
+from sslprune_jax.workdir import INITS
 
-INITS = ("rewind", "reinit", "random", "adjusted")
 # Of the VOC07 protocol (Goyal et al. 2019): 0.01 to 1000, and 0.5^4 to 0.5^19.
 SVM_COSTS = (
   *(0.01, 0.1, 1.0, 2.0, 5.0, 10.0, 15.0, 20.0, 50.0, 100.0, 1000.0),

@@ -6,6 +6,7 @@ from typing import Any
 from etils import epath
 from ml_collections import ConfigDict
 
+from sslprune_jax import workdir as workdir_lib
 from sslprune_jax.config import from_json, plugins, protocols
 from sslprune_jax.config.networks import NETWORKS
 from sslprune_jax.pruning import tickets
@@ -139,13 +140,13 @@ def _join_results(workdir: epath.Path) -> list[dict[str, Any]]:
   """Writes the results of all tickets, those judged earlier among them."""
   done = sorted(workdir.glob("seed_*/*/transfer/round_*/*/result.json"))
   results = [line for path in done for line in files.read_json(path)]
-  files.write_json_lines(workdir / "results.jsonl", results)
+  files.write_json_lines(workdir / workdir_lib.RESULTS, results)
   return results
 
 
 def _load(path: epath.Path) -> Ticket:
   is_folder = processes.from_first(path.is_dir)
-  ticket = tickets.load(path / "trained.npz" if is_folder else path)
+  ticket = tickets.load(path / workdir_lib.TRAINED if is_folder else path)
   for field in ("config", "image_shape", "seed", "task", "round"):
     if field not in ticket.meta:
       raise TicketError(f"{path}: found no {field} in its meta")

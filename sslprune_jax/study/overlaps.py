@@ -5,6 +5,7 @@ import itertools
 from etils import epath
 from ml_collections import ConfigDict
 
+from sslprune_jax import workdir as workdir_lib
 from sslprune_jax.pruning import sparsity, tickets
 from sslprune_jax.runtime import files, processes
 from sslprune_jax.workdir import Stage
@@ -25,11 +26,13 @@ def write(workdir: epath.Path, configs: dict[str, ConfigDict]) -> None:
 
 
 def _write(workdir: epath.Path, configs: dict[str, ConfigDict]) -> None:
-  path = workdir / "overlaps.jsonl"
+  path = workdir / workdir_lib.OVERLAPS
 
   def ticket(seed, index, owner):
     variant, task = owner
-    return workdir / variant / Stage(seed, task, index).path / "ticket.npz"
+    return (
+      workdir / variant / Stage(seed, task, index).path / workdir_lib.TICKET
+    )
 
   # Of a study that has grown, some may never have been asked for together.
   pairs = [

@@ -20,6 +20,7 @@ from ml_collections import ConfigDict
 
 import sslprune_jax
 from sslprune_jax import config as config_lib
+from sslprune_jax import workdir as workdir_lib
 from sslprune_jax.config import plugins
 from sslprune_jax.config.tasks import TASKS
 from sslprune_jax.runtime import files, processes
@@ -100,7 +101,7 @@ def _record(
   config: ConfigDict, workdir: epath.Path, accept_numerics: bool
 ) -> dict[str, Any]:
   """Writes config.json; returns the fields that have grown, by name."""
-  path = workdir / "config.json"
+  path = workdir / workdir_lib.CONFIG
   now = {
     "config": config_lib.resolved(config),
     "versions": _versions(),

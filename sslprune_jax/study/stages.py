@@ -5,6 +5,7 @@ from typing import Any
 
 from etils import epath
 
+from sslprune_jax import workdir as workdir_lib
 from sslprune_jax.runtime import files, preemption, processes
 from sslprune_jax.runtime.progress import Progress
 from sslprune_jax.training import checkpoints
@@ -38,7 +39,7 @@ def run_once(
     Preempted: it is time to end.
   """
   directory = workdir / path
-  done = directory / "result.json"
+  done = directory / workdir_lib.RESULT
   preemption.check()
   if files.exists(done):
     progress.skip(images)
@@ -52,7 +53,7 @@ def run_once(
       f"{called}: {results[0]['density']:.1%} of the weights, "
       + ", ".join(scores)
     )
-  checkpoints.Checkpoints(directory / "checkpoint").delete()
+  checkpoints.Checkpoints(directory / workdir_lib.CHECKPOINT).delete()
   return files.read_json(done)
 
 
@@ -72,11 +73,11 @@ def write_results(
       done of them is read, once, and added to `done`.
   """
   for path in others:
-    result = workdir / path / "result.json"
+    result = workdir / path / workdir_lib.RESULT
     if path not in done and result.exists():
       done[path] = files.read_json(result)
   lines = [line for path in paths for line in done.get(path, ())]
-  files.write_json_lines(workdir / "results.jsonl", lines)
+  files.write_json_lines(workdir / workdir_lib.RESULTS, lines)
 
 
 class Stages:
@@ -111,7 +112,7 @@ class Stages:
 
   def once(self, path: str, images: int, run: Callable[[], list[Line]]) -> None:
     """Runs a stage, or reads its result; see `run_once`."""
-    is_new = not files.exists(self._workdir / path / "result.json")
+    is_new = not files.exists(self._workdir / path / workdir_lib.RESULT)
     called = str(epath.Path(self._name) / path)
     self._done[path] = run_once(
       self._workdir, path, images, run, self._progress, called

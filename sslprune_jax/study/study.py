@@ -13,6 +13,7 @@ from ml_collections import ConfigDict
 
 from sslprune_jax import config as config_lib
 from sslprune_jax import models
+from sslprune_jax import workdir as workdir_lib
 from sslprune_jax.config import plugins
 from sslprune_jax.data.sources import Images
 from sslprune_jax.pruning import masks as masks_lib
@@ -118,7 +119,7 @@ class Study:
   def copy(self, stage: Stage, init: str) -> list[Line]:
     """Returns the lines of results of another starting point as a stage's."""
     done = dataclasses.replace(stage, init=init)
-    lines = files.read_json(self.workdir / done.path / "result.json")
+    lines = files.read_json(self.workdir / done.path / workdir_lib.RESULT)
     return [{**line, "init": stage.init} for line in lines]
 
   def rewind(
@@ -136,17 +137,17 @@ class Study:
 
   def ticket(self, stage: Stage) -> Ticket:
     """Reads W_k under the masks of a round."""
-    return tickets.load(self._round(stage, stage.round) / "ticket.npz")
+    return tickets.load(self._round(stage, stage.round) / workdir_lib.TICKET)
 
   def trained(self, stage: Stage | TransferStage, index: int) -> Ticket:
     """Reads what a round of the stage's task ended with."""
-    return tickets.load(self._round(stage, index) / "trained.npz")
+    return tickets.load(self._round(stage, index) / workdir_lib.TRAINED)
 
   def _round(self, stage: Stage | TransferStage, index: int) -> epath.Path:
     return self.workdir / Stage(stage.seed, stage.task, index).path
 
   def _early(self, stage: Stage) -> Checkpoints:
-    return Checkpoints(self._round(stage, 0) / "rewind", keep=None)
+    return Checkpoints(self._round(stage, 0) / workdir_lib.REWIND, keep=None)
 
   def images(self, stage: Stage) -> Images:
     """Returns the images that a stage is trained and tested on."""
@@ -213,9 +214,9 @@ class Study:
     for layer in report["layers"]:
       if not layer["kept"]:  # Said, never mended silently.
         logging.warning("%s: nothing of %s remains", stage.path, layer["path"])
-    files.write_json(directory / "sparsity.json", report)
+    files.write_json(directory / workdir_lib.SPARSITY, report)
     report = sparsity.magnitudes(state.params, masks)
-    files.write_json(directory / "magnitudes.json", report)
+    files.write_json(directory / workdir_lib.MAGNITUDES, report)
 
   def _meta(self, kind: str, stage: Stage, masks: Masks) -> dict[str, Any]:
     chosen = self._data.labelled(stage.task, stage.seed)

@@ -9,6 +9,7 @@ from etils import epath
 from ml_collections import ConfigDict
 
 from sslprune_jax import models
+from sslprune_jax import workdir as workdir_lib
 from sslprune_jax.config import network_name, protocols
 from sslprune_jax.pruning import magnitude, tickets
 from sslprune_jax.pruning import masks as masks_lib
@@ -78,7 +79,7 @@ class Transfers:
       ticket = _prune(self._config, ticket, stage, workdir)
     chosen = judge.target.choose(stage.fraction, stage.seed)
     if chosen is not None:
-      files.write_json(directory / "labelled.json", index_list(chosen))
+      files.write_json(directory / workdir_lib.LABELLED, index_list(chosen))
     found = judge.run(ticket, directory, stage.seed, progress)
     masks_lib.check_pruned(found.masks, found.params)
     return self._lines(stage, judge.target, found)
@@ -177,7 +178,7 @@ def _prune(
   if stage.round == 0:
     return dense
   before = dataclasses.replace(stage, round=stage.round - 1)
-  trained = tickets.load(workdir / before.path / "trained.npz")
+  trained = tickets.load(workdir / before.path / workdir_lib.TRAINED)
   network = models.from_config(config.model, 1)
   uses = models.uses(network, tuple(dense.meta["image_shape"]))
   masks = magnitude.prune(

@@ -7,6 +7,7 @@ import math
 import jax
 from etils import epath
 
+from sslprune_jax import workdir as workdir_lib
 from sslprune_jax.data import batches
 from sslprune_jax.data.sources import Images
 from sslprune_jax.runtime import devices, preemption
@@ -53,7 +54,7 @@ def train(
     Preempted: it was told to end before its last update, and has saved.
   """
   calendar, start = trainer.calendar, int(state.step)
-  saved = Checkpoints(directory / "checkpoint")
+  saved = Checkpoints(directory / workdir_lib.CHECKPOINT)
   state = saved.restore_newest(state) or state
   begin = int(state.step)
   progress.skip(trainer.num_images(start) - trainer.num_images(begin))
@@ -104,7 +105,7 @@ class _Log:
     self._progress, self._images = progress, trainer.images_per_update
     self._unread = collections.deque()
     self._lines = MetricLines(
-      directory / "metrics.jsonl",
+      directory / workdir_lib.METRICS,
       every=trainer.calendar.log,
       updates_per_epoch=trainer.calendar.epoch,
       start=begin,

@@ -262,5 +262,7 @@ class Trainer:
     """Extracts the features of the training images."""
     shards = clustering.shards()
     size = -(-self.batch_size // shards) * shards
-    feed = batches.make(source, size, devices.split())
-    return extraction.extract(self._extraction_step, variables, feed, shards)
+    found = extraction.extract(
+      self._extraction_step, variables, source, size, shards=shards
+    )
+    return found.rows, found.images_by_row()

@@ -11,6 +11,7 @@ from ml_collections import ConfigDict
 
 from sslprune_jax import config as config_lib
 from sslprune_jax import tasks
+from sslprune_jax import workdir as workdir_lib
 from sslprune_jax.config.protocols import ProtocolRow
 from sslprune_jax.features import extraction
 from sslprune_jax.pruning import tickets
@@ -111,7 +112,7 @@ class FineTuning(Protocol):
       scores = loop.evaluate(self.trainer, state, images)
     if not self._probed:
       tickets.save(
-        directory / "trained.npz",
+        directory / workdir_lib.TRAINED,
         dataclasses.replace(
           ticket,
           masks=masks,

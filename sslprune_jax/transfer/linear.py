@@ -18,6 +18,7 @@ import numpy as np
 import optax
 
 from sslprune_jax import data
+from sslprune_jax import workdir as workdir_lib
 from sslprune_jax.runtime import devices, rng
 from sslprune_jax.training.loop import DivergedError
 from sslprune_jax.training.metrics import MetricLines
@@ -229,7 +230,7 @@ class Linear(Probe):
     classifier = create(train.rows, place, self.target.num_classes)
     opt_state = self._recipe.optimizer.init(classifier.params)
     lines = MetricLines(
-      directory / "metrics.jsonl",
+      directory / workdir_lib.METRICS,
       every=1,
       updates_per_epoch=per_epoch,
       start=0,
