@@ -76,9 +76,9 @@ class StudySize:
 
   Attributes:
     network: name of the network.
-    seeds: how many there are.
+    seeds: number of seeds.
     rewind: duration after which W_k is taken.
-    rounds: of pruning.
+    rounds: rounds of pruning.
     retrained: rounds whose masks are retrained.
   """
 
@@ -95,7 +95,7 @@ class DatasetRow:
 
   Attributes:
     name: in the configuration.
-    fields: of `config.dataset` that differ from the defaults.
+    fields: fields of `config.dataset` that differ from the defaults.
     study: size of its studies; None for what is transferred to alone.
   """
 
@@ -169,7 +169,7 @@ def dataset(name: str) -> ConfigDict:
   """Returns the section `config.dataset` of a data set.
 
   Args:
-    name: of a row. Other TFDS sets: set the fields.
+    name: name of a row. Other TFDS sets: set the fields.
 
   Raises:
     ConfigError: there is no row of this name.

@@ -42,8 +42,8 @@ def stretch(duration: str, factor: float | Fraction) -> str:
   """Returns a duration as many times as long, of the same unit.
 
   Args:
-    duration: of the form that `to_updates` takes.
-    factor: above 0.
+    duration: duration of the form that `to_updates` takes.
+    factor: factor above 0.
   """
   number, unit = _DURATION.fullmatch(duration).groups()
   longer = Fraction(number) * Fraction(factor)

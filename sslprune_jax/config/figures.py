@@ -18,9 +18,9 @@ def study(task: str, dataset: str, few: str | None = None) -> ConfigDict:
   these easy sets reaches the dense network.
 
   Args:
-    task: see `recipes.study`.
+    task: name of the task; see `recipes.study`.
     dataset: one of `DATASETS`.
-    few: see `recipes.study`.
+    few: kind of few labels; see `recipes.study`.
   """
   config = recipes.study(task, dataset, few)
   if dataset in PAPER:
@@ -65,8 +65,8 @@ def natural_sparsity(config: ConfigDict, task: str) -> ConfigDict:
   """Returns a study as figures 6 and 10 have it: long, with both controls.
 
   Args:
-    config: of the study; changed in place.
-    task: that it trains.
+    config: configuration of the study; changed in place.
+    task: task that it trains.
   """
   if config.dataset.name == "digits":  # Weight decay needs time.
     config.train.duration = "40ep"
@@ -100,7 +100,7 @@ def figure(name: str, dataset: str) -> ConfigDict:
   """Returns what the variants of a figure differ from: the study of Labels.
 
   Args:
-    name: of the figure and of its file: "fig3_masks".
+    name: name of the figure and of its file: "fig3_masks".
     dataset: what stands after the colon.
 
   Raises:

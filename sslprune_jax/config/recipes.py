@@ -257,9 +257,9 @@ def rewinds(
   epochs, of samples or of updates, or to the same share of their training.
 
   Args:
-    config: of the study.
-    reference: whose rewind point, in epochs or samples, is held.
-    num_images: that the reference is trained on.
+    config: configuration of the study.
+    reference: study whose rewind point, in epochs or samples, is held.
+    num_images: images that the reference is trained on.
 
   Returns:
     Durations for `config.prune.rewind`: `epochs`, `samples`, `updates`,

@@ -51,7 +51,7 @@ class Field:
     default: its value in `base()`.
     sentence: what it says, for `sslprune fields` and the reader.
     rule: what it may hold; None for a text or a switch that may be anything.
-    unit: of the value, where it has one.
+    unit: unit of the value, where it has one.
     changes_bits: whether results depend on it; a field that changes no bit is
       no part of what makes a study another one.
     grows: whether a finished study may be asked for more of it: its workdir

@@ -34,8 +34,8 @@ class TaskRow:
     target: "module:Class" of a `tasks.Task`.
     label: its name on the page.
     problem: what its own accuracy is of, on the page.
-    colour: of its curves, as Matplotlib and CSS read it.
-    fields: of the section of the configuration that has its name.
+    colour: colour of its curves, as Matplotlib and CSS read it.
+    fields: fields of the section of the configuration that has its name.
     reads_labels: whether it is trained on labels, those that `config.labels`
       leaves.
     keeps_unlabelled: whether images without a label are trained on too; where
@@ -102,7 +102,9 @@ TASKS: Registry[TaskRow] = Registry(
       "#CC79A7",
       {
         "embedding": _WIDTH,
-        "temperature": Field(0.07, "of the softmax", TEMPERATURE),
+        "temperature": Field(
+          0.07, "temperature of the softmax over similarities", TEMPERATURE
+        ),
         "momentum": Field(
           0.5, "share of the old row of the bank in the new one", BELOW_ONE
         ),
@@ -111,13 +113,17 @@ TASKS: Registry[TaskRow] = Registry(
           "noise-contrastive, or a softmax over the whole bank",
           one_of(("nce", "softmax")),
         ),
-        "negatives": Field(16384, "drawn an update, of nce", whole(1), "rows"),
+        "negatives": Field(
+          16384, "rows of noise that nce draws an update", whole(1), "rows"
+        ),
         "normaliser": Field(
           "ema",
           "Z of nce: a moving average, or that of the first batch",
           one_of(("ema", "first")),
         ),
-        "neighbours": Field(200, "that vote on a test image", whole(1), "rows"),
+        "neighbours": Field(
+          200, "rows of the bank that vote on a test image", whole(1), "rows"
+        ),
       },
     ),
     TaskRow(
@@ -128,7 +134,7 @@ TASKS: Registry[TaskRow] = Registry(
       "#E69F00",
       {
         "rotation_weight": Field(
-          1.0, "of the rotation loss beside that of labels", FINITE
+          1.0, "weight of the rotation loss beside that of labels", FINITE
         )
       },
       reads_labels=True,
@@ -140,10 +146,16 @@ TASKS: Registry[TaskRow] = Registry(
       "the cluster that a training image was put into",
       "#56B4E9",
       {
-        "clusters": Field(10000, "of k-means", whole(1), "clusters"),
-        "components": Field(256, "of the PCA before k-means", whole(1)),
-        "iterations": Field(20, "of k-means", whole(1)),
-        "start": Field("random", "of k-means", one_of(("random", "k-means++"))),
+        "clusters": Field(10000, "clusters of k-means", whole(1), "clusters"),
+        "components": Field(
+          256, "directions of the PCA before k-means", whole(1), "directions"
+        ),
+        "iterations": Field(
+          20, "iterations of k-means", whole(1), "iterations"
+        ),
+        "start": Field(
+          "random", "start of k-means", one_of(("random", "k-means++"))
+        ),
         "distances": Field("float32", "dtype in which k-means compares", DTYPE),
       },
     ),

@@ -52,8 +52,8 @@ def add(config: ConfigDict, name: str, study: ConfigDict) -> None:
   """Adds a variant.
 
   Args:
-    config: that the variant is one of.
-    name: of the variant.
+    config: configuration that gets the variant.
+    name: name of the variant.
     study: the whole configuration; what differs is kept.
   """
   changes = _difference(config, study)

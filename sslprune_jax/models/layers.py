@@ -18,11 +18,11 @@ class ConvNorm(nn.Module):
   Attributes:
     width: output channels.
     kernel: side of the kernel.
-    stride: of the convolution.
+    stride: stride of the convolution.
     padding: on each side, as PyTorch pads: it decides what a stride of 2 sees.
-    use_bias: of the convolution; batch norm makes it redundant.
+    use_bias: whether the convolution has a bias; batch norm makes it redundant.
     relu: whether ReLU follows.
-    dtype: of the compute; parameters and statistics are float32.
+    dtype: dtype of the compute; parameters and statistics are float32.
     axis_name: over which batch norm averages its statistics; None: per device.
   """
 

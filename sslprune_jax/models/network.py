@@ -83,7 +83,7 @@ def build(
     batch_norm_axis: name of the mapped axis that batch norm averages its
       statistics over; None for statistics of each device's own.
     sobel: whether fixed filters stand in front: see `layers.sobel`.
-    probed: see `Network`.
+    probed: endpoint that the head reads; see `Network`.
     width: factor of the trunk's channels, above 0.
     remat: whether a training step keeps the inputs of blocks (of layers where
       there are none) and computes what is in them twice, to save memory.
@@ -110,7 +110,7 @@ def from_config(
   Args:
     model: section `config.model`, validated.
     num_outputs: width of the head.
-    probed: see `Network`.
+    probed: endpoint that the head reads; see `Network`.
   """
   return build(
     model.name,

@@ -28,8 +28,8 @@ class Block(nn.Module):
     width: of the 3 x 3 convolutions; a bottleneck ends four times as wide.
     stride: of the block.
     bottleneck: which kind.
-    dtype: of the compute.
-    axis_name: over which batch norm averages.
+    dtype: dtype of the compute.
+    axis_name: mapped axis over which batch norm averages.
   """
 
   width: int
@@ -74,13 +74,13 @@ class ResNet(nn.Module):
 
   Attributes:
     name_: its name in `models.build`, for errors.
-    blocks: of each stage.
+    blocks: number of blocks of each stage.
     bottleneck: the kind of the blocks.
     small_images: a 3 x 3 stem without pooling, as for CIFAR.
     width: factor of all channels.
-    dtype: of the compute.
-    axis_name: over which batch norm averages.
-    remat: see `models.build`.
+    dtype: dtype of the compute.
+    axis_name: mapped axis over which batch norm averages.
+    remat: whether blocks are computed twice; see `models.build`.
   """
 
   name_: str

@@ -35,9 +35,9 @@ class VGG(nn.Module):
       the last stage is averaged over space: on 32 x 32 images that is one
       pixel, and 28 x 28 images keep theirs by leaving out the last pool.
     width: factor of all channels.
-    dtype: of the compute.
-    axis_name: over which batch norm averages.
-    remat: see `models.build`.
+    dtype: dtype of the compute.
+    axis_name: mapped axis over which batch norm averages.
+    remat: whether blocks are computed twice; see `models.build`.
   """
 
   name_: str

@@ -220,7 +220,7 @@ def over_shards(function: Callable, in_specs: Any, out_specs: Any) -> Callable:
   """Runs a function on what each device holds of arrays split over them.
 
   Args:
-    function: of this device's shares; it may exchange over `AXIS`.
+    function: function of this device's shares; it may exchange over `AXIS`.
     in_specs: `ROWS` for what is split along axis 0, `SAME` for what is not.
     out_specs: the same of the outputs.
 

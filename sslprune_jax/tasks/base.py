@@ -60,8 +60,8 @@ class Task:
 
   Attributes:
     num_outputs: width of the head.
-    augment: see `Views`.
-    normalise: see `Views`.
+    augment: augmentation; see `Views`.
+    normalise: normalisation; see `Views`.
     reads: rows that are read into a batch for each of its images.
     rows: rows that the network sees for each image of the batch.
     by_epoch: whether `begin_epoch` is to be called.
@@ -91,9 +91,9 @@ class Task:
     Args:
       settings: fields of the section that has the task's name.
       source: the training images, with all their labels.
-      label_outputs: how many outputs a head has for labels; 0 for a task that
+      label_outputs: outputs that a head has for labels; 0 for a task that
         does not read them.
-      views: how images are shown.
+      views: augmentation and normalisation.
     """
     del source, label_outputs
     return cls(**settings, **views)
@@ -133,9 +133,9 @@ class Task:
     """Returns what an epoch reads, in order; a pure function.
 
     Args:
-      seed: of the training.
-      epoch: from 0.
-      source: of N training images.
+      seed: seed of the training.
+      epoch: number of the epoch, from 0.
+      source: N training images.
       shared: the task's shared state as `begin_epoch` left it, on the host.
 
     Returns:
@@ -219,7 +219,7 @@ class Task:
       outputs: the network's.
       batch: a view.
       task_state: this device's share, as the update before left it.
-      rng: of this update, the same on all devices.
+      rng: key of this update, the same on all devices.
     """
     del rng
     metrics = jax.tree.map(jnp.mean, self.scores(outputs, batch, task_state))
@@ -238,7 +238,7 @@ class Task:
       outputs: the network's.
       batch: a view.
       task_state: this device's share.
-      metrics: of the loss, averaged over devices.
+      metrics: metrics of the loss, averaged over devices.
 
     Returns:
       The state; what is shared is the same on all devices.

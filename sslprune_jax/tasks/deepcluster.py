@@ -42,9 +42,9 @@ class DeepCluster(Task):
   A new image belongs to no cluster: what is scored is the training set.
 
   Attributes:
-    components: of the PCA.
-    iterations: of k-means.
-    start: of k-means, "random" points or "k-means++".
+    components: directions of the PCA.
+    iterations: iterations of k-means.
+    start: start of k-means: "random" points or "k-means++".
     distances: dtype in which k-means compares, "float32" or "bfloat16".
   """
 

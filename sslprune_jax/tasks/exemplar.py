@@ -29,8 +29,8 @@ class Exemplar(Task):
   augmented on its own. Views on all devices are negatives.
 
   Attributes:
-    views: of each image, 2 to 8.
-    margin: by which a negative is to be farther than a positive, in cosine
+    views: views of each image, 2 to 8.
+    margin: distance by which a negative is to be farther than a positive, in cosine
       distance (0 to 2).
     mining: "semi-hard" or "batch-hard": see `triplet_losses`.
   """
@@ -120,7 +120,7 @@ def triplet_losses(
     candidates: f32[C,E], rows of length 1, the anchors among them.
     candidate_index: i32[C]; -1 for what is no candidate.
     first: place of the first anchor among the candidates.
-    views: of an image.
+    views: views of an image.
     margin: in cosine distance.
     mining: one of `("semi-hard", "batch-hard")`.
 

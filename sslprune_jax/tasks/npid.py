@@ -40,14 +40,14 @@ class NPID(Task):
   to its own row.
 
   Attributes:
-    num_classes: of the labels; 0 without.
+    num_classes: classes of the labels; 0 without.
     temperature: T, of the softmax over similarities.
     momentum: share of the old row in a new one.
-    objective: "nce", or "softmax" over the whole bank for small sets.
+    objective: loss: "nce", or "softmax" over the whole bank for small sets.
     negatives: M, of "nce".
     normaliser: Z of "nce": a moving average ("ema"), or that of the "first"
       batch, as in the reference, which rests on that one batch.
-    neighbours: how many vote.
+    neighbours: number of rows that vote.
   """
 
   num_classes: int = 0

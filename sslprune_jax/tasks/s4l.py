@@ -34,7 +34,7 @@ class S4L(Task):
   holds the outputs for rotations, then those for labels.
 
   Attributes:
-    rotation_weight: of the rotation loss beside the label loss.
+    rotation_weight: weight of the rotation loss beside the label loss.
   """
 
   rotation_weight: float = default("s4l", "rotation_weight")

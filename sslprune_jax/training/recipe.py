@@ -88,9 +88,9 @@ def make_recipe(
     config: validated.
     section: section of the recipe, such as "train" or "retrain.train".
     num_images: number of training images.
-    reads: see `durations.to_updates`.
-    own_head: see `optimizer.optimizer`.
-    frozen_trunk: see `optimizer.optimizer`.
+    reads: samples an image; see `durations.to_updates`.
+    own_head: whether the head has its own; see `optimizer.optimizer`.
+    frozen_trunk: whether the head alone moves; see `optimizer.optimizer`.
 
   Raises:
     ConfigError: it does not fit the images.

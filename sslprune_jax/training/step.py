@@ -106,7 +106,7 @@ def pmapped(step: Step, devices: Sequence[jax.Device] | None = None) -> Step:
 
   Args:
     step: step from `make_step`.
-    devices: see `devices.pmapped`.
+    devices: devices of another machine; see `devices.pmapped`.
   """
   return devices_lib.pmapped(
     step,

@@ -32,7 +32,7 @@ class Trainer:
     section: section of its recipe: "train" or "retrain.train".
     task: task that is trained.
     source: training images of any seed; all seeds have the same number.
-    probed: see `models.Network`; where it is set the head alone is trained.
+    probed: endpoint of `models.Network`; where it is set the head alone is trained.
 
   Attributes:
     task: task that is trained.
@@ -44,7 +44,7 @@ class Trainer:
     calendar: what is due at which update.
     step_of_device: the pure update.
     step: the same one, pmapped.
-    evaluation_step: see `step.make_evaluation_step`.
+    evaluation_step: evaluation of a batch; see `step.make_evaluation_step`.
 
   Raises:
     ConfigError: the recipe does not fit the data or the devices.
