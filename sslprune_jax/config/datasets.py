@@ -94,7 +94,7 @@ class DatasetRow:
   """A data set.
 
   Attributes:
-    name: in the configuration.
+    name: name in the configuration.
     fields: fields of `config.dataset` that differ from the defaults.
     study: size of its studies; None for what is transferred to alone.
   """

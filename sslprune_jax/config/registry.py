@@ -18,7 +18,7 @@ class Named(Protocol):
   """A row of a registry.
 
   Attributes:
-    name: in the configuration, and in the workdir.
+    name: name in the configuration, and in the workdir.
     target: "module:name" of its code.
   """
 

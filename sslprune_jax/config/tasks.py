@@ -30,7 +30,7 @@ class TaskRow:
   """A task.
 
   Attributes:
-    name: in the configuration, and in the workdir.
+    name: name in the configuration, and in the workdir.
     target: "module:Class" of a `tasks.Task`.
     label: its name on the page.
     problem: what its own accuracy is of, on the page.

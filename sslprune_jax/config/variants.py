@@ -18,7 +18,7 @@ def of(config: ConfigDict) -> dict[str, ConfigDict]:
   """Returns the studies of a configuration.
 
   Args:
-    config: with its overrides. They hold for every variant that does not set
+    config: configuration with its overrides. They hold for every variant that does not set
       the field itself: `--config.variants.rotnet.train.duration=2ep`.
 
   Returns:

@@ -137,7 +137,7 @@ def readout(outputs: dict[str, jax.Array], layer: str) -> jax.Array:
   6 x 6 x 256, 4 x 4 x 512, 3 x 3 x 1024, 2 x 2 x 2048.
 
   Args:
-    outputs: of a network.
+    outputs: endpoints of a network.
     layer: the name of an endpoint.
 
   Returns:
@@ -190,7 +190,7 @@ def uses(network: Network, image_shape: tuple[int, int, int]) -> dict[str, int]:
   convolution uses its weights once at each place of its output.
 
   Args:
-    network: from `build`.
+    network: network from `build`.
     image_shape: (H, W, C).
 
   Returns:

@@ -25,9 +25,9 @@ class Block(nn.Module):
   """A residual block: basic (two 3 x 3), or a bottleneck (1 x 1, 3 x 3, 1 x 1).
 
   Attributes:
-    width: of the 3 x 3 convolutions; a bottleneck ends four times as wide.
-    stride: of the block.
-    bottleneck: which kind.
+    width: channels of the 3 x 3 convolutions; a bottleneck ends four times as wide.
+    stride: stride of the block.
+    bottleneck: kind of the block.
     dtype: dtype of the compute.
     axis_name: mapped axis over which batch norm averages.
   """

@@ -36,7 +36,7 @@ def run(
       network, and how it sees an image, are those of the tickets.
     paths: tickets, or folders that hold `trained.npz`.
     workdir: folder where everything is written.
-    accept_numerics: see `provenance.record`.
+    accept_numerics: whether other numerics go on; see `provenance.record`.
 
   Returns:
     The lines of results.jsonl: those of tickets judged earlier too.

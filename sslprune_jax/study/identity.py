@@ -74,7 +74,7 @@ def union(old: dict[str, Any], new: dict[str, Any]) -> Flat:
 
   Args:
     old: resolved configuration of earlier runs.
-    new: that of this run.
+    new: configuration of this run.
 
   Returns:
     Values by dotted names: of numbers the larger, of lists what stands in

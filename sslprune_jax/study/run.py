@@ -30,7 +30,7 @@ def run(
     workdir: folder where everything is written.
     share: (i, n): of the seeds of all studies, taken in turn, the i-th of n
       shares. All of them are joined by a run of the whole, (0, 1).
-    accept_numerics: see `provenance.record`.
+    accept_numerics: whether other numerics go on; see `provenance.record`.
 
   Returns:
     The lines of results of the share.

@@ -70,7 +70,7 @@ class Study:
       config: validated, without variants.
       workdir: folder where everything is written.
       seeds: seeds that this process runs.
-      cache: see `Trainers`.
+      cache: trainers of all studies; see `Trainers`.
       progress: bar of all studies.
       name: name of the variant, for progress.
 

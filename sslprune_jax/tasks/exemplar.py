@@ -30,8 +30,8 @@ class Exemplar(Task):
 
   Attributes:
     views: views of each image, 2 to 8.
-    margin: distance by which a negative is to be farther than a positive, in cosine
-      distance (0 to 2).
+    margin: cosine distance, 0 to 2, by which a negative is to be farther than a
+      positive.
     mining: "semi-hard" or "batch-hard": see `triplet_losses`.
   """
 
@@ -121,7 +121,7 @@ def triplet_losses(
     candidate_index: i32[C]; -1 for what is no candidate.
     first: place of the first anchor among the candidates.
     views: views of an image.
-    margin: in cosine distance.
+    margin: cosine distance.
     mining: one of `("semi-hard", "batch-hard")`.
 
   Returns:

@@ -32,7 +32,8 @@ class Trainer:
     section: section of its recipe: "train" or "retrain.train".
     task: task that is trained.
     source: training images of any seed; all seeds have the same number.
-    probed: endpoint of `models.Network`; where it is set the head alone is trained.
+    probed: endpoint that the head reads, see `models.Network`; where it is set
+      the head alone is trained.
 
   Attributes:
     task: task that is trained.
