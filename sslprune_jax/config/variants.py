@@ -18,8 +18,9 @@ def of(config: ConfigDict) -> dict[str, ConfigDict]:
   """Returns the studies of a configuration.
 
   Args:
-    config: configuration with its overrides. They hold for every variant that does not set
-      the field itself: `--config.variants.rotnet.train.duration=2ep`.
+    config: configuration with its overrides. They hold for every variant that
+      does not set the field itself, such as by
+      `--config.variants.rotnet.train.duration=2ep`.
 
   Returns:
     Whole configurations by the name of their variant, in order; itself, named

@@ -23,7 +23,8 @@ class ConvNorm(nn.Module):
     use_bias: whether the convolution has a bias; batch norm makes it redundant.
     relu: whether ReLU follows.
     dtype: dtype of the compute; parameters and statistics are float32.
-    axis_name: mapped axis over which batch norm averages its statistics; None: per device.
+    axis_name: mapped axis over which batch norm averages its statistics; None:
+      per device.
   """
 
   width: int

@@ -25,7 +25,8 @@ class Block(nn.Module):
   """A residual block: basic (two 3 x 3), or a bottleneck (1 x 1, 3 x 3, 1 x 1).
 
   Attributes:
-    width: channels of the 3 x 3 convolutions; a bottleneck ends four times as wide.
+    width: channels of the 3 x 3 convolutions; a bottleneck ends four times as
+      wide.
     stride: stride of the block.
     bottleneck: kind of the block.
     dtype: dtype of the compute.
