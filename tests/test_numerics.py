@@ -89,6 +89,8 @@ def test_an_update_ends_in_the_numbers_that_numerics_stands_for(name):
 
 
 if __name__ == "__main__":
+  jax.config.update("jax_platforms", "cpu")
+  jax.config.update("jax_disable_most_optimizations", True)  # As conftest.
   numbers = {name: _updated(name) for name in TASKS}
   numbers["numerics"] = step_lib.NUMERICS
   GOLDEN.write_text(json.dumps(numbers, indent=2, sort_keys=True) + "\n")

@@ -81,9 +81,23 @@ def test_a_ticket_computes_the_features_that_extraction_finds():
   assert found.std() > 0.1
   images = np.asarray(source.images)
   np.testing.assert_allclose(ticket.features(images), found, atol=1e-5)
-  assert ticket.network().num_outputs == config.npid.embedding
+  assert ticket.network().head.features == config.npid.embedding
   with pytest.raises(AssertionError, match="assert_shape.*8"):
     ticket.features(images[:, 1:])
+
+
+def test_a_ticket_with_a_head_of_two_layers_still_has_features():
+  plain = tickets.load(_TRAINED)
+  layers = {"layers_0": {"kernel": np.ones((8, 4), np.float32)}}
+  params = {"trunk": plain.params["trunk"], "head": layers}
+  masks = {**masks_lib.dense(params), "trunk": plain.masks["trunk"]}
+  ticket = tickets.Ticket(masks, params, plain.batch_stats, plain.meta)
+  images = np.zeros((2, 8, 8, 1), np.uint8)
+  np.testing.assert_array_equal(ticket.features(images), plain.features(images))
+  with pytest.raises(
+    tickets.TicketError, match="head: found .'layers_0/kernel"
+  ):
+    ticket.network()
 
 
 def test_a_ticket_that_does_not_know_its_network_says_so():

@@ -32,7 +32,7 @@ _FIRST = _WORKDIRS / "first"
 _ROUND = "seed_0/npid/round_01"
 _SAVED = 50  # update of the newest checkpoint
 # What a user has to say to go on from results of older numerics.
-_FLAGS = ()
+_FLAGS = ("--accept_numerics",)
 _PLANNED = [
   ("random", "transfer", 0, None),
   ("npid", "pretext", 0, None),

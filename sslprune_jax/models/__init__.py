@@ -8,3 +8,4 @@ from sslprune_jax.models.network import num_features as num_features
 from sslprune_jax.models.network import readout as readout
 from sslprune_jax.models.network import uses as uses
 from sslprune_jax.models.network import with_head as with_head
+from sslprune_jax.models.network import without_head as without_head

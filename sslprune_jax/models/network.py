@@ -124,6 +124,19 @@ def from_config(
   )
 
 
+class _Headless(nn.Module):
+  """A head without params that passes on what it reads."""
+
+  @nn.compact
+  def __call__(self, x: jax.Array) -> jax.Array:
+    return x
+
+
+def without_head(network: Network) -> Network:
+  """Returns a network whose params are `{"trunk": ...}` alone."""
+  return with_head(network, _Headless())
+
+
 def with_head(network: Network, head: nn.Module) -> Network:
   """Returns a network with another head, such as one of several layers."""
   return network.clone(head=head.clone(name="head"))

@@ -58,15 +58,22 @@ class Ticket:
     """Builds the ticket's network; it computes in float32.
 
     Raises:
-      TicketError: the ticket does not say which network it is of.
+      TicketError: the ticket does not say which network it is of, or its head
+        is more than a linear layer, which its task alone can build.
     """
+    head = named_leaves(self.params["head"])
+    if "kernel" not in head:
+      raise TicketError(
+        f"params/head: found {sorted(head)}, expected the kernel of a "
+        "linear layer; Ticket.features needs no head"
+      )
+    return self._build(head["kernel"].shape[-1])
+
+  def _build(self, num_outputs: int) -> models.Network:
     model = self._config("model")
     try:
       return models.build(
-        model["name"],
-        self.params["head"]["kernel"].shape[-1],
-        width=model["width"],
-        sobel=model["sobel"],
+        model["name"], num_outputs, width=model["width"], sobel=model["sobel"]
       )
     except (KeyError, ValueError) as error:
       raise TicketError(f"meta.config.model: {error}") from None
@@ -83,7 +90,12 @@ class Ticket:
     Raises:
       TicketError: the ticket does not say how its network sees images.
     """
-    dataset, network = self._config("dataset"), self.network()
+    dataset = self._config("dataset")
+    network = models.without_head(self._build(num_outputs=1))
+    trunk = {
+      name: {k: v for k, v in tree.items() if k == "trunk"}
+      for name, tree in self.variables.items()
+    }
     chex.assert_rank(images, 4)
     chex.assert_type(images, np.uint8)
     chex.assert_shape(images, (None, *self.meta["image_shape"]))
@@ -94,7 +106,7 @@ class Ticket:
       outputs = network.apply(variables, images, train=False)
       return models.readout(outputs, "features")
 
-    return np.asarray(apply(self.variables, images))
+    return np.asarray(apply(trunk, images))
 
   def _config(self, section: str) -> dict[str, Any]:
     """Returns a section of the configuration that the ticket was made by."""
