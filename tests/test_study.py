@@ -4,6 +4,7 @@ import gc
 import json
 import os
 import pathlib
+import shutil
 import signal
 import subprocess
 import sys
@@ -82,7 +83,7 @@ def test_a_trace_is_written_and_changes_nothing(whole, tmp_path):
   assert bits(tmp_path) == bits(whole)
 
 
-def test_killed_in_a_round_and_resumed_ends_in_the_samebits(
+def test_killed_in_a_round_and_resumed_ends_in_the_same_bits(
   whole, tmp_path, monkeypatch
 ):
   # Three moments, each with a checkpoint behind it: in the dense run, in round
@@ -164,7 +165,7 @@ def test_a_damaged_checkpoint_is_named_and_the_one_before_is_used(
   assert bits(tmp_path) == bits(whole)
 
 
-def test_kill_9_and_the_same_command_end_in_the_samebits(tmp_path):
+def test_kill_9_and_the_same_command_end_in_the_same_bits(tmp_path):
   command = [
     sys.executable, "-m", "sslprune_jax.main",
     f"--config={ROOT}/configs/rotnet.py:digits",
@@ -202,6 +203,24 @@ def test_another_configuration_stops_and_shows_the_difference(whole):
     ConfigError, match="config.prune.rate: 0.2 there, 0.5 now"
   ):
     run.run(_config(prune__rate=0.5), whole)
+
+
+def test_a_finished_study_grows_by_a_seed_and_keeps_what_it_found(
+  whole, tmp_path
+):
+  grown = tmp_path / "grown"
+  shutil.copytree(whole, grown)
+  before = (grown / "results.jsonl").read_text()
+  asked = run.run(_config(seeds=(1,)), grown)
+  assert {line["seed"] for line in asked} == {1}
+  after = (grown / "results.jsonl").read_text()
+  assert after.startswith(before) and len(after) > len(before)
+  assert [json.loads(x) for x in after[len(before) :].splitlines()] == asked
+  kept = json.loads((grown / "config.json").read_text())
+  assert kept["config"]["seeds"] == [0, 1]
+  # Fewer rounds than there are: nothing is run, and nothing is lost.
+  run.run(_config(prune__rounds=1, retrain__rounds=()), grown)
+  assert (grown / "results.jsonl").read_text() == after
 
 
 @pytest.mark.parametrize(
