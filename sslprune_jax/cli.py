@@ -175,7 +175,9 @@ def runs_with_others() -> bool:
 
 
 def join_others() -> None:
-  """Joins the other processes, if there are any, and watches for SIGTERM.
+  """Joins the other processes, if there are any, and watches for signals.
+
+  Whatever is imported before the work is imported before this.
 
   Raises:
     ProcessError: see `processes.start`.
@@ -183,6 +185,7 @@ def join_others() -> None:
   # Imported here, so that --help and a mistyped flag answer at once.
   from sslprune_jax.runtime import preemption, processes
 
+  endings.unwind()
   coordinator, process = flags.FLAGS.coordinator, flags.FLAGS.process
   if coordinator:
     # JAX's runtime, which is told of a SIGTERM in any process, takes it over.

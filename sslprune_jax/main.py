@@ -59,9 +59,9 @@ def main(argv: list[str]) -> None:
     os.environ.update(workers.device(0))
 
   def work():
-    cli.join_others()
     from sslprune_jax.study import run
 
+    cli.join_others()
     workdir = _WORKDIR.value or f"runs/{_CONFIG.value.name}"
     workers.finish(children)
     run.run(

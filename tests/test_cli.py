@@ -13,7 +13,7 @@ from sslprune_jax import __main__ as command
 from sslprune_jax import cli
 from sslprune_jax.config import base, every_field
 from sslprune_jax.config import files as config_files
-from sslprune_jax.runtime import environment
+from sslprune_jax.runtime import endings, environment
 from sslprune_jax.runtime.errors import UserError
 
 ROOT = pathlib.Path(__file__).parent.parent
@@ -35,6 +35,8 @@ def _run(*words, module="sslprune_jax", cwd=None):
   [
     ("rnu", 2, "found the command 'rnu', expected one of run, transfer"),
     ("fields --nosuch", 2, "--nosuch"),
+    ("report run --nosuch", 2, "--nosuch"),
+    ("report nosuch", 1, "nosuch"),
     ("fields nosuch", 1, "begins with 'nosuch'"),
     (f"run {_QUICKSTART} --nosuch=1", 2, "found no flag --nosuch"),
     (f"run {_QUICKSTART} word", 1, "found the argument 'word'"),
@@ -82,6 +84,7 @@ def test_a_mistake_is_one_line_and_says_its_kind_by_the_status(
     (["run", "--help"], "--workdir: Where everything is written"),
     (["transfer", "--help"], "--plugins: "),
     (["preflight", "--help"], "--topology: "),
+    (["report", "--help"], "workdir of a run"),
     (["fields", "--help"], "only those that begin so"),
   ],
 )
@@ -107,6 +110,7 @@ print("loaded:", *(name for name in {heavy} if name in sys.modules))
   [
     ["--help"],
     ["fields"],
+    ["report", "--help"],
     ["run", "--help"],
     ["run", "--config=missing.py"],
     ["run", "--config=rotnet:nosuch"],
@@ -299,8 +303,15 @@ def test_plugins_are_loaded_before_the_configuration(monkeypatch):
 _ENDS = """
 import os, signal
 from sslprune_jax import cli
+from sslprune_jax.runtime import endings
 signal.signal(signal.SIGHUP, signal.{hang_up})
 def main(argv):
+  try:
+    {begin}
+  except BaseException:
+    print("raised")
+    raise
+def kill():
   os.kill(os.getpid(), signal.{name})
   print("went on")
 cli.start(main, [], resumes={resumes})
@@ -310,23 +321,34 @@ cli.start(main, [], resumes={resumes})
 @pytest.mark.parametrize(
   "name, hang_up, resumes, status, said",
   [
-    ("SIGINT", "SIG_DFL", True, 130, "stopped"),
-    ("SIGHUP", "SIG_DFL", True, 129, "stopped"),
-    ("SIGHUP", "SIG_IGN", True, 0, "went on"),  # By nohup.
-    ("SIGTERM", "SIG_DFL", True, 0, "resume with the same command"),
+    ("SIGINT", "SIG_DFL", True, 130, "\nstopped\n"),
+    ("SIGHUP", "SIG_DFL", True, 129, "\nstopped\n"),
+    ("SIGHUP", "SIG_IGN", True, 0, "went on\n"),  # By nohup.
+    ("SIGTERM", "SIG_DFL", True, 0, f"{endings.RESUME}\n"),
     ("SIGTERM", "SIG_DFL", False, -15, ""),
   ],
 )
 def test_signals_end_a_command_with_their_status(
   name, hang_up, resumes, status, said
 ):
-  code = _ENDS.format(name=name, hang_up=hang_up, resumes=resumes)
-  run = subprocess.run(
+  # A library that is imported may catch whatever is raised.
+  run = _ends(name, hang_up, resumes, "kill()")
+  assert run.returncode == status
+  assert run.stdout + run.stderr == said
+
+
+@pytest.mark.parametrize("name, status", [("SIGINT", 130), ("SIGHUP", 129)])
+def test_signals_are_raised_once_there_is_what_to_unwind(name, status):
+  run = _ends(name, "SIG_DFL", True, "endings.unwind(); kill()")
+  assert run.returncode == status
+  assert (run.stdout, run.stderr) == ("raised\n", "\nstopped\n")
+
+
+def _ends(name, hang_up, resumes, begin):
+  code = _ENDS.format(name=name, hang_up=hang_up, resumes=resumes, begin=begin)
+  return subprocess.run(
     [sys.executable, "-c", code], capture_output=True, text=True
   )
-  assert run.returncode == status
-  assert said in run.stdout + run.stderr
-  assert "Traceback" not in run.stderr
 
 
 _WORKS = """

@@ -1,12 +1,12 @@
 """Command line of the report: python -m sslprune_jax.report RUN [RUN ...]."""
 
-import argparse
 import sys
 from collections.abc import Sequence
 
 from etils import epath
 
 from sslprune_jax import report, workdir
+from sslprune_jax.runtime import endings
 from sslprune_jax.runtime.errors import UserError
 
 
@@ -22,7 +22,7 @@ def main(argv: Sequence[str] | None = None) -> int:
   Raises:
     SystemExit: 2, an argument that there is none of.
   """
-  parser = argparse.ArgumentParser(
+  parser = endings.ArgumentParser(
     prog="python -m sslprune_jax.report",
     description="Joins the results of one or more runs into one HTML page, "
     "with figures/*.png and results.csv beside it. A run may be unfinished. "

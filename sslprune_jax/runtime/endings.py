@@ -54,27 +54,40 @@ class ArgumentParser(argparse.ArgumentParser):
 
 
 def watch(*, resumes: bool) -> None:
-  """Ends the command at signals from now on; not those that nohup ignores.
+  """Ends the command at once at signals; not at those that are ignored.
+
+  Raised while a library is imported, an exception is lost, or turns into
+  another: until `unwind` there is nothing to save, and nothing is raised.
 
   Args:
-    resumes: whether the same command goes on after a SIGTERM. Once it has what
-      to save, `preemption.watch` takes the signal over.
+    resumes: whether the same command goes on after a SIGTERM.
   """
-  if signal.getsignal(signal.SIGHUP) == signal.SIG_DFL:
+  numbers = [signal.SIGINT, signal.SIGHUP]
+  for number in numbers + [signal.SIGTERM] * resumes:
+    if signal.getsignal(number) in (signal.SIG_DFL, signal.default_int_handler):
+      signal.signal(number, _end_at_once)
+
+
+def unwind() -> None:
+  """Raises KeyboardInterrupt at signals from now on, where `watch` ended."""
+  if signal.getsignal(signal.SIGINT) == _end_at_once:
+    signal.signal(signal.SIGINT, signal.default_int_handler)
+  if signal.getsignal(signal.SIGHUP) == _end_at_once:
     signal.signal(signal.SIGHUP, _hang_up)
-  if resumes and signal.getsignal(signal.SIGTERM) == signal.SIG_DFL:
-    signal.signal(signal.SIGTERM, _terminate)
+
+
+def _end_at_once(number, frame) -> None:
+  del frame
+  ends_well = number == signal.SIGTERM
+  file, words = (1, RESUME) if ends_well else (2, "\nstopped")
+  with contextlib.suppress(OSError):  # The terminal may be gone.
+    os.write(file, f"{words}\n".encode())
+  os._exit(0 if ends_well else 128 + number)
 
 
 def _hang_up(number, frame) -> None:
   del number, frame
   raise HangUp
-
-
-def _terminate(number, frame) -> None:
-  del number, frame
-  os.write(1, f"{RESUME}\n".encode())  # print may be what was interrupted.
-  sys.exit(0)
 
 
 def stop(error: KeyboardInterrupt, advice: str = "") -> NoReturn:

@@ -32,9 +32,9 @@ def main(argv: list[str]) -> None:
   cli.runs_with_others()
 
   def work():
-    cli.join_others()
     from sslprune_jax.study import alone
 
+    cli.join_others()
     alone.run(
       _CONFIG.value,
       _TICKETS.value,
