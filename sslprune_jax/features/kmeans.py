@@ -99,7 +99,7 @@ def _first_centroids(points, weight, real, k, key, start):
     real: i64[N], rows that are no padding, counted over all shards.
     k: number of clusters.
     key: key of what is drawn.
-    start: see `kmeans`.
+    start: a way to begin, or centroids; see `kmeans`.
   """
   if not isinstance(start, str):
     centroids = jnp.asarray(start, jnp.float32)

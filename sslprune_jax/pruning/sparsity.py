@@ -5,7 +5,7 @@ network trained on CIFAR-10 at zero, up to machine precision: "natural"
 sparsity, that nobody pruned.
 """
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import chex
@@ -25,6 +25,18 @@ THRESHOLDS = {
 }
 # Of the histogram: four bins a decade.
 EXPONENTS = np.arange(-48, 5) / 4
+
+
+def density_of(masks: Masks, names: Sequence[str]) -> float:
+  """Returns the share of weights that some kernels keep, in [0, 1].
+
+  Args:
+    masks: masks, bool[...] or bool[].
+    names: names of the kernels, at least one.
+  """
+  by_name = masks_lib.prunable(masks)
+  chosen = [by_name[name] for name in names]
+  return sum(np.count_nonzero(m) for m in chosen) / sum(m.size for m in chosen)
 
 
 def report(

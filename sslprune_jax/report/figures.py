@@ -44,7 +44,7 @@ def draw(panels: Sequence[Panel | Histogram], names: Names) -> Figure:
   """Draws panels side by side, under one legend.
 
   Args:
-    panels: at least one; those with an equal `ylabel` share their y axis.
+    panels: panels, at least one; equal `ylabel`s share their y axis.
     names: labels and colours of the series.
 
   Returns:

@@ -146,7 +146,7 @@ def differing_fields(runs: Sequence[Run]) -> tables.Table | None:
   """Tabulates the configuration fields in which runs differ.
 
   Args:
-    runs: at least one run.
+    runs: runs, at least one.
 
   Returns:
     A row a field, a column a run; None if they differ in none.

@@ -18,7 +18,7 @@ class Panel:
   Attributes:
     title: words above it, or none.
     ylabel: words for what is measured, with its unit, percent.
-    curves: at least one to be drawn; `task` is the series, which has a colour;
+    curves: curves, at least one; `task` is the series, which has a colour;
       `init` the start, which has a line: a name of `INITS` or `PRUNED`,
       `CHANCE`, or None.
     dense: value of the dense network, a thin line.

@@ -6,11 +6,14 @@ from collections.abc import Callable
 from typing import Any
 
 import numpy as np
+from etils import epath
 from ml_collections import ConfigDict
 
 from sslprune_jax import data
+from sslprune_jax import workdir as workdir_lib
 from sslprune_jax.config.tasks import TASKS
 from sslprune_jax.data.sources import Images
+from sslprune_jax.runtime import files
 
 RETRAINING = "retrain"  # beside the names of tasks
 
@@ -72,6 +75,19 @@ class StudyData:
     labels = self.train.labels  # May take a pass over all files.
     chosen = data.sample_classes(labels, classes, seed)
     return chosen[data.sample_per_class(labels[chosen], images, seed)]
+
+  def save_labelled(self, workdir: epath.Path, purpose: str, seed: int) -> None:
+    """Saves the indices of the labelled images, if only some are labelled.
+
+    Args:
+      workdir: folder of the study.
+      purpose: name of a task, or `RETRAINING`.
+      seed: seed of the study.
+    """
+    chosen = self.labelled(purpose, seed)
+    if chosen is not None:
+      path = workdir / workdir_lib.labelled_path(seed, purpose)
+      files.write_json(path, index_list(chosen))
 
   # Cached, as images that were used stay on the devices.
   @functools.lru_cache(maxsize=4)  # noqa: B019

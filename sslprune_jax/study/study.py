@@ -6,7 +6,6 @@ import itertools
 from collections.abc import Callable, Sequence
 from typing import Any
 
-import numpy as np
 from absl import logging
 from etils import epath
 from ml_collections import ConfigDict
@@ -111,10 +110,7 @@ class Study:
     if self.trainers.retraining:
       purposes += (RETRAINING,)
     for seed, purpose in itertools.product(self._seeds, purposes):
-      chosen = self._data.labelled(purpose, seed)
-      if chosen is not None:
-        path = self.workdir / f"seed_{seed}/labelled_{purpose}.json"
-        files.write_json(path, index_list(chosen))
+      self._data.save_labelled(self.workdir, purpose, seed)
 
   def copy(self, stage: Stage, init: str) -> list[Line]:
     """Returns the lines of results of another starting point as a stage's."""
@@ -238,8 +234,6 @@ class Study:
     trainer, images = self.trainers.trainer_for(stage), self.images(stage)
     masks_lib.check_pruned(state.masks, state.params)
     scores = loop.evaluate(trainer, state, images)
-    masks = masks_lib.prunable(state.masks)
-    ranked = [masks[name] for name in self.ranked]
     line = {
       "seed": stage.seed,
       "task": stage.task,
@@ -247,8 +241,7 @@ class Study:
       "round": stage.round,
       "init": stage.init,
       **masks_lib.shares(state.masks, state.params),
-      "density_of_ranked": sum(np.count_nonzero(m) for m in ranked)
-      / sum(m.size for m in ranked),
+      "density_of_ranked": sparsity.density_of(state.masks, self.ranked),
       "model": config_lib.network_name(self.config.model),
       "dataset": self.config.dataset.name,
       "split": self.config.dataset[trainer.task.scored_on],

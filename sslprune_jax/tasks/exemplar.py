@@ -134,34 +134,16 @@ def triplet_losses(
   if mining not in MININGS:
     raise ValueError(f"mining: found {mining!r}, expected one of {MININGS}")
   distance = 1 - similarities(anchors, candidates)
-  is_negative = (candidate_index[None] != index[:, None]) & (
-    candidate_index[None] >= 0
-  )
+  is_negative = candidate_index[None] != index[:, None]
+  is_negative &= candidate_index[None] >= 0
   any_negative = is_negative.any(axis=1)
-
-  def nearest(of: jax.Array) -> jax.Array:
-    return jnp.where(of, distance, jnp.inf).min(axis=1)
-
-  # Its positives: the other rows of its group.
-  row = jnp.arange(len(anchors))
-  group = row // views * views
-  positives = [
-    jnp.take_along_axis(
-      distance, (first + group + (row - group + i) % views)[:, None], axis=1
-    )[:, 0]
-    for i in range(1, views)
-  ]
+  positives = _positives(distance, first, views)
   if mining == "batch-hard":
-    pairs = [(jnp.stack(positives).max(axis=0), nearest(is_negative))]
+    hardest = jnp.stack(positives).max(axis=0)
+    pairs = [(hardest, _nearest(distance, is_negative))]
   else:
-    farthest = jnp.where(is_negative, distance, -jnp.inf).max(axis=1)
-    pairs = []
-    for positive in positives:
-      farther = is_negative & (distance > positive[:, None])
-      negative = nearest(farther)
-      pairs.append(
-        (positive, jnp.where(jnp.isinf(negative), farthest, negative))
-      )
+    negatives = _semi_hard(distance, is_negative, positives)
+    pairs = list(zip(positives, negatives, strict=True))
   losses = [
     jnp.where(
       any_negative,
@@ -171,5 +153,37 @@ def triplet_losses(
     for positive, negative in pairs
   ]
   nearest_positive = jnp.stack(positives).min(axis=0)
-  accuracy = (nearest_positive < nearest(is_negative)).astype(jnp.float32)
-  return sum(losses) / len(losses), accuracy
+  is_first = nearest_positive < _nearest(distance, is_negative)
+  return sum(losses) / len(losses), is_first.astype(jnp.float32)
+
+
+def _positives(
+  distance: jax.Array, first: jax.Array | int, views: int
+) -> list[jax.Array]:
+  """Returns distances f32[A] of f32[A,C]: to each other row of the group."""
+  row = jnp.arange(len(distance))
+  group = row // views * views
+  return [
+    jnp.take_along_axis(
+      distance, (first + group + (row - group + i) % views)[:, None], axis=1
+    )[:, 0]
+    for i in range(1, views)
+  ]
+
+
+def _nearest(distance: jax.Array, among: jax.Array) -> jax.Array:
+  """Returns the smallest distance f32[A] among bool[A,C]; inf among none."""
+  return jnp.where(among, distance, jnp.inf).min(axis=1)
+
+
+def _semi_hard(
+  distance: jax.Array, is_negative: jax.Array, positives: list[jax.Array]
+) -> list[jax.Array]:
+  """Returns distances f32[A]: of the negative of each positive."""
+  farthest = jnp.where(is_negative, distance, -jnp.inf).max(axis=1)
+  negatives = []
+  for positive in positives:
+    farther = is_negative & (distance > positive[:, None])
+    negative = _nearest(distance, farther)
+    negatives.append(jnp.where(jnp.isinf(negative), farthest, negative))
+  return negatives

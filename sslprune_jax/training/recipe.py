@@ -96,11 +96,7 @@ def make_recipe(
     ConfigError: it does not fit the images.
   """
   recipe = config_lib.lookup(config, section)
-  if recipe.batch_size > num_images:
-    raise errors.ConfigError(
-      f"config.{section}.batch_size: found {recipe.batch_size}, expected at "
-      f"most the {num_images} training images"
-    )
+  _check_images(section, recipe.batch_size, num_images)
 
   def updates(field: str) -> int:
     return config_lib.updates(
@@ -136,6 +132,33 @@ def make_recipe(
     decay=recipe.decay,
   )
   return Recipe(recipe.batch_size, length, optimizer, schedule)
+
+
+def check_devices(section: str, batch_size: int, count: int, unit: str) -> None:
+  """Refuses a batch that does not divide among some devices.
+
+  Args:
+    section: section of the recipe.
+    batch_size: images of an update, over all devices.
+    count: number of devices.
+    unit: label used in the error message.
+
+  Raises:
+    ConfigError: names the field.
+  """
+  if batch_size % count:
+    raise errors.ConfigError(
+      f"config.{section}.batch_size: found {batch_size}, expected a multiple "
+      f"of the {count} {unit}"
+    )
+
+
+def _check_images(section: str, batch_size: int, num_images: int) -> None:
+  if batch_size > num_images:
+    raise errors.ConfigError(
+      f"config.{section}.batch_size: found {batch_size}, expected at most the "
+      f"{num_images} training images"
+    )
 
 
 def stretch_recipe(

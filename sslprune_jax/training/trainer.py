@@ -16,9 +16,10 @@ from sslprune_jax.runtime import devices, errors, processes, rng
 from sslprune_jax.runtime.trees import Tree
 from sslprune_jax.tasks import Task
 from sslprune_jax.tasks.base import Batch, TaskState
+from sslprune_jax.training import recipe as recipe_lib
 from sslprune_jax.training import state as state_lib
 from sslprune_jax.training import step
-from sslprune_jax.training.recipe import Calendar, make_recipe
+from sslprune_jax.training.recipe import Calendar
 from sslprune_jax.training.state import TrainState
 
 
@@ -63,7 +64,7 @@ class Trainer:
     self.task, self._section, num_images = task, section, len(source)
     self.batch_size = config_lib.lookup(config, section).batch_size
     self.check_batch(jax.device_count(), "devices")
-    recipe = make_recipe(
+    recipe = recipe_lib.make_recipe(
       config,
       section,
       num_images,
@@ -99,20 +100,8 @@ class Trainer:
     self._extraction_step = extraction.make_step(self.network, task.normalise)
 
   def check_batch(self, count: int, unit: str) -> None:
-    """Refuses a batch that does not divide among some devices.
-
-    Args:
-      count: number of devices.
-      unit: label used in the error message.
-
-    Raises:
-      ConfigError: names the field.
-    """
-    if self.batch_size % count:
-      raise errors.ConfigError(
-        f"config.{self._section}.batch_size: found {self.batch_size}, expected "
-        f"a multiple of the {count} {unit}"
-      )
+    """Refuses a batch that does not divide; see `recipe.check_devices`."""
+    recipe_lib.check_devices(self._section, self.batch_size, count, unit)
 
   def to_updates(self, config: ConfigDict, field: str) -> int:
     """Converts a duration of a configuration to updates of this trainer."""
