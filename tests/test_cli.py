@@ -18,7 +18,6 @@ from sslprune_jax.runtime.errors import UserError
 
 ROOT = pathlib.Path(__file__).parent.parent
 _QUICKSTART = "--config=quickstart"
-_HEAVY = ("jax", "jaxlib", "matplotlib", "scipy", "sklearn")
 
 
 def _run(*words, module="sslprune_jax", cwd=None):
@@ -92,39 +91,6 @@ def test_help_is_no_error(words, said):
   run = _run(*words)
   assert run.returncode == 0, run.stderr
   assert said in run.stdout and not run.stderr
-
-
-_LOADED = """
-import runpy, sys
-sys.argv = ["sslprune", *{words}]
-try:
-  runpy.run_module("sslprune_jax", run_name="__main__", alter_sys=True)
-except SystemExit as end:
-  print(end.code, file=sys.stderr)
-print("loaded:", *(name for name in {heavy} if name in sys.modules))
-"""
-
-
-@pytest.mark.parametrize(
-  "words",
-  [
-    ["--help"],
-    ["fields"],
-    ["report", "--help"],
-    ["run", "--help"],
-    ["run", "--config=missing.py"],
-    ["run", "--config=rotnet:nosuch"],
-    ["run", "--config=rotnet:cifar10", "--config.prune.rte=1"],
-    ["transfer", "--config=transfer:digits", "--config.tasks.0=x"],
-    ["preflight", "--config=paper/fig4_depth:nosuch"],
-  ],
-)
-def test_what_answers_at_once_loads_no_jax(words):
-  code = _LOADED.format(words=words, heavy=_HEAVY)
-  run = subprocess.run(
-    [sys.executable, "-c", code], capture_output=True, text=True, check=True
-  )
-  assert run.stdout.splitlines()[-1].strip() == "loaded:"
 
 
 def test_a_command_is_the_main_of_its_module(monkeypatch, tmp_path):

@@ -40,25 +40,6 @@ def test_a_mistake_is_one_clear_line(flag, words, tmp_path):
   assert not (tmp_path / "run").exists()
 
 
-_LOADS = """
-import sys
-import sslprune_jax.study.run, sslprune_jax.study.alone
-import sslprune_jax.preflight.costs
-print(*(name for name in {names} if name in sys.modules))
-"""
-
-
-def test_libraries_that_few_studies_need_are_loaded_where_they_are_needed():
-  names = ("joblib", "matplotlib", "scipy", "sklearn", "tensorflow_datasets")
-  run = subprocess.run(
-    [sys.executable, "-c", _LOADS.format(names=names)],
-    capture_output=True,
-    text=True,
-    check=True,
-  )
-  assert run.stdout.strip() == ""
-
-
 def test_a_page_that_cannot_be_written_is_said_to_all_processes(
   tmp_path, monkeypatch, capsys
 ):

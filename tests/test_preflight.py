@@ -74,23 +74,6 @@ def test_a_missing_compiler_is_named_with_what_installs_it(monkeypatch):
     chips.devices("v5e:2x4")
 
 
-_HELP = """
-import runpy, sys
-sys.argv = ["preflight", "--help"]
-try:
-  runpy.run_module("sslprune_jax.preflight", run_name="__main__")
-finally:
-  assert "jax" not in sys.modules
-"""
-
-
-def test_help_loads_no_jax():
-  run = subprocess.run(
-    [sys.executable, "-c", _HELP], capture_output=True, text=True
-  )
-  assert "--topology" in run.stdout and not run.stderr, run.stderr
-
-
 def _preflight(*flags, **environment):
   return subprocess.run(
     [sys.executable, "-m", "sslprune_jax.preflight", *flags],
