@@ -77,9 +77,7 @@ def on_cpu(repeats):
         task_state=task.init(jax.random.key(2), source),
       )
       rate = optimizer_lib.schedule("constant", 0.01, length=1)
-      step = step_lib.pmapped(
-        step_lib.make_step(network, task, optimizer, rate)
-      )
+      step = step_lib.pmap(step_lib.make_step(network, task, optimizer, rate))
       steps[of] = [step, step(state, batch)[0]]
     seconds = {of: [] for of in steps}
     for _ in range(repeats):

@@ -41,7 +41,7 @@ def main():
   for path in sorted(CONFIGS.glob("*.py")):
     get_config = runpy.run_path(str(path))["get_config"]
     for dataset in figures.PAPER:
-      found = variants.of(get_config(dataset)).values()
+      found = variants.expand(get_config(dataset)).values()
       hours = sum(_chip_hours(config) for config in found)
       line = {"figure": path.stem, "dataset": dataset}
       print(json.dumps({**line, "v5e_chip_hours": float(f"{hours:.2g}")}))

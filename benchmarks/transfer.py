@@ -141,9 +141,9 @@ def _ours(train, test):
   length = _EPOCHS * (len(x) // _BATCH)
   optimizer = optimizer_lib.optimizer("sgd", weight_decay=5e-4)
   milestones = [length * of // _EPOCHS for of in (8, 16, 24)]
-  epoch = _compiled(length, tuple(milestones))
+  epoch = _compile(length, tuple(milestones))
   rows = jax.device_put(x[None], devices.split())
-  labels = jax.device_put(y.astype(np.int32), devices.replicated())
+  labels = jax.device_put(y.astype(np.int32), devices.replicated_sharding())
   classifier = linear.create(rows, np.arange(len(x), dtype=np.int32), 10)
   opt_state = optimizer.init(classifier.params)
   for number in range(_EPOCHS):
@@ -163,7 +163,7 @@ def _ours(train, test):
 
 
 @functools.cache
-def _compiled(length, milestones):
+def _compile(length, milestones):
   optimizer = optimizer_lib.optimizer("sgd", weight_decay=5e-4)
   schedule = optimizer_lib.schedule(
     "step", 0.01, length=length, milestones=list(milestones)

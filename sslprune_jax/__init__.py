@@ -29,7 +29,7 @@ network are pruned, and the rest is trained under the mask, by:
   ...               normalise=lambda x: x / 255)
   >>> sgd = optimizer.optimizer("sgd", weight_decay=1e-4)
   >>> rate = optimizer.schedule("constant", 0.1, length=50)
-  >>> update = step.pmapped(ssl.make_step(Plain(), task, sgd, rate))
+  >>> update = step.pmap(ssl.make_step(Plain(), task, sgd, rate))
   >>> state = ssl.create_state({"params": params, "batch_stats": {}}, kept, sgd,
   ...                          jax.random.key(1))
   >>> for _ in range(50):

@@ -146,7 +146,7 @@ def test_fields_may_be_read_in_part():
 
 
 def test_the_package_carries_the_configurations_of_configs():
-  known = config_files.carried()
+  known = config_files.own_configs()
   assert set(known) == {
     str(path.relative_to(ROOT / "configs").with_suffix(""))
     for path in (ROOT / "configs").rglob("*.py")
@@ -161,7 +161,7 @@ def test_a_wheel_carries_its_own(monkeypatch, tmp_path):
   inside = tmp_path / "sslprune_jax/configs/paper/figure.py"
   inside.write_text("")
   monkeypatch.setattr(config_files, "_PACKAGE", tmp_path / "sslprune_jax")
-  assert config_files.carried() == {"paper/figure": inside}
+  assert config_files.own_configs() == {"paper/figure": inside}
 
 
 def test_a_configuration_is_found_by_name_or_path(tmp_path, monkeypatch):

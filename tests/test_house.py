@@ -179,6 +179,16 @@ def test_what_a_docstring_says_of_an_argument_begins_with_a_noun():
   assert not wrong
 
 
+def test_a_function_says_what_it_does_and_not_what_was_done():
+  names = {
+    node.name
+    for tree in TREES.values()
+    for node in ast.walk(tree)
+    if isinstance(node, FUNCTIONS)
+  }
+  assert not [n for n in names if re.fullmatch(r"_?[a-z]*[^e]ed", n)]
+
+
 _HEAVY = ("jax", "jaxlib", "flax", "optax", "sklearn", "scipy", "matplotlib")
 _LOADS = """
 import runpy, sys

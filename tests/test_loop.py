@@ -9,7 +9,7 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 from etils import epath
-from studies import short
+from helpers import short
 
 from sslprune_jax import data
 from sslprune_jax.data import batches

@@ -33,7 +33,7 @@ def test_there_is_a_configuration_for_every_figure_that_is_drawn():
 def test_every_variant_is_valid_on_every_set(name):
   for dataset in figures.DATASETS:
     config = _get_config(name, dataset)
-    found = variants.of(config)
+    found = variants.expand(config)
     assert len(found) > 1 or "natural" in name
     for study in found.values():
       validation.validate(study)
@@ -102,7 +102,7 @@ _RECIPES = {
 def test_recipes_and_rewind_points_are_the_papers(cell):
   *recipe, update = _RECIPES[cell]
   name, dataset, variant = cell
-  config = variants.of(_get_config(name, dataset))[variant]
+  config = variants.expand(_get_config(name, dataset))[variant]
   train = config.train
   assert recipe == [
     train.duration,
@@ -131,7 +131,7 @@ def test_recipes_and_rewind_points_are_the_papers(cell):
 def test_the_four_criteria_rewind_a_tenth_of_imagenet_apart():
   # Table 1: Labels on everything rewinds to update 2500 of 75,060, which is 3
   # epochs of 90 and 3,840,000 samples.
-  found = variants.of(_get_config("fig7_rewind", "imagenet2012"))
+  found = variants.expand(_get_config("fig7_rewind", "imagenet2012"))
   rewinds = {name: study.prune.rewind for name, study in found.items()}
   assert rewinds["epochs"] == "3ep"
   assert rewinds["samples"] == "3840000samples"
@@ -157,13 +157,13 @@ def test_depths_are_those_of_the_networks():
     ("fig9_depth_alexnet", "imagenet2012"): [1, 3, 5, 0],
   }
   for cell, expected in depths.items():
-    found = variants.of(_get_config(*cell)).values()
+    found = variants.expand(_get_config(*cell)).values()
     assert sorted(s.prune.first_layers for s in found) == sorted(2 * expected)
 
 
 def _smallest(config):
   """Makes a figure as small as it can be: one seed, one round, few updates."""
-  found = variants.of(config)
+  found = variants.expand(config)
   with config.unlocked():
     config.variants = ConfigDict()
   for number, (name, study) in enumerate({"": config, **found}.items()):

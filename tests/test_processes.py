@@ -9,7 +9,7 @@ import sys
 import time
 
 import pytest
-from studies import bits
+from helpers import bits
 
 from sslprune_jax.runtime import processes
 

@@ -3,7 +3,7 @@
 import json
 
 import pytest
-from studies import short
+from helpers import short
 
 from sslprune_jax import config as config_lib
 from sslprune_jax.config import variants
@@ -60,7 +60,7 @@ def test_a_workdir_keeps_the_union_of_what_it_was_asked_for(tmp_path):
   assert grown.retrain.rounds == (0, 1, 2)
   assert grown.prune.rounds == 2
   assert grown.transfer.protocols == ("knn:digits",)
-  assert _kept(tmp_path)["config"] == config_lib.resolved(grown)
+  assert _kept(tmp_path)["config"] == config_lib.resolve(grown)
   assert provenance.record(first, tmp_path) == grown
 
 

@@ -11,7 +11,7 @@ import time
 import jax
 import numpy as np
 import pytest
-from studies import bits, short, traced
+from helpers import bits, short, traced
 
 from sslprune_jax.config import variants
 from sslprune_jax.pruning import masks as masks_lib

@@ -13,7 +13,7 @@ import time
 import numpy as np
 import pytest
 from etils import epath
-from studies import bits, die_after, short, traced
+from helpers import bits, die_after, short, traced
 
 from sslprune_jax.pruning import tickets
 from sslprune_jax.runtime.errors import ConfigError

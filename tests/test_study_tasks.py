@@ -4,8 +4,8 @@ import json
 
 import numpy as np
 import pytest
+from helpers import bits, die_after
 from PIL import Image
-from studies import bits, die_after
 
 from sslprune_jax import data
 from sslprune_jax.config import recipes
@@ -193,6 +193,6 @@ def test_labels_are_read_only_where_they_are_seen(monkeypatch):
     images, "train", type("Source", (), {"labels": property(read)})()
   )
   for task in ("rotnet", "exemplar", "npid", "deepcluster"):
-    assert images.labelled(task, 0) is None
+    assert images.labelled_indices(task, 0) is None
   with pytest.raises(AssertionError, match="labels were read"):
-    images.labelled("s4l", 0)
+    images.labelled_indices("s4l", 0)

@@ -125,7 +125,7 @@ def test_create_owns_its_buffers():
   masks = masks_lib.dense(variables["params"])
   key = jax.random.key(1)
   state = state_lib.create(variables, masks, optimizer, key)
-  step_lib.pmapped(step)(state, jax.device_put(_batch(), devices_lib.split()))
+  step_lib.pmap(step)(state, jax.device_put(_batch(), devices_lib.split()))
   # The state was donated; what it was made from is still there.
   jax.tree.map(np.asarray, (variables, masks))
   jax.random.bits(key)
@@ -270,7 +270,7 @@ network = models.build("convnet", 10, probed="stage2")
 optimizer = optimizer_lib.optimizer(
   sys.argv[1], weight_decay=0.1, frozen_trunk=True)
 schedule = optimizer_lib.schedule("constant", 0.1, length=9)
-step = step_lib.pmapped(
+step = step_lib.pmap(
   step_lib.make_step(network, LABELS, optimizer, schedule))
 before = _state(network, optimizer)
 noise = np.random.default_rng(0)

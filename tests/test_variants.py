@@ -1,8 +1,8 @@
 """Variants: overrides hold for all of them, and mistakes are named."""
 
 import pytest
+from helpers import short
 from ml_collections import ConfigDict
-from studies import short
 
 from sslprune_jax.config import variants
 from sslprune_jax.runtime.errors import ConfigError
@@ -24,7 +24,7 @@ def test_what_differs_is_kept_and_nothing_else():
     "prune": {"first_layers": 2},
     "transfer": {"linear": {"train": {"duration": "3ep"}}},
   }
-  found = variants.of(config)
+  found = variants.expand(config)
   assert list(found) == ["first_1", "first_2"]
   assert [s.prune.first_layers for s in found.values()] == [1, 2]
   assert not found["first_1"].variants
@@ -35,14 +35,14 @@ def test_an_override_holds_for_every_variant_that_does_not_set_the_field():
   config = _two()
   config.prune.rate = 0.5
   config.variants.first_1.prune.first_layers = 3
-  found = variants.of(config)
+  found = variants.expand(config)
   assert [s.prune.rate for s in found.values()] == [0.5, 0.5]
   assert [s.prune.first_layers for s in found.values()] == [3, 2]
 
 
 def test_without_variants_a_configuration_is_its_own_study():
   config = short()
-  assert variants.of(config) == {"": config}
+  assert variants.expand(config) == {"": config}
 
 
 @pytest.mark.parametrize(
@@ -58,4 +58,4 @@ def test_mistakes_are_named(name, changes, words):
   with config.unlocked():
     config.variants[name] = ConfigDict(changes)
   with pytest.raises(ConfigError, match=words):
-    variants.of(config)
+    variants.expand(config)

@@ -29,7 +29,7 @@ class Linear:
     features, labels = _features(50_000, 512, 10, seed=1)
     self._test = _features(10_000, 512, 10, seed=2)
     self._rows = jax.device_put(features[None], devices.split())
-    self._labels = jax.device_put(labels, devices.replicated())
+    self._labels = jax.device_put(labels, devices.replicated_sharding())
     updates = len(labels) // 256
     self._optimizer = optimizer.optimizer(
       "sgd", weight_decay=5e-4, momentum=0.9, nesterov=True

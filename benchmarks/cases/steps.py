@@ -63,7 +63,7 @@ class Ours:
     )
     self._batch = next(feed.train(lambda epoch: np.arange(batch), 0, 1))
     rate = optimizer_lib.schedule("constant", _RATE, length=1)
-    self._step = step.pmapped(step.make_step(network, task, optimizer, rate))
+    self._step = step.pmap(step.make_step(network, task, optimizer, rate))
 
   def answer(self):
     """Returns the losses of three updates."""

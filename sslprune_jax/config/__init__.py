@@ -12,6 +12,6 @@ from sslprune_jax.config.rules import Field as Field
 from sslprune_jax.config.values import from_json as from_json
 from sslprune_jax.config.values import lookup as lookup
 from sslprune_jax.config.values import network_name as network_name
-from sslprune_jax.config.values import resolved as resolved
+from sslprune_jax.config.values import resolve as resolve
 from sslprune_jax.config.values import updates as updates
 from sslprune_jax.runtime.errors import ConfigError as ConfigError

@@ -72,7 +72,7 @@ def _target(name: str) -> ConfigDict:
   """Returns what a target has of its own; the rest is the network's input."""
   preset, table = dataset(name), fields.tables()[f"transfer.targets.{name}"]
   target = section(table)
-  target.update({of: preset[of] for of in table if of in preset})
+  target.update({field: preset[field] for field in table if field in preset})
   if name == "places205":  # Half as many epochs: Goyal et al. 2019.
     target.linear = 0.5
   return target

@@ -63,7 +63,7 @@ FIELDS: dict[str, Field] = {
     Rule(
       "four strengths, at least 0: brightness, contrast, saturation and hue, "
       "the last at most 0.5",
-      lambda of: len(of) == 4 and min(of) >= 0 and of[3] <= 0.5,
+      lambda s: len(s) == 4 and min(s) >= 0 and s[3] <= 0.5,
     ),
   ),
   "grey": Field(0.0, "probability that an image turns grey", PROBABILITY),

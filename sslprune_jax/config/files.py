@@ -19,7 +19,7 @@ _PACKAGE = pathlib.Path(__file__).parent.parent
 _MODULE = "config_config"  # The name by which ml_collections loads such files.
 
 
-def carried() -> dict[str, pathlib.Path]:
+def own_configs() -> dict[str, pathlib.Path]:
   """Returns the configurations of this package: "paper/fig4_depth" -> file.
 
   A wheel carries them in the package; beside a checkout's package they lie in
@@ -45,7 +45,7 @@ def find(name: str) -> pathlib.Path:
   path = pathlib.Path(name)
   if path.is_file():
     return path
-  known = carried()
+  known = own_configs()
   if name in known:
     return known[name]
   expected = f"a file, or a name among {', '.join(known)}"

@@ -34,7 +34,7 @@ def load(modules: Sequence[str]) -> None:
       ) from None
 
 
-def used(config: ConfigDict) -> dict[str, dict[str, str]]:
+def list_used(config: ConfigDict) -> dict[str, dict[str, str]]:
   """Lists what a configuration takes from outside of this package.
 
   Args:
@@ -44,7 +44,7 @@ def used(config: ConfigDict) -> dict[str, dict[str, str]]:
     "task simclr" -> its `target` and the SHA-256 of the module's source.
   """
   found = {}
-  for registry, name in _named(config):
+  for registry, name in _list_names(config):
     row = registry.get(name)
     if row is None:
       continue  # Refused by name when the configuration is validated.
@@ -61,7 +61,7 @@ def check(made_with: Mapping[str, Any], registry: Registry, where: str) -> None:
   """Refuses what was made with plug-ins that are not there; imports none.
 
   Args:
-    made_with: `used` of the configuration that made it.
+    made_with: `list_used` of the configuration that made it.
     registry: what of them is needed: networks, tasks or protocols.
     where: name of the file, for the error.
 
@@ -77,7 +77,7 @@ def check(made_with: Mapping[str, Any], registry: Registry, where: str) -> None:
       )
 
 
-def _named(config: ConfigDict) -> Iterator[tuple[Registry, str]]:
+def _list_names(config: ConfigDict) -> Iterator[tuple[Registry, str]]:
   yield NETWORKS, config.model.name
   for task in config.tasks:
     yield TASKS, task

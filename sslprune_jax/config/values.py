@@ -40,7 +40,7 @@ def network_name(model: ConfigDict) -> str:
   return model.name + (f" x {model.width:g}" if model.width != 1 else "")
 
 
-def resolved(config: ConfigDict) -> dict[str, Any]:
+def resolve(config: ConfigDict) -> dict[str, Any]:
   """Returns what results depend on as JSON values, tuples as lists."""
   values = to_json(config.to_dict())
   values.pop("profile", None)

@@ -14,7 +14,7 @@ from sslprune_jax.runtime.errors import ConfigError
 _NAME = re.compile(r"[a-z0-9_]+")
 
 
-def of(config: ConfigDict) -> dict[str, ConfigDict]:
+def expand(config: ConfigDict) -> dict[str, ConfigDict]:
   """Returns the studies of a configuration.
 
   Args:

@@ -131,7 +131,7 @@ class Images:
   train: Source
   test: Source
 
-  def scored(self, on: str) -> Source:
+  def scored_source(self, on: str) -> Source:
     """Returns the images that a task has answers for.
 
     Args:

@@ -74,7 +74,7 @@ def make_step(
     image = normalise(batch["image"])
     return readout(network.apply(variables, image, train=False), layer)
 
-  return devices.pmapped(step, out_axes=0)
+  return devices.pmap(step, out_axes=0)
 
 
 def extract(

@@ -165,12 +165,12 @@ def readout(outputs: dict[str, jax.Array], layer: str) -> jax.Array:
   if x.ndim == 2:
     return x
   side = max(1, round((_MOST_READ / x.shape[-1]) ** 0.5))
-  x = pooled(x, min(side, x.shape[1]), axis=1)
-  x = pooled(x, min(side, x.shape[2]), axis=2)
+  x = adaptive_pool(x, min(side, x.shape[1]), axis=1)
+  x = adaptive_pool(x, min(side, x.shape[2]), axis=2)
   return x.reshape(len(x), -1)
 
 
-def pooled(x: jax.Array, size: int, axis: int) -> jax.Array:
+def adaptive_pool(x: jax.Array, size: int, axis: int) -> jax.Array:
   """Averages an axis of length L down to `size` bins.
 
   Bin i covers floor(i L / size) to ceil((i + 1) L / size) - 1, so that bins may

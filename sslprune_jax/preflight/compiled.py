@@ -113,7 +113,7 @@ def lower_step(
     batch: shapes of the batch.
     devices: devices of another machine.
   """
-  return step.pmapped(training.step_of_device, devices).lower(state, batch)
+  return step.pmap(training.step_of_device, devices).lower(state, batch)
 
 
 def compile_once(

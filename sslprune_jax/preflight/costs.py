@@ -52,7 +52,7 @@ def estimate_cost(
     TopologyError: an impossible topology.
     DataError: the images are neither known nor there.
   """
-  configs = list(variants.of(config).values())
+  configs = list(variants.expand(config).values())
   for study_config in configs:
     validation.validate(study_config)
   devices = chips.devices(topology)

@@ -27,7 +27,7 @@ def permute(
     Masks of the same density that keep nothing of where the weights were.
   """
   names = masks_lib.prunable_names(masks, layers)
-  return _filled(masks, names, rng.permutation(_joined(masks, names)))
+  return _fill(masks, names, rng.permutation(_join(masks, names)))
 
 
 def adjust(
@@ -57,22 +57,22 @@ def adjust(
   """
   chex.assert_trees_all_equal_shapes(masks, alive)
   names = masks_lib.prunable_names(masks, layers)
-  living = _joined(alive, names)
-  left = int(np.count_nonzero(_joined(masks, names)))
+  living = _join(alive, names)
+  left = int(np.count_nonzero(_join(masks, names)))
   bits = np.zeros(living.size, bool)
   for group in (np.flatnonzero(living), np.flatnonzero(~living)):
     count = min(left, group.size)
     bits[rng.choice(group, count, replace=False)] = True
     left -= count
-  return _filled(masks, names, bits)
+  return _fill(masks, names, bits)
 
 
-def _joined(masks: Masks, names: list[str]) -> np.ndarray:
+def _join(masks: Masks, names: list[str]) -> np.ndarray:
   leaves = named_leaves(masks)
   return np.concatenate([np.asarray(leaves[n]).reshape(-1) for n in names])
 
 
-def _filled(masks: Masks, names: list[str], bits: np.ndarray) -> Masks:
+def _fill(masks: Masks, names: list[str], bits: np.ndarray) -> Masks:
   """Returns the masks with some kernels filled from a row of bits."""
   leaves = named_leaves(masks)
   ends = np.cumsum([leaves[name].size for name in names])

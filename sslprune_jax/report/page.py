@@ -109,7 +109,7 @@ def _transfer_view(part: TransferSection, names: Names) -> dict:
   transfer, rows = part.transfer, part.transfer.rows
   points = [point for curve in transfer.curves for point in curve.points]
 
-  def found(field: str) -> list[str]:
+  def values_of(field: str) -> list[str]:
     return list(dict.fromkeys(str(row[field]) for row in rows if field in row))
 
   return {
@@ -125,11 +125,11 @@ def _transfer_view(part: TransferSection, names: Names) -> dict:
     "n": sorted({point.estimate.n for point in points}),
     "images": sorted({row["training_images"] for row in rows}),
     "tested": sorted({row["n"] for row in rows}),
-    "crop": found("crop"),
-    "learning_rate": found("learning_rate"),
-    "duration": found("duration"),
-    "neighbours": found("neighbours"),
-    "augment": found("augment"),
+    "crop": values_of("crop"),
+    "learning_rate": values_of("learning_rate"),
+    "duration": values_of("duration"),
+    "neighbours": values_of("neighbours"),
+    "augment": values_of("augment"),
   }
 
 

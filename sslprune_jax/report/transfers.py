@@ -87,7 +87,10 @@ def group(rows: Iterable[dict]) -> list[TransferCurves]:
   keys = sorted(groups, key=lambda key: (rank(PROTOCOLS, key[0]), key[1:]))
   return [
     TransferCurves(
-      *key, _curves(groups[key]), _untrained(groups[key]), (*groups[key],)
+      *key,
+      _curves(groups[key]),
+      _estimate_untrained(groups[key]),
+      (*groups[key],),
     )
     for key in keys
   ]
@@ -107,6 +110,6 @@ def _curves(rows: list[dict]) -> tuple[Curve, ...]:
   return tuple(curves)
 
 
-def _untrained(rows: list[dict]) -> Estimate | None:
+def _estimate_untrained(rows: list[dict]) -> Estimate | None:
   values = [row["value"] for row in rows if row["task"] == UNTRAINED]
   return curves_lib.estimate(values) if values else None

@@ -21,7 +21,7 @@ AXIS = "devices"
 ROWS, SAME = PartitionSpec(AXIS), PartitionSpec()
 
 
-def pmapped(
+def pmap(
   step: Callable,
   *,
   in_axes: Any = (None, 0),
@@ -57,7 +57,7 @@ def split() -> NamedSharding:
   return NamedSharding(_mesh(), ROWS)
 
 
-def replicated() -> NamedSharding:
+def replicated_sharding() -> NamedSharding:
   """Returns the sharding that puts everything on all devices."""
   return NamedSharding(_mesh(), SAME)
 

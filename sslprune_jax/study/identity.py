@@ -40,7 +40,7 @@ def differences(
   return [f"{field}: {old!r} {sides[0]}, {new!r} {sides[1]}"]
 
 
-def completed(values: dict[str, Any]) -> dict[str, Any]:
+def complete(values: dict[str, Any]) -> dict[str, Any]:
   """Returns a configuration on disk with the fields that came after it.
 
   Args:
@@ -50,23 +50,23 @@ def completed(values: dict[str, Any]) -> dict[str, Any]:
     The same with every field that it lacks at the value that reproduces what
     ran then: `Field.before` or, if there is none, the default.
   """
-  found = _flat(values)
+  found = _flatten(values)
   for name, field in every_field().items():
     if name not in found and name != "profile":
       new = field.default if field.before is None else field.before
       found[name] = to_json(new)
-  return _nested(found)
+  return _nest(found)
 
 
 def part(values: dict[str, Any]) -> dict[str, Any]:
   """Returns what is part of a study's identity of a resolved configuration."""
   rows = every_field()
   found = {}
-  for name, value in _flat(values).items():
+  for name, value in _flatten(values).items():
     row = rows.get(_own_name(name))
     if row is None or (row.changes_bits and not row.grows):
       found[name] = value
-  return _nested(found)
+  return _nest(found)
 
 
 def union(old: dict[str, Any], new: dict[str, Any]) -> Flat:
@@ -80,18 +80,18 @@ def union(old: dict[str, Any], new: dict[str, Any]) -> Flat:
     Values by dotted names: of numbers the larger, of lists what stands in
     either, those of the earlier runs first; rounds are sorted.
   """
-  rows, there = every_field(), _flat(old)
+  rows, there = every_field(), _flatten(old)
   grows = {name for name, row in rows.items() if row.grows}
   return {
-    name: _joined(name, there.get(name), value)
-    for name, value in _flat(new).items()
+    name: _join(name, there.get(name), value)
+    for name, value in _flatten(new).items()
     if _own_name(name) in grows
   }
 
 
-def placed(values: dict[str, Any], grown: Flat) -> dict[str, Any]:
+def place(values: dict[str, Any], grown: Flat) -> dict[str, Any]:
   """Returns a resolved configuration with some values by dotted names."""
-  return _nested(_flat(values) | grown)
+  return _nest(_flatten(values) | grown)
 
 
 def with_values(config: ConfigDict, grown: Flat) -> ConfigDict:
@@ -106,7 +106,7 @@ def with_values(config: ConfigDict, grown: Flat) -> ConfigDict:
   return config
 
 
-def _joined(name: str, old: Any, new: Any) -> Any:
+def _join(name: str, old: Any, new: Any) -> Any:
   if old is None:
     return new
   if not isinstance(new, list):
@@ -120,17 +120,17 @@ def _own_name(name: str) -> str:
   return name.split(".", 2)[-1] if name.startswith("variants.") else name
 
 
-def _flat(values: dict[str, Any], prefix: str = "") -> Flat:
+def _flatten(values: dict[str, Any], prefix: str = "") -> Flat:
   found = {}
   for name, value in values.items():
     if isinstance(value, dict) and value:
-      found |= _flat(value, f"{prefix}{name}.")
+      found |= _flatten(value, f"{prefix}{name}.")
     else:
       found[prefix + name] = value
   return found
 
 
-def _nested(values: Flat) -> dict[str, Any]:
+def _nest(values: Flat) -> dict[str, Any]:
   found: dict[str, Any] = {}
   for name, value in values.items():
     *parents, last = name.split(".")

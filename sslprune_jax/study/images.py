@@ -54,7 +54,7 @@ class StudyData:
 
   # A study lives as long as main.
   @functools.lru_cache(maxsize=16)  # noqa: B019
-  def labelled(self, purpose: str, seed: int) -> np.ndarray | None:
+  def labelled_indices(self, purpose: str, seed: int) -> np.ndarray | None:
     """Chooses the images whose labels are seen.
 
     Args:
@@ -84,7 +84,7 @@ class StudyData:
       purpose: name of a task, or `RETRAINING`.
       seed: seed of the study.
     """
-    chosen = self.labelled(purpose, seed)
+    chosen = self.labelled_indices(purpose, seed)
     if chosen is not None:
       path = workdir / workdir_lib.labelled_path(seed, purpose)
       files.write_json(path, index_list(chosen))
@@ -98,7 +98,7 @@ class StudyData:
       purpose: name of a task, or `RETRAINING`.
       seed: seed of the study.
     """
-    chosen = self.labelled(purpose, seed)
+    chosen = self.labelled_indices(purpose, seed)
     if chosen is None:
       return Images(self.train, self.test)
     test = self.test

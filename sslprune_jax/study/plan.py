@@ -34,7 +34,7 @@ def kind(stage: Stage | TransferStage) -> str:
   return "retrain" if stage.init else "pretext"
 
 
-def ranked(config: ConfigDict, uses: Iterable[str]) -> list[str]:
+def ranked_kernels(config: ConfigDict, uses: Iterable[str]) -> list[str]:
   """Lists the kernels that pruning may touch: those of the first layers.
 
   Args:

@@ -35,7 +35,7 @@ def pretrain(study: Study, stage: Stage) -> list[Line]:
   task_state = trainer.init_task(study.images(stage).train, seed)
   masks = masks_lib.dense(variables["params"])
   if stage.round > 0:
-    before = study.trained(stage, stage.round - 1)
+    before = study.trained_ticket(stage, stage.round - 1)
     masks = magnitude.prune(
       magnitude.score("magnitude", before.params, before.masks),
       before.masks,
@@ -68,7 +68,7 @@ def retrain(study: Study, stage: Stage) -> list[Line]:
   elif stage.init == "random":  # As many weights, anywhere.
     masks = controls.permute(masks, rng, study.ranked)
   elif stage.init == "adjusted":  # Among those that training left alive.
-    dense = study.trained(stage, 0)
+    dense = study.trained_ticket(stage, 0)
     alive = sparsity.nonzero_masks(
       dense.params, dense.masks, sparsity.MACHINE_PRECISION
     )
@@ -88,5 +88,5 @@ def transfer(study: Study, stage: TransferStage) -> list[Line]:
     # What is pruned during transfer starts dense.
     prunes = protocols.find(stage.protocol).every_round
     index = 0 if prunes else stage.round
-    ticket = study.trained(stage, index)
+    ticket = study.trained_ticket(stage, index)
   return study.transfers.run(stage, ticket, study.workdir, study.progress)

@@ -49,10 +49,10 @@ def agree(config: ConfigDict) -> None:
   if processes.count() == 1:
     return
   mine = {
-    "config": config_lib.resolved(config),
+    "config": config_lib.resolve(config),
     "versions": _versions(),
     "code": _code(),
-    "plugins": plugins.used(config),
+    "plugins": plugins.list_used(config),
     "device": jax.devices()[0].device_kind,
   }
   first, *others = processes.from_all(mine)
@@ -103,14 +103,14 @@ def _record(
   """Writes config.json; returns the fields that have grown, by name."""
   path = workdir / workdir_lib.CONFIG
   now = {
-    "config": config_lib.resolved(config),
+    "config": config_lib.resolve(config),
     "versions": _versions(),
     "commit": _commit(),
     # XLA's on CPU: how it sums depends on them.
     "threads": int(os.environ.get("NPROC", 0)) or os.cpu_count(),
     "numerics": NUMERICS,
     "code": _code(),
-    "plugins": plugins.used(config),
+    "plugins": plugins.list_used(config),
     # So that a report needs nothing else.
     "tasks": {
       name: {
@@ -126,7 +126,7 @@ def _record(
     files.write_json(path, now)
     return {}
   there = files.read_json(path)
-  before = identity.completed(there["config"])
+  before = identity.complete(there["config"])
   different = identity.differences(
     identity.part(before), identity.part(now["config"])
   )
@@ -138,10 +138,10 @@ def _record(
       f"{workdir} holds a study of another configuration; choose another "
       "--workdir, or remove it. The difference: " + "; ".join(different)
     )
-  accepted = _accepted(there, workdir, accept_numerics)
+  accepted = _accept_numerics(there, workdir, accept_numerics)
   _warn(there, now)
   grown = identity.union(before, now["config"])
-  kept = {**there, "config": identity.placed(before, grown)}
+  kept = {**there, "config": identity.place(before, grown)}
   if accepted:
     kept |= {"numerics": NUMERICS, "accepted_numerics": accepted}
   if kept != there:
@@ -149,7 +149,7 @@ def _record(
   return grown
 
 
-def _accepted(
+def _accept_numerics(
   there: dict[str, Any], workdir: epath.Path, accept_numerics: bool
 ) -> list[int]:
   """Returns the numerics that were gone on from; refuses other ones."""

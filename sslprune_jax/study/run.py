@@ -42,7 +42,7 @@ def run(
   """
   provenance.agree(config)
   workdir = epath.Path(workdir)
-  configs = variants.of(config)
+  configs = variants.expand(config)
   for study_config in configs.values():
     validation.validate(study_config)
   index, count = share

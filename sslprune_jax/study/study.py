@@ -86,7 +86,7 @@ class Study:
     self.transfers = Transfers(config, self.image_shape)
     network = self.trainers.pretext[config.tasks[0]].network
     self._uses = models.uses(network, self.image_shape)
-    self.ranked = plan.ranked(config, self._uses)
+    self.ranked = plan.ranked_kernels(config, self._uses)
     self.rate, self.scope = config.prune.rate, config.prune.scope
 
   def num_images(self, stage: Stage | TransferStage) -> int:
@@ -135,7 +135,7 @@ class Study:
     """Reads W_k under the masks of a round."""
     return tickets.load(self._round(stage, stage.round) / workdir_lib.TICKET)
 
-  def trained(self, stage: Stage | TransferStage, index: int) -> Ticket:
+  def trained_ticket(self, stage: Stage | TransferStage, index: int) -> Ticket:
     """Reads what a round of the stage's task ended with."""
     return tickets.load(self._round(stage, index) / workdir_lib.TRAINED)
 
@@ -215,7 +215,7 @@ class Study:
     files.write_json(directory / workdir_lib.MAGNITUDES, report)
 
   def _meta(self, kind: str, stage: Stage, masks: Masks) -> dict[str, Any]:
-    chosen = self._data.labelled(stage.task, stage.seed)
+    chosen = self._data.labelled_indices(stage.task, stage.seed)
     return {
       "kind": kind,
       "task": stage.task,
@@ -225,8 +225,8 @@ class Study:
       "rewind_update": self.trainers.rewind[stage.task],
       "labelled": None if chosen is None else index_list(chosen)["sha256"],
       "image_shape": list(self.image_shape),
-      "config": config_lib.resolved(self.config),
-      "plugins": plugins.used(self.config),
+      "config": config_lib.resolve(self.config),
+      "plugins": plugins.list_used(self.config),
     }
 
   def evaluate(self, stage: Stage, state: TrainState) -> list[Line]:
@@ -245,7 +245,7 @@ class Study:
       "model": config_lib.network_name(self.config.model),
       "dataset": self.config.dataset.name,
       "split": self.config.dataset[trainer.task.scored_on],
-      "n": len(images.scored(trainer.task.scored_on)),
+      "n": len(images.scored_source(trainer.task.scored_on)),
       "updates": trainer.length - self.trainers.start(stage),
       "training_images": len(images.train),
       "rewind_update": self.trainers.rewind[stage.task],

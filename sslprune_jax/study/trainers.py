@@ -38,11 +38,11 @@ class Trainers:
     self._config, self._data, self._cache = config, data, cache
     self.pretext, self.rewind = {}, {}
     for task in config.tasks:
-      self.pretext[task] = self._cached("train", task, task)
+      self.pretext[task] = self._trainer("train", task, task)
       self.rewind[task] = self._rewind_update(task)
     self.retraining = None
     if config.retrain.rounds and config.retrain.inits:
-      self.retraining = self._cached("retrain.train", "labels", RETRAINING)
+      self.retraining = self._trainer("retrain.train", "labels", RETRAINING)
 
   def trainer_for(self, stage: Stage) -> Trainer:
     """Returns the trainer that a stage runs."""
@@ -69,15 +69,15 @@ class Trainers:
       and "reinit" in inits[: inits.index(stage.init)]
     )
 
-  def _cached(self, section: str, task: str, purpose: str) -> Trainer:
+  def _trainer(self, section: str, task: str, purpose: str) -> Trainer:
     """Returns a trainer of a recipe's section on the images of a purpose."""
     # How a study prunes is none of it, nor are the studies' names and seeds:
     # all seeds have the same number of images.
     config = self._config
-    read = config_lib.resolved(config)
+    read = config_lib.resolve(config)
     read = {
       "of": (section, task, purpose),
-      "recipe": config_lib.resolved(config_lib.lookup(config, section)),
+      "recipe": config_lib.resolve(config_lib.lookup(config, section)),
       "fraction": config.retrain.fraction,
       **{name: read[name] for name in ("dataset", "model", "labels", "log")},
       **({task: read[task]} if task in read else {}),

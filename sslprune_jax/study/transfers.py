@@ -17,7 +17,7 @@ from sslprune_jax.pruning.tickets import Ticket
 from sslprune_jax.runtime import files, rng
 from sslprune_jax.runtime.progress import Progress
 from sslprune_jax.study.images import index_list
-from sslprune_jax.study.plan import plan, ranked
+from sslprune_jax.study.plan import plan, ranked_kernels
 from sslprune_jax.training import state as state_lib
 from sslprune_jax.training.recipe import stretch_recipe
 from sslprune_jax.transfer import base
@@ -187,6 +187,6 @@ def _prune(
     config.prune.rate,
     rng.stream_generator(stage.seed, f"ties {stage.path}"),
     scope=config.prune.scope,
-    layers=ranked(config, uses),
+    layers=ranked_kernels(config, uses),
   )
   return dataclasses.replace(dense, masks=masks)

@@ -204,7 +204,7 @@ class Task:
       `loss` f32[B] and `accuracy` f32[B].
     """
     del task_state
-    return classified(outputs["logits"], batch["label"])
+    return score_classes(outputs["logits"], batch["label"])
 
   def loss(
     self,
@@ -247,7 +247,7 @@ class Task:
     return task_state
 
 
-def classified(logits: jax.Array, label: jax.Array) -> Metrics:
+def score_classes(logits: jax.Array, label: jax.Array) -> Metrics:
   """Returns `loss` f32[B], cross-entropy in nats, and `accuracy` f32[B]."""
   return {
     "loss": optax.softmax_cross_entropy_with_integer_labels(logits, label),

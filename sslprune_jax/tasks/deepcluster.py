@@ -23,7 +23,7 @@ from sslprune_jax.tasks.base import (
   Outputs,
   Task,
   TaskState,
-  classified,
+  score_classes,
 )
 
 _HEAD_STD = 0.01
@@ -148,7 +148,7 @@ class DeepCluster(Task):
     cluster = jnp.take(
       task_state.shared["assignment"], batch["index"], mode="clip"
     )
-    return classified(outputs["logits"], cluster)
+    return score_classes(outputs["logits"], cluster)
 
 
 def balanced_order(assignment: np.ndarray, seed: int, epoch: int) -> np.ndarray:

@@ -21,7 +21,7 @@ from sslprune_jax.tasks.base import (
   Outputs,
   Task,
   TaskState,
-  classified,
+  score_classes,
 )
 
 _EMA = 0.99
@@ -113,7 +113,7 @@ class NPID(Task):
       bank, held = devices.all_gather((rows["bank"], rows["held"]))
       logits = similarities(embedding, bank) / self.temperature
       logits = jnp.where(held[None], logits, -jnp.inf)
-      metrics = jax.tree.map(jnp.mean, classified(logits, batch["index"]))
+      metrics = jax.tree.map(jnp.mean, score_classes(logits, batch["index"]))
       return metrics["loss"], metrics
     size = jax.lax.psum(jnp.sum(rows["held"]), devices.AXIS)
     noise = jax.random.randint(rng, (self.negatives,), 0, size)

@@ -19,7 +19,7 @@ from sslprune_jax.tasks.base import (
   Outputs,
   Task,
   TaskState,
-  classified,
+  score_classes,
 )
 from sslprune_jax.tasks.rotnet import NUM_ROTATIONS, all_rotations
 
@@ -75,10 +75,10 @@ class S4L(Task):
     """Adds the label loss of labelled rows to the rotation loss of all."""
     del task_state, rng
     logits = outputs["logits"]
-    rotation = classified(logits[:, :NUM_ROTATIONS], batch["label"])
+    rotation = score_classes(logits[:, :NUM_ROTATIONS], batch["label"])
     # Each copy of the batch has an even number of rows: every other is
     # labelled, throughout.
-    label = classified(logits[1::2, NUM_ROTATIONS:], batch["class"][1::2])
+    label = score_classes(logits[1::2, NUM_ROTATIONS:], batch["class"][1::2])
     rotation, label = jax.tree.map(jnp.mean, (rotation, label))
     loss = label["loss"] + self.rotation_weight * rotation["loss"]
     return loss, {
@@ -94,4 +94,4 @@ class S4L(Task):
   ) -> Metrics:
     """Scores the labels of upright images."""
     del task_state
-    return classified(outputs["logits"][:, NUM_ROTATIONS:], batch["label"])
+    return score_classes(outputs["logits"][:, NUM_ROTATIONS:], batch["label"])

@@ -215,12 +215,12 @@ class Checkpoints:
         )
     if "by_sample" in fields:
       fields["by_sample"] = jax.tree.map(
-        _relaid, fields["by_sample"], like["by_sample"]
+        _lay_out_again, fields["by_sample"], like["by_sample"]
       )
     return {**like, **fields}
 
 
-def _relaid(rows: np.ndarray, like: np.ndarray) -> np.ndarray:
+def _lay_out_again(rows: np.ndarray, like: np.ndarray) -> np.ndarray:
   """Lays `[D,R,...]` out as `[D',R',...]`; the padding at the end differs."""
   rows, count = rows.reshape(-1, *rows.shape[2:]), like.shape[0] * like.shape[1]
   rows = np.pad(

@@ -70,7 +70,7 @@ def train(
         state, found = trainer.begin_epoch(state, images.train, seed)
         log.event(first, "epoch", found)
       fed = trainer.batches(state, images.train, seed, first, last)
-      fed = tracing.traced(fed, trace if first == begin else None)
+      fed = tracing.trace_updates(fed, trace if first == begin else None)
       with contextlib.closing(fed):
         for update, batch in enumerate(fed, first + 1):
           state, metrics = trainer.step(state, batch)
@@ -142,7 +142,7 @@ def evaluate(
   Returns:
     The mean of each score.
   """
-  source = images.scored(trainer.task.scored_on)
+  source = images.scored_source(trainer.task.scored_on)
   feed = batches.make(source, trainer.batch_size, devices.split())
   model = {"variables": state.variables, "task_state": state.task_state}
   totals, unread = collections.Counter(), collections.deque()

@@ -38,7 +38,7 @@ class MetricLines:
       self._file = open(os.devnull, "w")
       return
     path.parent.mkdir(parents=True, exist_ok=True)
-    self._file = path.open("w") if not path.exists() else _reopened(path, start)
+    self._file = path.open("w") if not path.exists() else _reopen(path, start)
     if tensorboardX:
       self._board = tensorboardX.SummaryWriter(
         str(path.parent), purge_step=start
@@ -83,7 +83,7 @@ class MetricLines:
         self._board.add_scalar(name, value, update)
 
 
-def _reopened(path: epath.Path, start: int):
+def _reopen(path: epath.Path, start: int):
   """Reopens a file of lines with what update `start` leads to dropped."""
   kept = []
   for line in path.read_text().splitlines():

@@ -49,7 +49,7 @@ def make_step(
     schedule: `i32[] update -> f32[] learning rate`.
 
   Returns:
-    `(state, batch) -> (state, metrics)` to run under `pmapped`, or `vmap` with
+    `(state, batch) -> (state, metrics)` to run under `pmap`, or `vmap` with
     the same axes. `batch` is one device's share: `image` u8[B,H,W,C], `label`
     i32[B] or i32[B,K], `index` i32[B]. Metrics are f32[].
   """
@@ -101,14 +101,14 @@ def make_step(
   return step
 
 
-def pmapped(step: Step, devices: Sequence[jax.Device] | None = None) -> Step:
+def pmap(step: Step, devices: Sequence[jax.Device] | None = None) -> Step:
   """Compiles a step over all devices; it takes the state's memory.
 
   Args:
     step: step from `make_step`.
-    devices: devices of another machine; see `devices.pmapped`.
+    devices: devices of another machine; see `devices.pmap`.
   """
-  return devices_lib.pmapped(
+  return devices_lib.pmap(
     step,
     in_axes=(state_lib.AXES, 0),
     out_axes=(state_lib.AXES, None),
@@ -141,7 +141,7 @@ def make_evaluation_step(network: Any, task: Task) -> Callable:
     )
     return jax.lax.psum(sums, devices_lib.AXIS)
 
-  return devices_lib.pmapped(
+  return devices_lib.pmap(
     evaluation_step,
     in_axes=({"variables": None, "task_state": base.TASK_AXES}, 0),
   )

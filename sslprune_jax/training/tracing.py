@@ -11,7 +11,7 @@ from sslprune_jax.data.batches import Batch
 _FIRST, _COUNT = 3, 10  # compilation is over
 
 
-def traced(
+def trace_updates(
   batches: Iterator[Batch], directory: epath.Path | None
 ) -> Iterator[Batch]:
   """Traces some updates on the batches that pass.

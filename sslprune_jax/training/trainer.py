@@ -95,7 +95,7 @@ class Trainer:
     self.step_of_device = step.make_step(
       self.network, task, self.optimizer, recipe.schedule
     )
-    self.step = step.pmapped(self.step_of_device)
+    self.step = step.pmap(self.step_of_device)
     self.evaluation_step = step.make_evaluation_step(self.network, task)
     self._extraction_step = extraction.make_step(self.network, task.normalise)
 

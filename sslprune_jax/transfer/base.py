@@ -140,7 +140,7 @@ class Probe(Protocol):
     config, target, layer = self.config, self.target, self.layer
     network = models.from_config(config.model, 1)
 
-    def traced():
+    def read_out():
       images = jnp.zeros((1, *target.train.image_shape))
       outputs, variables = network.init_with_output(
         jax.random.key(0), images, train=False
@@ -148,7 +148,7 @@ class Probe(Protocol):
       return models.readout(outputs, layer), variables["params"]["head"]
 
     try:
-      read, head = jax.eval_shape(traced)
+      read, head = jax.eval_shape(read_out)
     except ValueError as error:
       raise ConfigError(f"config.transfer.layers: {error}") from None
     self._check_memory(read.shape[-1])

@@ -56,7 +56,7 @@ def classify(
   each = -(-_BLOCK // devices)
   blocks = -(-rows // each)
   queries = jnp.pad(queries, ((0, 0), (0, blocks * each - rows), (0, 0)))
-  run = _compiled(neighbours, temperature, num_classes)
+  run = _compile(neighbours, temperature, num_classes)
   found = run(
     bank,
     jax.device_put(labels, devices_lib.split()),
@@ -66,7 +66,7 @@ def classify(
 
 
 @functools.cache
-def _compiled(count: int, temperature: float, num_classes: int):
+def _compile(count: int, temperature: float, num_classes: int):
   def of_device(bank, labels, queries):
     bank, labels, queries = unit(bank[0]), labels[0], queries[0]
 

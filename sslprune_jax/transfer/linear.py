@@ -222,7 +222,7 @@ class Linear(Probe):
     """Trains on the features, and tests with the last weights."""
     batch_size, length = self._recipe.batch_size, self._recipe.length
     per_epoch = len(train.place) // batch_size
-    everywhere = devices.replicated()
+    everywhere = devices.replicated_sharding()
     labels = train.labels_by_row().reshape(-1)
     place, labels = jax.device_put(
       (train.place.astype(np.int32), labels), everywhere

@@ -190,9 +190,9 @@ def test_stages_are_read_at_the_sizes_of_goyal_et_al():
 def test_bins_of_unequal_size_share_a_row():
   x = jnp.arange(5.0)[None, :, None, None]
   np.testing.assert_allclose(
-    network_lib.pooled(x, 3, axis=1).ravel(), [0.5, 2, 3.5]
+    network_lib.adaptive_pool(x, 3, axis=1).ravel(), [0.5, 2, 3.5]
   )
-  np.testing.assert_array_equal(network_lib.pooled(x, 5, axis=1), x)
+  np.testing.assert_array_equal(network_lib.adaptive_pool(x, 5, axis=1), x)
 
 
 def test_a_probe_leaves_the_trunk_alone():

@@ -9,8 +9,8 @@ import sys
 import numpy as np
 import pytest
 import voc
+from helpers import bits, die_after, short
 from image_files import png
-from studies import bits, die_after, short
 
 from sslprune_jax import report
 from sslprune_jax.pruning import tickets

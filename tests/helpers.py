@@ -32,9 +32,9 @@ def bits(workdir):
 
 def die_after(updates, monkeypatch):
   """Makes the study that runs next stop after some updates."""
-  real, left = step_lib.pmapped, updates
+  real, left = step_lib.pmap, updates
 
-  def pmapped(step):
+  def pmap(step):
     step = real(step)
 
     def dying(state, batch):
@@ -46,7 +46,7 @@ def die_after(updates, monkeypatch):
 
     return dying
 
-  monkeypatch.setattr(step_lib, "pmapped", pmapped)
+  monkeypatch.setattr(step_lib, "pmap", pmap)
 
 
 def traced(monkeypatch):
