@@ -7,10 +7,11 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from sslprune_jax import models, state
+from sslprune_jax import models
 from sslprune_jax.models import layers
 from sslprune_jax.models import network as network_lib
 from sslprune_jax.runtime.trees import named_leaves
+from sslprune_jax.training import state
 
 RNG = jax.random.key(0)
 
