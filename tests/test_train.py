@@ -205,10 +205,18 @@ def test_the_tasks_state_is_read_by_its_loss_and_updated_after():
 @pytest.mark.parametrize(
   "name, wrong, words",
   [
-    ("image", jnp.zeros((1, 8, 8, 8), jnp.uint8), "image.*rank 3.*rank 4"),
-    ("image", jnp.zeros((1, 8, 8, 8, 1)), "float32.*uint8"),
-    ("label", jnp.zeros((1, 8, 2, 2), jnp.int32), "rank 3"),
-    ("index", jnp.zeros((1, 8, 1), jnp.int32), "rank 2.*rank 1"),
+    (
+      "image",
+      jnp.zeros((1, 8, 8, 8), jnp.uint8),
+      r"rank 3.*expected 4.*\[image\]",
+    ),
+    ("image", jnp.zeros((1, 8, 8, 8, 1)), r"float32.*uint8.*\[image\]"),
+    ("label", jnp.zeros((1, 8, 2, 2), jnp.int32), r"rank 3.*\[label\]"),
+    (
+      "index",
+      jnp.zeros((1, 8, 1), jnp.int32),
+      r"rank 2.*expected 1.*\[index\]",
+    ),
     ("index", jnp.zeros((1, 7), jnp.int32), "prefix"),
   ],
 )

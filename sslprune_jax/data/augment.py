@@ -172,7 +172,7 @@ def random_box(
   Returns:
     top, left, height and width, f32[] each, whole numbers of pixels.
   """
-  chex.assert_rank(key, 0)
+  chex.assert_rank(key, 0, custom_message="key")
   share, shape, y, x = jax.random.uniform(key, (4, _ATTEMPTS))
   area = height * width * (scale[0] + share * (scale[1] - scale[0]))
   low, high = math.log(ratio[0]), math.log(ratio[1])
@@ -242,7 +242,7 @@ def normalise(
   Returns:
     f32[..., C].
   """
-  chex.assert_type(images, jnp.uint8)
+  chex.assert_type(images, jnp.uint8, custom_message="images")
   for numbers in (mean, std):
     chex.assert_is_broadcastable((len(numbers),), images.shape)
   axes = (1,) * (images.ndim - 1) + (-1,)

@@ -19,8 +19,8 @@ def check_batch(keys: jax.Array, images: jax.Array) -> None:
   Raises:
     AssertionError: another rank, dtype or number of keys.
   """
-  chex.assert_rank([keys, images], [1, 4])
-  chex.assert_type(images, jnp.uint8)
+  chex.assert_rank([keys, images], [1, 4], custom_message="keys, images")
+  chex.assert_type(images, jnp.uint8, custom_message="images")
   chex.assert_equal_shape_prefix([keys, images], 1)
 
 
@@ -92,6 +92,7 @@ def to_bytes(images: jax.Array) -> jax.Array:
   last bit of a float, which may depend on the number of devices, must not
   decide.
   """
+  chex.assert_type(images, jnp.float32, custom_message="images")
   return jnp.floor(images + 0.501).clip(0, 255).astype(jnp.uint8)
 
 

@@ -70,7 +70,7 @@ def make_step(
   """
 
   def step(variables, batch):
-    chex.assert_rank(batch["image"], 4)
+    chex.assert_rank(batch["image"], 4, custom_message="image")
     image = normalise(batch["image"])
     return readout(network.apply(variables, image, train=False), layer)
 

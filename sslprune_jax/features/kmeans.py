@@ -64,7 +64,7 @@ def kmeans(
     ValueError: there are fewer points than clusters, some are not finite, or
       `start` has another shape.
   """
-  chex.assert_rank([points, weight], [3, 2])
+  chex.assert_rank([points, weight], [3, 2], custom_message="points, weight")
   chex.assert_equal_shape_prefix([points, weight], 2)
   real = np.flatnonzero(devices.on_host(weight).reshape(-1) > 0)
   if not 1 <= k <= len(real):

@@ -34,7 +34,7 @@ def lay_out(points: np.ndarray) -> tuple[jax.Array, jax.Array]:
   Returns:
     f32[S,R,D] and `weight` f32[S,R].
   """
-  chex.assert_rank(points, 2)
+  chex.assert_rank(points, 2, custom_message="points")
   size, count = len(points), shards()
   rows = -(-size // count)
   points = np.asarray(points, np.float32)
@@ -48,13 +48,13 @@ def lay_out(points: np.ndarray) -> tuple[jax.Array, jax.Array]:
 
 def flat(assignment: jax.Array, size: int) -> np.ndarray:
   """Returns i32[N] from i32[S,R], in the order that `lay_out` was given."""
-  chex.assert_rank(assignment, 2)
+  chex.assert_rank(assignment, 2, custom_message="assignment")
   return devices_lib.on_host(assignment).reshape(-1)[:size]
 
 
 def dot(a: jax.Array, b: jax.Array) -> jax.Array:
   """Multiplies f32[A,B] or f32[B] with f32[B,C], in full float32 on a TPU."""
-  chex.assert_rank([a, b], [{1, 2}, 2])
+  chex.assert_rank([a, b], [{1, 2}, 2], custom_message="a, b")
   return jnp.dot(a, b, precision=jax.lax.Precision.HIGHEST)
 
 
@@ -113,7 +113,7 @@ def read(
   Returns:
     Its first row i32[], its rows f32[B,D] and their weight f32[B].
   """
-  chex.assert_rank([rows, weight], [2, 1])
+  chex.assert_rank([rows, weight], [2, 1], custom_message="rows, weight")
   chex.assert_equal_shape_prefix([rows, weight], 1)
   start = jnp.minimum(number * size, len(rows) - size)
   again = start + jnp.arange(size) < number * size

@@ -9,7 +9,7 @@ from sslprune_jax.runtime import devices
 
 def unit(vectors: jax.Array) -> jax.Array:
   """Scales rows f32[N,D] to length 1; one of zeros stays zero."""
-  chex.assert_rank(vectors, 2)
+  chex.assert_rank(vectors, 2, custom_message="vectors")
   square = jnp.sum(vectors * vectors, axis=-1, keepdims=True)
   return vectors * jax.lax.rsqrt(jnp.maximum(square, 1e-12))
 
@@ -20,7 +20,7 @@ def similarities(rows: jax.Array, others: jax.Array) -> jax.Array:
   In full float32 on a TPU too: divided by a small temperature, or compared with
   each other, the digits of bfloat16 are too few.
   """
-  chex.assert_rank([rows, others], 2)
+  chex.assert_rank([rows, others], 2, custom_message="rows, others")
   return jnp.dot(rows, others.T, precision=jax.lax.Precision.HIGHEST)
 
 
@@ -44,7 +44,11 @@ def nearest(
     Similarities f32[Q,count], the largest first, and their answers
     i32[Q,count].
   """
-  chex.assert_rank([queries, rows, held, answers], [2, 2, 1, 1])
+  chex.assert_rank(
+    [queries, rows, held, answers],
+    [2, 2, 1, 1],
+    custom_message="queries, rows, held, answers",
+  )
   chex.assert_equal_shape_prefix([rows, held, answers], 1)
   similarity = jnp.where(held[None], similarities(queries, rows), -jnp.inf)
   # The nearest rows of every device, then the nearest of those.
@@ -72,7 +76,7 @@ def vote(
 
   Reference: arXiv 1805.01978, section 3.4.
   """
-  chex.assert_rank([near, answer], 2)
+  chex.assert_rank([near, answer], 2, custom_message="near, answer")
   chex.assert_equal_shape([near, answer])
   ballots = jnp.zeros((len(near), num_classes))
   voters = jnp.arange(len(near))[:, None]

@@ -41,7 +41,7 @@ def fit_pca(points: jax.Array, weight: jax.Array, dims: int) -> Projection:
     ValueError: there are fewer features, or points, than `dims`, or some
       points are not finite.
   """
-  chex.assert_rank([points, weight], [3, 2])
+  chex.assert_rank([points, weight], [3, 2], custom_message="points, weight")
   chex.assert_equal_shape_prefix([points, weight], 2)
   size, width = int(devices.on_host(weight).sum()), points.shape[-1]
   if not 1 <= dims <= min(width, size):
@@ -81,7 +81,11 @@ def project(points: jax.Array, projection: Projection) -> jax.Array:
   Returns:
     f32[S,R,D], split like the points; what is projected to 0 stays 0.
   """
-  chex.assert_rank([points, projection.mean, projection.matrix], [3, 1, 2])
+  chex.assert_rank(
+    [points, projection.mean, projection.matrix],
+    [3, 1, 2],
+    custom_message="points, projection.mean, projection.matrix",
+  )
 
   def of_shard(shard, mean, matrix):
     found = layout.dot(shard, matrix) - layout.dot(mean, matrix)[None]

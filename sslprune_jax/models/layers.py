@@ -2,6 +2,7 @@
 
 from typing import Any
 
+import chex
 import flax.linen as nn
 import jax
 import jax.numpy as jnp
@@ -101,6 +102,7 @@ def max_pool_2x2(x: jax.Array) -> jax.Array:
   A reshape and a maximum: the gradient of a general max-pool is a fifth of a
   VGG-like step on a CPU.
   """
+  chex.assert_rank(x, 4, custom_message="x")
   batch, height, width, channels = x.shape
   x = x[:, : height // 2 * 2, : width // 2 * 2]
   x = x.reshape(batch, height // 2, 2, width // 2, 2, channels)
@@ -109,17 +111,20 @@ def max_pool_2x2(x: jax.Array) -> jax.Array:
 
 def max_pool(x: jax.Array, padding: int) -> jax.Array:
   """Max-pools 3 x 3 windows at a stride of 2."""
+  chex.assert_rank(x, 4, custom_message="x")
   pads = ((padding, padding), (padding, padding))
   return nn.max_pool(x, (3, 3), strides=(2, 2), padding=pads)
 
 
 def average(x: jax.Array) -> jax.Array:
   """Averages over space, in float32: `[B,H,W,C]` to `f32[B,C]`."""
+  chex.assert_rank(x, 4, custom_message="x")
   return x.astype(jnp.float32).mean((1, 2))
 
 
 def check_size(name: str, x: jax.Array, least: int) -> None:
   """Refuses images that a network's pooling would leave nothing of."""
+  chex.assert_rank(x, 4, custom_message="x")
   height, width = x.shape[1:3]
   if min(height, width) < least:
     raise ValueError(
@@ -140,6 +145,7 @@ def sobel(x: jax.Array) -> jax.Array:
   Returns:
     f32[B,H,W,2]: how much brighter it is to the right, and below.
   """
+  chex.assert_rank(x, 4, custom_message="x")
   grey = x.astype(jnp.float32).mean(-1)
   # Repeating the border adds no edge around every image; zeros would.
   padded = jnp.pad(grey, ((0, 0), (1, 1), (1, 1)), mode="edge")

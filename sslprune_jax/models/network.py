@@ -4,6 +4,7 @@ import math
 from collections.abc import Iterable
 from typing import Any
 
+import chex
 import flax.linen as nn
 import jax
 import jax.numpy as jnp
@@ -46,6 +47,9 @@ class Network(nn.Module):
       `stage1`, `stage2`, ... [B,H',W',C'], `features` f32[B,F] and `logits`
       f32[B,K].
     """
+    # `nn.Conv` takes a single image, and bytes, without a word.
+    chex.assert_rank(images, 4, custom_message="images")
+    chex.assert_type(images, float, custom_message="images")
     images = sobel(images) if self.sobel else images
     outputs = self.trunk(images, train and not self.probed)
     read = outputs["features"]
@@ -162,6 +166,7 @@ def readout(outputs: dict[str, jax.Array], layer: str) -> jax.Array:
   if layer not in outputs:
     raise ValueError(f"found {layer!r}, expected one of {sorted(outputs)}")
   x = outputs[layer].astype(jnp.float32)
+  chex.assert_rank(x, {2, 4}, custom_message=layer)
   if x.ndim == 2:
     return x
   side = max(1, round((_MOST_READ / x.shape[-1]) ** 0.5))
@@ -176,6 +181,7 @@ def adaptive_pool(x: jax.Array, size: int, axis: int) -> jax.Array:
   Bin i covers floor(i L / size) to ceil((i + 1) L / size) - 1, so that bins may
   share a row: PyTorch's adaptive average pooling.
   """
+  chex.assert_rank(x, 4, custom_message="x")
   length = x.shape[axis]
   first = [i * length // size for i in range(size)]
   last = [-(-(i + 1) * length // size) for i in range(size)]

@@ -61,7 +61,7 @@ def magnitude_scores(params: Tree, masks: Masks) -> Tree:
     for name in named_leaves(masks)
   }
   for name, mask in masks_lib.prunable(masks).items():
-    chex.assert_equal_shape([weights[name], mask])
+    chex.assert_equal_shape([weights[name], mask], custom_message=name)
     score = np.abs(np.asarray(weights[name], np.float32))
     np.copyto(score, -np.inf, where=~np.asarray(mask))
     # A maximum passes NaN on, and takes a fraction of the time of a count.

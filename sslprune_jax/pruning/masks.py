@@ -109,7 +109,10 @@ def prunable_names(
 
 def _kernels(masks: Masks) -> dict[str, Any]:
   leaves = named_leaves(masks).items()
-  return {name: leaf for name, leaf in leaves if np.ndim(leaf)}
+  kernels = {name: leaf for name, leaf in leaves if np.ndim(leaf)}
+  for name, leaf in kernels.items():
+    chex.assert_type(leaf, bool, custom_message=name)
+  return kernels
 
 
 def apply(masks: Masks, tree: Tree) -> Tree:
@@ -205,7 +208,7 @@ def check_pruned(masks: Masks, params: Tree) -> None:
   """
   leaves = named_leaves(params)
   for name, mask in prunable(masks).items():
-    chex.assert_equal_shape([mask, leaves[name]])
+    chex.assert_equal_shape([mask, leaves[name]], custom_message=name)
     revived = np.count_nonzero(np.asarray(leaves[name])[~np.asarray(mask)])
     if revived:
       raise ValueError(
@@ -237,7 +240,7 @@ def unpack(packed: dict[str, np.ndarray], params: Tree) -> Masks:
     leaves[name] = np.ones((), bool)
     if name in packed:
       bits, size = packed[name], -(-leaf.size // 8)
-      chex.assert_rank(bits, 1)
+      chex.assert_rank(bits, 1, custom_message=name)
       if len(bits) != size:
         raise ValueError(
           f"mask of {name}: found {len(bits)} bytes, expected {size} for "

@@ -145,7 +145,7 @@ def nonzero_masks(params: Tree, masks: Masks, threshold: float) -> Masks:
   weights, leaves = named_leaves(params), named_leaves(masks)
   alive = {name: np.asarray(mask) for name, mask in leaves.items()}
   for name in masks_lib.prunable(masks):
-    chex.assert_equal_shape([weights[name], alive[name]])
+    chex.assert_equal_shape([weights[name], alive[name]], custom_message=name)
     alive[name] = alive[name] & (np.abs(np.asarray(weights[name])) > threshold)
   return with_leaves(masks, alive)
 
@@ -167,7 +167,7 @@ def magnitudes(params: Tree, masks: Masks) -> dict[str, Any]:
   leaves = named_leaves(params)
   layers, found = [], []
   for name, mask in masks_lib.prunable(masks).items():
-    chex.assert_equal_shape([leaves[name], mask])
+    chex.assert_equal_shape([leaves[name], mask], custom_message=name)
     kept = np.abs(np.asarray(leaves[name])[np.asarray(mask)])
     found.append(kept)
     counts = {k: _at_most(kept, t) for k, t in THRESHOLDS.items()}

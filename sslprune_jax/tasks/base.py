@@ -4,6 +4,7 @@ import dataclasses
 from collections.abc import Callable, Mapping
 from typing import Any, ClassVar, TypedDict
 
+import chex
 import flax.linen as nn
 import flax.struct
 import jax
@@ -249,6 +250,8 @@ class Task:
 
 def score_classes(logits: jax.Array, label: jax.Array) -> Metrics:
   """Returns `loss` f32[B], cross-entropy in nats, and `accuracy` f32[B]."""
+  chex.assert_rank([logits, label], [2, 1], custom_message="logits, label")
+  chex.assert_equal_shape_prefix([logits, label], 1)
   return {
     "loss": optax.softmax_cross_entropy_with_integer_labels(logits, label),
     "accuracy": (logits.argmax(-1) == label).astype(jnp.float32),

@@ -7,6 +7,7 @@ import dataclasses
 from collections.abc import Callable
 from typing import ClassVar
 
+import chex
 import jax
 import jax.numpy as jnp
 import numpy as np
@@ -165,6 +166,7 @@ def balanced_order(assignment: np.ndarray, seed: int, epoch: int) -> np.ndarray:
   Returns:
     i32[N].
   """
+  chex.assert_rank(assignment, 1, custom_message="assignment")
   size = len(assignment)
   mixed = np.argsort(rng_lib.raw(seed, "members", epoch, size), kind="stable")
   members = mixed[np.argsort(assignment[mixed], kind="stable")]
@@ -197,6 +199,9 @@ def statistics(
     clusters, and the normalised mutual information with what there is of the
     epoch before and of the labels.
   """
+  of_images = [assignment, before, labels]
+  chex.assert_rank(of_images, 1, custom_message="assignment, before, labels")
+  chex.assert_equal_shape(of_images)
   # Takes a second, for this task alone.
   from sklearn.metrics import normalized_mutual_info_score
 

@@ -9,6 +9,7 @@ Zisserman 2017, arXiv 1708.07860.
 
 import dataclasses
 
+import chex
 import jax
 import jax.numpy as jnp
 import numpy as np
@@ -133,6 +134,13 @@ def triplet_losses(
   """
   if mining not in MININGS:
     raise ValueError(f"mining: found {mining!r}, expected one of {MININGS}")
+  chex.assert_rank(
+    [anchors, index, candidates, candidate_index],
+    [2, 1, 2, 1],
+    custom_message="anchors, index, candidates, candidate_index",
+  )
+  chex.assert_equal_shape_prefix([anchors, index], 1)
+  chex.assert_equal_shape_prefix([candidates, candidate_index], 1)
   distance = 1 - similarities(anchors, candidates)
   is_negative = candidate_index[None] != index[:, None]
   is_negative &= candidate_index[None] >= 0

@@ -2,6 +2,7 @@
 
 import dataclasses
 
+import chex
 import jax
 import jax.numpy as jnp
 import optax
@@ -46,5 +47,7 @@ def many_label_losses(logits: jax.Array, label: jax.Array) -> jax.Array:
     logits: f32[B,K].
     label: i32[B,K]: 1, 0, or -1 where the answer does not count.
   """
+  chex.assert_rank([logits, label], 2, custom_message="logits, label")
+  chex.assert_equal_shape([logits, label])
   losses = optax.sigmoid_binary_cross_entropy(logits, (label == 1) * 1.0)
   return jnp.where(label >= 0, losses, 0.0).sum(axis=1)

@@ -8,6 +8,7 @@ Reference: Wu et al. 2018, arXiv 1805.01978.
 
 import dataclasses
 
+import chex
 import jax
 import jax.numpy as jnp
 
@@ -199,6 +200,12 @@ def nce_losses(
 
   Reference: arXiv 1805.01978, equations 4 to 7.
   """
+  chex.assert_rank(
+    [positive, negative, normaliser],
+    [1, 2, 0],
+    custom_message="positive, negative, normaliser",
+  )
+  chex.assert_equal_shape_prefix([positive, negative], 1)
   shift = jnp.log(size / (normaliser * negative.shape[1]))
   return jax.nn.softplus(-(positive + shift)) + jnp.sum(
     jax.nn.softplus(negative + shift), axis=1

@@ -6,6 +6,7 @@ Reference: Gidaris et al. 2018, arXiv 1803.07728.
 import dataclasses
 import zlib
 
+import chex
 import jax
 import jax.numpy as jnp
 
@@ -66,6 +67,7 @@ def rotations(images: jax.Array) -> list[jax.Array]:
   Raises:
     ValueError: the images are not square.
   """
+  chex.assert_rank(images, 4, custom_message="images")
   height, width = images.shape[1:3]
   if height != width:
     raise ValueError(

@@ -70,6 +70,7 @@ def initialize(
   Returns:
     `{"params": ..., "batch_stats": ...}`, f32.
   """
+  chex.assert_rank(rng, 0, custom_message="rng")
   try:
     hash(network)
   except TypeError:  # A head may hold its layers in a list.
@@ -122,6 +123,7 @@ def create(
   Raises:
     ValueError: the masks do not fit the params.
   """
+  chex.assert_rank(rng, 0, custom_message="rng")
   masks_lib.check(masks, variables["params"])
   params = masks_lib.apply(masks, variables["params"])
   return place(

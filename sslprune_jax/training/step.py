@@ -158,8 +158,9 @@ def _row_keys(key: jax.Array, rows: int) -> jax.Array:
 
 def _check(batch: Batch, *more: str) -> None:
   """Holds a batch against its shapes when it is traced; free at run time."""
-  chex.assert_rank([batch["image"], batch["index"]], [4, 1])
-  chex.assert_type([batch["image"], batch["index"]], [jnp.uint8, jnp.int32])
-  chex.assert_rank(batch["label"], {1, 2})
+  for name, ranks in (("image", 4), ("label", {1, 2}), ("index", 1)):
+    chex.assert_rank(batch[name], ranks, custom_message=name)
+  chex.assert_type(batch["image"], jnp.uint8, custom_message="image")
+  chex.assert_type(batch["index"], jnp.int32, custom_message="index")
   rows = [batch[name] for name in ("image", "label", "index", *more)]
   chex.assert_equal_shape_prefix(rows, 1)

@@ -44,7 +44,9 @@ def classify(
   Raises:
     ValueError: the bank has fewer rows than that.
   """
-  chex.assert_rank([bank, labels, queries], [3, 2, 3])
+  chex.assert_rank(
+    [bank, labels, queries], [3, 2, 3], custom_message="bank, labels, queries"
+  )
   chex.assert_equal_shape_prefix([bank, labels], 2)
   chex.assert_equal_shape_suffix([bank, queries], 1)
   size = int(np.sum(labels >= 0))

@@ -45,7 +45,7 @@ class Classifier:
 
   def logits(self, features: jax.Array) -> jax.Array:
     """Returns f32[B,K] of features f32[B,F]."""
-    chex.assert_rank(features, 2)
+    chex.assert_rank(features, 2, custom_message="features")
     features = (features - self.mean[None]) * self.scale[None]
     return _logits(self.params, features)
 
@@ -63,13 +63,10 @@ def create(
   Returns:
     The classifier, replicated.
   """
-  chex.assert_rank([features, index], [3, 1])
-  width = features.shape[-1]
+  chex.assert_rank([features, index], [3, 1], custom_message="features, index")
   mean, scale = _moments(features, index)
-  head = {
-    "kernel": jnp.zeros((width, num_classes)),
-    "bias": jnp.zeros(num_classes),
-  }
+  shape = (features.shape[-1], num_classes)
+  head = {"kernel": jnp.zeros(shape), "bias": jnp.zeros(num_classes)}
   return Classifier({"head": head}, mean, scale)
 
 
@@ -130,7 +127,8 @@ def loss(
     features: f32[B,F], of mean 0 and deviation 1.
     labels: i32[B].
   """
-  chex.assert_rank([features, labels], [2, 1])
+  chex.assert_rank(features, 2, custom_message="features")
+  chex.assert_rank(labels, 1, custom_message="labels")
   chex.assert_equal_shape_prefix([features, labels], 1)
   logits = _logits(params, features)
   entropy = optax.softmax_cross_entropy_with_integer_labels(logits, labels)
@@ -150,7 +148,8 @@ def accuracy(
     features: f32[D,R,F].
     labels: i32[D,R], -1 on padding, which does not count.
   """
-  chex.assert_rank([features, labels], [3, 2])
+  chex.assert_rank(features, 3, custom_message="features")
+  chex.assert_rank(labels, 2, custom_message="labels")
   chex.assert_equal_shape_prefix([features, labels], 2)
   answer = classifier.logits(features.reshape(-1, features.shape[-1]))
   right = answer.argmax(-1).reshape(labels.shape) == labels

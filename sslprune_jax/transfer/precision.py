@@ -23,7 +23,7 @@ def average_precision(scores: np.ndarray, truth: np.ndarray) -> float:
 
   Reference: VOC2010 development kit, section 3.4.1; Goyal et al. 2019.
   """
-  chex.assert_rank([scores, truth], 1)
+  chex.assert_rank([scores, truth], 1, custom_message="scores, truth")
   chex.assert_equal_shape([scores, truth])
   counted = truth >= 0
   scores, there = scores[counted], truth[counted] == 1
@@ -57,7 +57,7 @@ def of_classes(
   Raises:
     ValueError: names the class that cannot be judged.
   """
-  chex.assert_rank([scores, labels], 2)
+  chex.assert_rank([scores, labels], 2, custom_message="scores, labels")
   chex.assert_equal_shape([scores, labels])
   found = {}
   for i, name in enumerate(class_names):

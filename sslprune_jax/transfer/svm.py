@@ -46,7 +46,7 @@ class Machines:
     Args:
       features: f[N,F], not yet of length 1.
     """
-    chex.assert_rank(features, 2)
+    chex.assert_rank(features, 2, custom_message="features")
     return _unit(features) @ self.weights.T + self.bias
 
 
@@ -76,7 +76,7 @@ def fit(
   """
   import joblib
 
-  chex.assert_rank([features, labels], 2)
+  chex.assert_rank([features, labels], 2, custom_message="features, labels")
   chex.assert_equal_shape_prefix([features, labels], 1)
   check(labels, class_names)
   there, features = labels == 1, _unit(features)
@@ -96,7 +96,7 @@ def check(labels: np.ndarray, class_names: Sequence[str]) -> None:
   Raises:
     ValueError: names the class, what was found and what was expected.
   """
-  chex.assert_rank(labels, 2)
+  chex.assert_rank(labels, 2, custom_message="labels")
   for name, count in zip(class_names, (labels == 1).sum(0), strict=True):
     for images, kind in (
       (count, "with"),

@@ -131,7 +131,7 @@ def to_multi_hot(labels: np.ndarray, class_names: Sequence[str]) -> np.ndarray:
   Returns:
     i32[N,K].
   """
-  chex.assert_rank(labels, {1, 2})
+  chex.assert_rank(labels, {1, 2}, custom_message="labels")
   if labels.ndim == 2:
     return labels
   return np.eye(len(class_names), dtype=np.int32)[labels]
