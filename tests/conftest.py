@@ -16,10 +16,13 @@ os.environ["JAX_PERSISTENT_CACHE_MIN_ENTRY_SIZE_BYTES"] = "0"
 # Most of a compilation is LLVM's optimisation, of programs that then run for
 # milliseconds. CI runs the tests with it too.
 os.environ.setdefault("JAX_DISABLE_MOST_OPTIMIZATIONS", "1")
-# Before jax starts its backend: one CPU device, whatever the machine has.
 os.environ["JAX_PLATFORMS"] = "cpu"
 
+import chex  # noqa: E402
 import jax  # noqa: E402
 
+# Before JAX starts its backend: one CPU device, whatever the machine has and
+# XLA_FLAGS say. Tests of several start processes with flags of their own.
+chex.set_n_cpu_devices(1)
 # A shape that is broadcast by accident is an error.
 jax.config.update("jax_numpy_rank_promotion", "raise")
