@@ -17,7 +17,7 @@ from sslprune_jax.data.sources import Images
 from sslprune_jax.pruning import masks as masks_lib
 from sslprune_jax.runtime import preemption
 from sslprune_jax.runtime.progress import Progress
-from sslprune_jax.tasks import Labels
+from sslprune_jax.tasks.labels import Labels
 from sslprune_jax.training import loop
 from sslprune_jax.training.checkpoints import Checkpoints
 from sslprune_jax.training.trainer import Trainer
