@@ -58,7 +58,7 @@ def ones(*shape, dtype=np.float32):
 
 
 def name_of(function):
-  """Returns a name such as "tasks.base.classified"."""
+  """Returns a name such as "tasks.base.score_classes"."""
   module = function.__module__.removeprefix("sslprune_jax.")
   return f"{module}.{function.__qualname__}"
 
@@ -139,12 +139,12 @@ CASES = [
   case(kmeans.kmeans, "prefix", ones(1, 3, 2), ones(1, 4), 1, None),
   # Losses, and what else tasks compute.
   case(
-    base.classified,
+    base.score_classes,
     r"input 1 has rank 2.*expected 1.*\[logits, label\]",
     ones(3, 2),
     ones(3, 1, dtype=int),
   ),
-  case(base.classified, "prefix", ones(3, 2), ones(4, dtype=int)),
+  case(base.score_classes, "prefix", ones(3, 2), ones(4, dtype=int)),
   case(
     labels.many_label_losses,
     r"input 1 has rank 1.*expected 2.*\[logits, label\]",
@@ -208,7 +208,9 @@ CASES = [
   case(
     network.readout, r"rank 3.*\[stage1\]", {"stage1": ones(4, 4, 3)}, "stage1"
   ),
-  case(network.pooled, r"rank 3.*expected 4.*\[x\]", ones(4, 4, 3), 2, 1),
+  case(
+    network.adaptive_pool, r"rank 3.*expected 4.*\[x\]", ones(4, 4, 3), 2, 1
+  ),
   # Training: a step says it of its batch, in `test_train`.
   case(state.initialize, r"rank 1.*\[rng\]", None, (8, 8, 1), _KEYS),
   case(
