@@ -134,13 +134,7 @@ def triplet_losses(
   """
   if mining not in MININGS:
     raise ValueError(f"mining: found {mining!r}, expected one of {MININGS}")
-  chex.assert_rank(
-    [anchors, index, candidates, candidate_index],
-    [2, 1, 2, 1],
-    custom_message="anchors, index, candidates, candidate_index",
-  )
-  chex.assert_equal_shape_prefix([anchors, index], 1)
-  chex.assert_equal_shape_prefix([candidates, candidate_index], 1)
+  _check(anchors, index, candidates, candidate_index)
   distance = 1 - similarities(anchors, candidates)
   is_negative = candidate_index[None] != index[:, None]
   is_negative &= candidate_index[None] >= 0
@@ -160,9 +154,18 @@ def triplet_losses(
     )
     for positive, negative in pairs
   ]
-  nearest_positive = jnp.stack(positives).min(axis=0)
-  is_first = nearest_positive < _nearest(distance, is_negative)
+  is_first = jnp.stack(positives).min(axis=0) < _nearest(distance, is_negative)
   return sum(losses) / len(losses), is_first.astype(jnp.float32)
+
+
+def _check(anchors, index, candidates, candidate_index) -> None:
+  chex.assert_rank(
+    [anchors, index, candidates, candidate_index],
+    [2, 1, 2, 1],
+    custom_message="anchors, index, candidates, candidate_index",
+  )
+  chex.assert_equal_shape_prefix([anchors, index], 1)
+  chex.assert_equal_shape_prefix([candidates, candidate_index], 1)
 
 
 def _positives(

@@ -15,6 +15,7 @@ import optax
 
 from sslprune_jax.pruning import masks as masks_lib
 from sslprune_jax.runtime import devices as devices_lib
+from sslprune_jax.runtime.trees import Tree
 from sslprune_jax.tasks import Task, base
 from sslprune_jax.tasks.base import Batch
 from sslprune_jax.training import state as state_lib
@@ -49,46 +50,36 @@ def make_step(
     schedule: `i32[] update -> f32[] learning rate`.
 
   Returns:
-    `(state, batch) -> (state, metrics)` to run under `pmap`, or `vmap` with
-    the same axes. `batch` is one device's share: `image` u8[B,H,W,C], `label`
-    i32[B] or i32[B,K], `index` i32[B]. Metrics are f32[].
+    `(state, batch) -> (state, metrics f32[])` to run under `pmap`, or `vmap`
+    with the same axes, on one device's share of a batch: `image` u8[B,H,W,C],
+    `label` i32[B] or i32[B,K], `index` i32[B].
   """
 
   def step(state, batch):
     _check(batch)
     key = jax.random.fold_in(state.rng, state.step)
     view = task.view(_row_keys(key, batch["label"].shape[0]), batch)
+    rng = jax.random.fold_in(key, _LOSS)
 
     def loss_and_rest(params):
+      variables = {"params": params, "batch_stats": state.batch_stats}
       outputs, updated = network.apply(
-        {"params": params, "batch_stats": state.batch_stats},
-        view["image"],
-        train=True,
-        mutable=["batch_stats"],
+        variables, view["image"], train=True, mutable=["batch_stats"]
       )
-      loss, metrics = task.loss(
-        outputs, view, state.task_state, jax.random.fold_in(key, _LOSS)
-      )
+      loss, metrics = task.loss(outputs, view, state.task_state, rng)
       return loss, (metrics, outputs, updated.get("batch_stats", {}))
 
-    gradients, (metrics, outputs, batch_stats) = jax.grad(
-      loss_and_rest, has_aux=True
-    )(state.params)
-    gradients, metrics, batch_stats = jax.lax.pmean(
-      (gradients, metrics, batch_stats), devices_lib.AXIS
-    )
-    # `pmean` of equal values can change their last bit; keep the frozen trunk's
-    # statistics.
+    differentiate = jax.grad(loss_and_rest, has_aux=True)
+    gradients, (metrics, outputs, batch_stats) = differentiate(state.params)
+    averaged = gradients, metrics, batch_stats
+    gradients, metrics, batch_stats = jax.lax.pmean(averaged, devices_lib.AXIS)
     if getattr(network, "probed", ""):
-      kept = {k: v for k, v in state.batch_stats.items() if k == "trunk"}
-      batch_stats = {**batch_stats, **kept}
-    learning_rate = schedule(state.step)
+      batch_stats |= _frozen(state.batch_stats)
+    rate = schedule(state.step)
     direction, opt_state = optimizer.update(
       masks_lib.apply(state.masks, gradients), state.opt_state, state.params
     )
-    params = jax.tree.map(
-      lambda weight, d: weight - learning_rate * d, state.params, direction
-    )
+    params = jax.tree.map(lambda w, d: w - rate * d, state.params, direction)
     state = state.replace(
       step=state.step + 1,
       params=masks_lib.apply(state.masks, params),
@@ -96,9 +87,17 @@ def make_step(
       opt_state=opt_state,
       task_state=task.update(outputs, view, state.task_state, metrics),
     )
-    return state, {**metrics, "learning_rate": learning_rate}
+    return state, {**metrics, "learning_rate": rate}
 
   return step
+
+
+def _frozen(batch_stats: Tree) -> Tree:
+  """Returns the statistics of a frozen trunk; {} without batch norm.
+
+  `pmean` of equal values can change their last bit.
+  """
+  return {k: v for k, v in batch_stats.items() if k == "trunk"}
 
 
 def pmap(step: Step, devices: Sequence[jax.Device] | None = None) -> Step:
