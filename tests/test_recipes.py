@@ -5,7 +5,8 @@ import pathlib
 
 import pytest
 
-from sslprune_jax.config import recipes
+from sslprune_jax.config import figures, recipes, variants
+from sslprune_jax.config import files as config_files
 from sslprune_jax.runtime.errors import ConfigError
 from sslprune_jax.study import validation
 
@@ -31,6 +32,44 @@ def test_every_task_has_a_recipe_for_every_set(task):
     assert config.tasks == (task,)
   with pytest.raises(ConfigError, match=f"{task}.py:svhn: found 'svhn'"):
     _get_config(task)("svhn")
+
+
+TRANSFERS = ("digits", "fashion_mnist", "imagenet2012", "places205")
+PRESETS = {
+  "quickstart": (),
+  "labels": SETS + FEW,
+  "transfer": (*TRANSFERS, "few_labels"),
+}
+
+
+@pytest.mark.parametrize("name", sorted(config_files.own_configs()))
+def test_every_file_loads_by_its_name_with_every_preset(name):
+  default = figures.DATASETS if name.startswith("paper/") else SETS
+  for preset in PRESETS.get(name, default):
+    config = config_files.load(f"{name}:{preset}")
+    assert config.is_locked
+    assert all(study.name for study in variants.expand(config).values())
+  assert config_files.load(name).name  # What it is without a colon.
+
+
+def test_what_configuration_files_import_is_there():
+  scope = {}
+  exec(
+    "from sslprune_jax import clustering, paper, recipes, variants\n"
+    "from sslprune_jax.config import SVM_COSTS, ConfigError\n"
+    "from sslprune_jax.config import base, dataset, recipe\n",
+    scope,
+  )
+  assert scope["paper"] is figures and scope["recipes"] is recipes
+  assert scope["variants"] is variants and callable(scope["clustering"].kmeans)
+  assert issubclass(scope["ConfigError"], ValueError)
+  assert len(scope["SVM_COSTS"]) > 1
+  config = scope["base"]()
+  config.dataset.update(scope["dataset"]("digits"))
+  config.train.update(scope["recipe"](duration="1ep"))
+  validation.validate(config)
+  names = ("study", "alexnet", "rewinds", "RECIPES", "REPORTED_ROUNDS")
+  assert all(hasattr(scope["recipes"], name) for name in names)
 
 
 def test_the_quickstart_is_valid():
