@@ -2,9 +2,11 @@
 
 import functools
 
+import chex
 import jax
 import jax.numpy as jnp
 import numpy as np
+import optax
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
@@ -94,11 +96,9 @@ def test_an_epoch_begins_with_new_clusters_and_a_new_head():
   np.testing.assert_array_equal(head["bias"], 0)
   # The head's optimizer starts again; the trunk and its moments stay.
   for name, value in {"head": 0, "trunk": 1}.items():
-    for leaf in jax.tree.leaves(after.opt_state.inner_states[name]):
-      np.testing.assert_array_equal(leaf, value)
-  jax.tree.map(
-    np.testing.assert_array_equal, state.params["trunk"], after.params["trunk"]
-  )
+    moments = after.opt_state.inner_states[name]
+    chex.assert_trees_all_equal(moments, optax.tree.full_like(moments, value))
+  chex.assert_trees_all_equal(state.params["trunk"], after.params["trunk"])
   assert set(logged) == {
     "inertia", "entropy", "empty", "nmi_before", "nmi_labels"
   }  # fmt: skip

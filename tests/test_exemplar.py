@@ -2,6 +2,7 @@
 
 import functools
 
+import chex
 import jax
 import jax.numpy as jnp
 import numpy as np
@@ -138,7 +139,7 @@ def test_four_devices_are_one_in_loss_and_gradient():
       return scores["loss"].mean()
 
     found.append(jax.jit(jax.value_and_grad(mean))(logits))
-  jax.tree.map(lambda a, b: np.testing.assert_allclose(a, b, atol=1e-6), *found)
+  chex.assert_trees_all_close(*found, rtol=1e-7, atol=1e-6)
 
 
 @pytest.mark.parametrize("mining", exemplar.MININGS)
@@ -166,9 +167,7 @@ def test_gradients_averaged_in_the_step_are_of_the_global_mean(mining):
     mapped(kernel, features.reshape(d, -1, 5), index.reshape(d, -1))
     for d in (1, 4)
   )
-  jax.tree.map(
-    lambda a, b: np.testing.assert_allclose(a, b, atol=1e-6), one, four
-  )
+  chex.assert_trees_all_close(one, four, rtol=1e-7, atol=1e-6)
 
 
 def test_without_a_semi_hard_negative_the_farthest_is_taken():
@@ -213,8 +212,8 @@ def test_padding_is_no_negative():
   mapped = jax.vmap(scores, axis_name=devices_lib.AXIS)
   padded = mapped(logits[None], index[None], weight[None])
   alone = mapped(logits[None, :4], index[None, :4], weight[None, :4])
-  for name in alone:
-    np.testing.assert_allclose(padded[name][:, :4], alone[name], rtol=1e-6)
+  padded = jax.tree.map(lambda rows: rows[:, :4], padded)
+  chex.assert_trees_all_close(padded, alone, rtol=1e-6)
 
 
 def test_views_stand_in_a_row_and_differ():

@@ -146,7 +146,7 @@ def test_masks_survive_packing():
   packed = masks_lib.pack(masks)
   assert packed["trunk/conv/kernel"].nbytes == 1
   again = masks_lib.unpack(packed, PARAMS)
-  jax.tree.map(np.testing.assert_array_equal, again, masks)
+  chex.assert_trees_all_equal(again, masks)
 
 
 def test_the_overlap_of_random_masks_is_its_expectation():

@@ -3,6 +3,7 @@
 import math
 import tracemalloc
 
+import chex
 import jax
 import numpy as np
 import pytest
@@ -127,7 +128,7 @@ def test_ties_are_drawn_by_the_generator_alone():
   first, again, other = (
     _prune(params, dense, 0.2, _rng(seed)) for seed in (1, 1, 2)
   )
-  jax.tree.map(np.testing.assert_array_equal, first, again)
+  chex.assert_trees_all_equal(first, again)
   leaves = zip(jax.tree.leaves(first), jax.tree.leaves(other), strict=True)
   assert any((a != b).any() for a, b in leaves)
   # No region of the zeros is preferred: both ends lose about a fourth of them.

@@ -8,6 +8,7 @@ import subprocess
 import sys
 import time
 
+import chex
 import jax
 import numpy as np
 import pytest
@@ -83,6 +84,7 @@ def test_label_masks_rotnet_masks_reinits_and_both_controls_differ(whole):
   }
   masks = {key: _trunk(of[1]) for key, of in found.items()}
   weights = {key: _weights(*of) for key, of in found.items()}
+  chex.assert_tree_all_finite(weights)  # NaN equals NaN below.
 
   def same(a, b):
     return all(np.array_equal(a[name], b[name]) for name in a)
@@ -92,15 +94,20 @@ def test_label_masks_rotnet_masks_reinits_and_both_controls_differ(whole):
     ticket = tickets.load(folder / "ticket.npz")
     dense = tickets.load(folder.parent / "round_00/ticket.npz")
     # The winning ticket: W_k of the run that found the mask.
-    assert same(masks[task, "rewind"], _trunk(ticket.masks))
-    for name, weight in weights[task, "rewind"].items():
-      early = _weights(dense.params, dense.masks)[name]
-      np.testing.assert_array_equal(weight, early * masks[task, "rewind"][name])
+    chex.assert_trees_all_equal(masks[task, "rewind"], _trunk(ticket.masks))
+    early = jax.tree.map(
+      np.multiply,
+      _weights(dense.params, dense.masks),
+      masks[task, "rewind"],
+    )
+    chex.assert_trees_all_equal(weights[task, "rewind"], early)
     # Re-init: the same mask, a fresh draw, the same for both tasks.
-    assert same(masks[task, "reinit"], masks[task, "rewind"])
+    chex.assert_trees_all_equal(masks[task, "reinit"], masks[task, "rewind"])
     assert not same(weights[task, "reinit"], weights[task, "rewind"])
   assert not same(masks["labels", "rewind"], masks["rotnet", "rewind"])
-  assert same(weights["labels", "reinit"], weights["rotnet", "reinit"])
+  chex.assert_trees_all_equal(
+    weights["labels", "reinit"], weights["rotnet", "reinit"]
+  )
   # The controls: as many weights, elsewhere, from the same fresh draw.
   of_labels = masks["labels", "rewind"]
   kept = sum(mask.sum() for mask in of_labels.values())
@@ -108,7 +115,9 @@ def test_label_masks_rotnet_masks_reinits_and_both_controls_differ(whole):
     mask = masks["labels", control]
     assert sum(m.sum() for m in mask.values()) == kept
     assert not same(mask, of_labels)
-    assert same(weights["labels", control], weights["labels", "reinit"])
+    chex.assert_trees_all_equal(
+      weights["labels", control], weights["labels", "reinit"]
+    )
   assert not same(masks["labels", "random"], masks["labels", "adjusted"])
   trained = tickets.load(workdir / "labels/seed_0/labels/round_00/trained.npz")
   alive = _trunk(

@@ -30,13 +30,11 @@ def _ticket():
 def test_a_ticket_survives_and_is_masked(tmp_path):
   tickets.save(tmp_path / "t.npz", _ticket())
   loaded = tickets.load(tmp_path / "t.npz")
-  jax.tree.map(np.testing.assert_array_equal, loaded.masks, _ticket().masks)
-  jax.tree.map(
-    np.testing.assert_array_equal,
-    loaded.params,
-    jax.device_get(masks_lib.apply(loaded.masks, PARAMS)),
+  chex.assert_trees_all_equal(loaded.masks, _ticket().masks)
+  chex.assert_trees_all_equal(
+    loaded.params, jax.device_get(masks_lib.apply(loaded.masks, PARAMS))
   )
-  jax.tree.map(np.testing.assert_array_equal, loaded.batch_stats, STATS)
+  chex.assert_trees_all_equal(loaded.batch_stats, STATS)
   assert loaded.meta["task"] == "rotnet" and loaded.meta["seed"] == 3
 
 

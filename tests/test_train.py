@@ -7,6 +7,7 @@ import subprocess
 import sys
 import types
 
+import chex
 import jax
 import jax.numpy as jnp
 import numpy as np
@@ -137,9 +138,7 @@ def test_several_devices_see_what_one_sees():
     network, optimizer, step = _sgd_step(axis=devices_lib.AXIS)
     state, metrics = _vmapped(step)(_state(network, optimizer), _batch(devices))
     outputs.append((state.params, state.batch_stats, metrics))
-  jax.tree.map(
-    lambda a, b: np.testing.assert_allclose(a, b, atol=1e-5), *outputs
-  )
+  chex.assert_trees_all_close(*outputs, rtol=1e-7, atol=1e-5)
 
 
 def test_the_rate_follows_the_states_update():
@@ -264,6 +263,7 @@ def test_one_random_angle_an_image():
 
 _PROBE = """
 import sys
+import chex
 import jax
 import numpy as np
 sys.path.insert(0, "tests")
@@ -291,8 +291,7 @@ state = state_lib.place(before.replace(rng=jax.random.key(1)))
 for _ in range(3):
   state, _ = step(state, _batch(devices=3, rows=24))
 for tree in ("params", "batch_stats"):
-  jax.tree.map(
-    np.testing.assert_array_equal,
+  chex.assert_trees_all_equal(
     getattr(state, tree)["trunk"], getattr(before, tree)["trunk"])
 moved = state.params["head"]["kernel"] != before.params["head"]["kernel"]
 assert np.mean(moved) > 0.9

@@ -6,6 +6,7 @@ import subprocess
 import sys
 import threading
 
+import chex
 import jax
 import numpy as np
 import pytest
@@ -68,7 +69,7 @@ def on_host(found):
 def assert_same(found, expected):
   assert len(found) == len(expected)
   for one, other in zip(found, expected, strict=True):
-    jax.tree.map(np.testing.assert_array_equal, one, other)
+    chex.assert_trees_all_equal(one, other)
 
 
 def test_training_follows_the_order(feed):
@@ -248,7 +249,8 @@ def test_four_devices_see_the_batches_of_one(files, split, tmp_path):
     },
     check=True,
   )
-  four = np.load(out)
+  with np.load(out) as file:
+    four = [file[name] for name in file.files]
   leaves = []
   for feed in (
     ResidentBatches(arrays(), 8, split),
@@ -256,10 +258,12 @@ def test_four_devices_see_the_batches_of_one(files, split, tmp_path):
   ):
     for found in (feed.train(ORDER, 1, 5), feed.evaluate()):
       leaves += jax.tree.leaves(on_host(found))
-  assert len(four.files) == len(leaves)
-  for name, expected in zip(four.files, leaves, strict=True):
-    assert four[name].shape[:2] == (4, 2)
-    np.testing.assert_array_equal(four[name].reshape(expected.shape), expected)
+  assert all(leaf.shape[:2] == (4, 2) for leaf in four)
+  joined = [
+    leaf.reshape(expected.shape)
+    for leaf, expected in zip(four, leaves, strict=True)
+  ]
+  chex.assert_trees_all_equal(joined, leaves)
 
 
 def test_an_epoch_can_read_every_image_several_times(split):

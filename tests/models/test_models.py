@@ -2,6 +2,7 @@
 
 import math
 
+import chex
 import jax
 import jax.numpy as jnp
 import numpy as np
@@ -133,10 +134,11 @@ def test_synchronised_batch_norm_is_one_big_batch():
   np.testing.assert_allclose(
     split["logits"].reshape(8, 10), whole["logits"], atol=1e-4
   )
-  jax.tree.map(
-    lambda a, b: np.testing.assert_allclose(a[0], b, atol=1e-4),
-    split_stats,
+  chex.assert_trees_all_close(
+    jax.tree.map(lambda leaf: leaf[0], split_stats),
     whole_stats,
+    rtol=1e-7,
+    atol=1e-4,
   )
 
 
@@ -213,10 +215,8 @@ def test_a_probe_leaves_the_trunk_alone():
   )
   assert not any(map(np.any, jax.tree.leaves(gradients["trunk"])))
   assert np.any(gradients["head"]["kernel"])
-  jax.tree.map(
-    np.testing.assert_array_equal,
-    batch_stats["trunk"],
-    variables["batch_stats"]["trunk"],
+  chex.assert_trees_all_equal(
+    batch_stats["trunk"], variables["batch_stats"]["trunk"]
   )
   assert np.any(batch_stats["scale"]["mean"])
 
@@ -269,12 +269,8 @@ def test_a_network_that_forgets_has_the_same_weights_and_gradients(name, size):
       return jnp.sum(outputs["logits"] ** 2), updated
 
     gradients = jax.jit(jax.grad(loss, has_aux=True))(variables["params"])
-    found[remat] = named_leaves((variables, gradients))
+    found[remat] = variables, gradients
     traced = jax.make_jaxpr(jax.grad(lambda p: loss(p)[0]))(variables["params"])
     kept[remat] = "remat" not in str(traced)
   assert kept == {False: True, True: False}
-  assert found[False].keys() == found[True].keys()
-  for leaf, expected in found[False].items():
-    np.testing.assert_allclose(
-      found[True][leaf], expected, rtol=1e-4, atol=1e-5, err_msg=leaf
-    )
+  chex.assert_trees_all_close(found[True], found[False], rtol=1e-4, atol=1e-5)
