@@ -2,6 +2,8 @@
 
 import pathlib
 
+import chex
+
 from sslprune_jax.config import recipes
 from sslprune_jax.training import step as step_lib
 
@@ -49,10 +51,15 @@ def die_after(updates, monkeypatch):
   monkeypatch.setattr(step_lib, "pmap", pmap)
 
 
-def traced(monkeypatch):
-  """Returns a list that grows by the task's name with each trace of a step."""
+def traced_once(monkeypatch):
+  """Lets the step of each task be traced once.
+
+  Returns:
+    A list that grows by the task's name with each trace of a step.
+  """
   traces = []
   real = step_lib.make_step
+  chex.clear_trace_counter()
 
   def make_step(network, task, *args):
     step = real(network, task, *args)
@@ -61,7 +68,9 @@ def traced(monkeypatch):
       traces.append(type(task).__name__)
       return step(state, batch)
 
-    return counted
+    # chex counts by the name, and says it.
+    counted.__name__ = f"step of {type(task).__name__}"
+    return chex.assert_max_traces(counted, n=1)
 
   monkeypatch.setattr(step_lib, "make_step", make_step)
   return traces

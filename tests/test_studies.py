@@ -12,7 +12,7 @@ import chex
 import jax
 import numpy as np
 import pytest
-from helpers import bits, short, traced
+from helpers import bits, short, traced_once
 
 from sslprune_jax.config import variants
 from sslprune_jax.pruning import masks as masks_lib
@@ -177,7 +177,7 @@ def test_shares_that_are_joined_are_the_whole(whole, tmp_path):
 def test_variants_that_differ_in_pruning_share_their_steps(
   tmp_path, monkeypatch
 ):
-  traces = traced(monkeypatch)
+  traces = traced_once(monkeypatch)
   config = short()
   for layers in (1, 2, 0):
     study = config.copy_and_resolve_references()

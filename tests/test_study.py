@@ -13,7 +13,7 @@ import time
 import numpy as np
 import pytest
 from etils import epath
-from helpers import bits, die_after, short, traced
+from helpers import bits, die_after, short, traced_once
 
 from sslprune_jax.pruning import tickets
 from sslprune_jax.runtime.errors import ConfigError
@@ -98,7 +98,7 @@ def test_killed_in_a_round_and_resumed_ends_in_the_same_bits(
 
 
 def test_one_trace_of_each_step_for_all_rounds(tmp_path, monkeypatch):
-  traces = traced(monkeypatch)
+  traces = traced_once(monkeypatch)
   run.run(_config(), tmp_path)
   assert sorted(traces) == ["Labels", "RotNet"]
 
