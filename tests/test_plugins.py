@@ -166,7 +166,11 @@ def test_a_study_of_theirs_runs_from_the_command_line_to_the_report(folder):
   (rate,) = {r["density"] for r in lines if r["round"] == 1}
   assert rate == pytest.approx(0.8, abs=1e-3)  # Of both kernels, no head.
   page = (folder / "run/report.html").read_text()
-  for words in ("Left or right", "which half of the image is brighter"):
+  for words in (
+    "Left or right",
+    "which half of the image is brighter",
+    "Nearest class mean",
+  ):
     assert words in page
   assert "#7A0177" in (folder / "run/config.json").read_text()
 

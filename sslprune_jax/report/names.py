@@ -154,11 +154,6 @@ def label_start(init: str) -> str:
   return _STARTS.get(init, init)
 
 
-def label_protocol(name: str) -> str:
-  """Returns the words for a protocol; unknown: as it stands."""
-  return PROTOCOLS.get(name, name)
-
-
 def rank(names: Iterable[str], name: str | None) -> tuple[int, str]:
   """Returns a sort key: the order of `names`, all other names after them."""
   known = list(names)

@@ -143,6 +143,7 @@ def _read_run(path: epath.Path, name: str) -> Run:
   config = about.get("config", {})
   model = config.get("model", {}).get("name", "network")
   learnt = config.get("dataset", {}).get("name", "data")
+  protocols = about.get("protocols", {})
   rows = []
   for where, line in read_json_lines(file):
     check_line(line, where)
@@ -150,6 +151,9 @@ def _read_run(path: epath.Path, name: str) -> Run:
     rows[-1].setdefault("init", None)
     if line["stage"] == workdir.TRANSFER:
       rows[-1]["learnt"] = learnt
+      if line["protocol"] not in names_lib.PROTOCOLS:  # Of a user's package.
+        label = protocols.get(line["protocol"], {}).get("label")
+        rows[-1]["protocol_label"] = label or line["protocol"]
   if not rows:
     raise ResultsError(f"no results yet: {file} is empty")
   return Run(

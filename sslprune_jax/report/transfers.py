@@ -10,7 +10,6 @@ from sslprune_jax.report.names import (
   METRICS,
   PROTOCOLS,
   PRUNED,
-  label_protocol,
   rank,
   rank_task,
 )
@@ -50,7 +49,8 @@ class TransferCurves:
   @property
   def title(self) -> str:
     """Names it: "Fine-tuning on digits, 10 % of its labels"."""
-    title = f"{label_protocol(self.protocol)} on {self.target}"
+    label = self.rows[0].get("protocol_label", self.protocol)
+    title = f"{PROTOCOLS.get(self.protocol, label)} on {self.target}"
     if self.fraction < 1:
       title += f", {100 * self.fraction:g} % of its labels"
     if self.layer != "features":

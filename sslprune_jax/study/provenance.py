@@ -22,6 +22,7 @@ import sslprune_jax
 from sslprune_jax import config as config_lib
 from sslprune_jax import workdir as workdir_lib
 from sslprune_jax.config import plugins
+from sslprune_jax.config.protocols import PROTOCOLS
 from sslprune_jax.config.tasks import TASKS
 from sslprune_jax.runtime import files, processes
 from sslprune_jax.runtime.errors import ConfigError, UserError
@@ -112,6 +113,11 @@ def _record(
     "code": _code(),
     "plugins": plugins.list_used(config),
     # So that a report needs nothing else.
+    "protocols": {
+      name: {"label": PROTOCOLS[name].label}
+      for name in (text.partition(":")[0] for text in config.transfer.protocols)
+      if name in PROTOCOLS
+    },
     "tasks": {
       name: {
         "label": TASKS[name].label,
@@ -142,6 +148,8 @@ def _record(
   _warn(there, now)
   grown = identity.union(before, now["config"])
   kept = {**there, "config": identity.place(before, grown)}
+  if now["protocols"]:
+    kept["protocols"] = there.get("protocols", {}) | now["protocols"]
   if accepted:
     kept |= {"numerics": NUMERICS, "accepted_numerics": accepted}
   if kept != there:

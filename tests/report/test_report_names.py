@@ -54,8 +54,6 @@ def test_more_tasks_than_colours_are_still_drawn():
   assert not first & {known.style(task)[0] for task in many}
 
 
-def test_starts_and_protocols_that_no_one_knows_stand_as_they_are():
+def test_starts_that_no_one_knows_stand_as_they_are():
   assert names.label_start("rewind") == "winning ticket"
   assert names.label_start("trained") == "trained"
-  assert names.label_protocol("svm") == "Linear SVMs, the VOC07 protocol"
-  assert names.label_protocol("probe") == "probe"
