@@ -54,7 +54,7 @@ _TOP = {
   "tasks": Field(("labels",), "tasks whose masks are compared"),
 }
 _MODEL = {
-  "name": Field("convnet", "network"),
+  "name": Field("convnet", "name of the network: convnet, resnet18, ..."),
   "width": Field(1.0, "factor of the channels of every layer", ABOVE_ZERO),
   "outputs": Field(
     0, "outputs for labels; 0: as many as there are classes", whole(0)
@@ -79,7 +79,7 @@ _RECIPE = {
   "batch_size": Field(
     128, "images an update, over all devices", whole(1), "images"
   ),
-  "optimizer": Field("sgd", "optimizer", one_of(("sgd", "adam"))),
+  "optimizer": Field("sgd", "optimizer: sgd or adam", one_of(("sgd", "adam"))),
   "learning_rate": Field(
     0.1, "peak rate, for this batch size and used as it is", FINITE
   ),
@@ -88,7 +88,7 @@ _RECIPE = {
   "weight_decay": Field(1e-4, "coupled weight decay, with adam too", FINITE),
   "schedule": Field(
     "step",
-    "schedule of the learning rate",
+    "schedule of the learning rate: constant, step or cosine",
     one_of(("constant", "step", "cosine")),
   ),
   "warmup": Field("0it", "length of the linear warm-up", DURATION),

@@ -154,7 +154,9 @@ TASKS: Registry[TaskRow] = Registry(
           20, "iterations of k-means", whole(1), "iterations"
         ),
         "start": Field(
-          "random", "start of k-means", one_of(("random", "k-means++"))
+          "random",
+          "start of k-means: random points, or k-means++",
+          one_of(("random", "k-means++")),
         ),
         "distances": Field("float32", "dtype in which k-means compares", DTYPE),
       },
