@@ -209,6 +209,7 @@ _COMMAND = [
   f"--config={ROOT}/configs/paper/fig7_rewind.py:digits",
   "--config.seeds=(0,1)", "--config.prune.rounds=1",
   "--config.retrain.rounds=(1,)", "--config.train.duration=50it",
+  "--config.retrain.train.duration=20it",
   "--config.variants.share.prune.rewind=7it",
 ]  # fmt: skip
 
@@ -225,6 +226,7 @@ def _start(tmp_path, name, *more):
   )
 
 
+@pytest.mark.slow
 def test_two_processes_killed_and_started_again_end_in_the_bits_of_one(
   tmp_path,
 ):
