@@ -270,6 +270,8 @@ _ENDS = """
 import os, signal
 from sslprune_jax import cli
 from sslprune_jax.runtime import endings
+# What started the tests may ignore it, as a shell does in the background.
+signal.signal(signal.SIGINT, signal.default_int_handler)
 signal.signal(signal.SIGHUP, signal.{hang_up})
 def main(argv):
   try:
@@ -320,6 +322,7 @@ def _ends(name, hang_up, resumes, begin):
 _WORKS = """
 import os, signal, tqdm
 from sslprune_jax import cli
+signal.signal(signal.SIGINT, signal.default_int_handler)
 def work():
   tqdm.tqdm.write("a stage")
   {last}

@@ -161,6 +161,7 @@ def test_the_overlaps_are_those_of_the_tickets(whole):
     assert (layer["a"], layer["b"]) == (a[name].sum(), b[name].sum())
 
 
+@pytest.mark.slow
 def test_shares_that_are_joined_are_the_whole(whole, tmp_path):
   for share in ((1, 3), (0, 3), (2, 3)):
     run_lib.run(_config(), tmp_path, share)

@@ -165,6 +165,7 @@ def test_a_damaged_checkpoint_is_named_and_the_one_before_is_used(
   assert bits(tmp_path) == bits(whole)
 
 
+@pytest.mark.slow
 def test_kill_9_and_the_same_command_end_in_the_same_bits(tmp_path):
   command = [
     sys.executable, "-m", "sslprune_jax.main",

@@ -41,6 +41,7 @@ def _events(workdir, stage):
   return [line for line in lines if "event" in line]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("task", ["npid", "deepcluster"])
 def test_resumed_is_uninterrupted(task, tmp_path, monkeypatch):
   whole, killed = tmp_path / "whole", tmp_path / "killed"

@@ -55,8 +55,13 @@ class Registry(Mapping[str, Kind], Generic[Kind]):
     """Adds a row.
 
     Raises:
-      ConfigError: another row has its name, or its target has another form.
+      ConfigError: another row has its name, which names files and sections, or
+        its target has another form.
     """
+    if not row.name.isidentifier():
+      raise ConfigError(
+        f"{self.what}: found {row.name!r}, expected an identifier"
+      )
     module, _, name = row.target.partition(":")
     if not (module and name.isidentifier()):
       raise ConfigError(

@@ -27,7 +27,8 @@ def own(tmp_path, monkeypatch):
   """A protocol in a package of one's own, registered by its name."""
   (tmp_path / "own_protocols.py").write_text(_OWN)
   monkeypatch.syspath_prepend(tmp_path)
-  monkeypatch.setattr(protocols, "PROTOCOLS", {**protocols.PROTOCOLS})
+  rows = dict(protocols.PROTOCOLS)
+  monkeypatch.setattr(protocols.PROTOCOLS, "_rows", rows)
   for _ in range(2):  # A configuration may be read twice.
     protocols.register(
       "spread", "own_protocols:Spread", "My spread", reads_layers=True
@@ -39,7 +40,8 @@ def test_a_protocol_of_ones_own_is_planned_and_judges(own, tmp_path):
   made = Transfers(settings, (8, 8, 1))
   first, second = transfers(settings, 0, "rotnet", (2,))
   assert (first.layer, second.layer) == ("stage1", "stage2")
-  progress = Progress(made.num_images(first))
+  progress = Progress()
+  progress.start(made.num_images(first))
   (line,) = made.run(first, made.random(0), tmp_path, progress)
   assert line["protocol"] == "spread" and line["metric"] == "spread"
   assert line["value"] > 0 and line["images"] == line["n"] == 359
@@ -60,9 +62,13 @@ def test_an_unknown_protocol_is_never_another_one():
 @pytest.mark.parametrize(
   ("name", "target", "message"),
   [
-    ("linear", "own_protocols:Spread", "linear: found another one of this na"),
+    (
+      "linear",
+      "own_protocols:Spread",
+      "'linear': found own_protocols:Spread under",
+    ),
     ("my:own", "own_protocols:Spread", "found 'my:own', expected an identif"),
-    ("bare", "own_protocols", "found the target 'own_protocols', expected 'mo"),
+    ("bare", "own_protocols", "found the target 'own_protocols', expected"),
   ],
 )
 def test_what_cannot_be_registered(own, name, target, message):
@@ -73,8 +79,11 @@ def test_what_cannot_be_registered(own, name, target, message):
 @pytest.mark.parametrize(
   ("target", "message"),
   [
-    ("own_protocol:Spread", "protocol x: No module named 'own_protocol'"),
-    ("own_protocols:Sprad", "protocol x: .* no attribute 'Sprad'"),
+    (
+      "own_protocol:Spread",
+      "'x': cannot load .*: No module named 'own_protocol'",
+    ),
+    ("own_protocols:Sprad", "'x': cannot load .* no attribute 'Sprad'"),
     ("own_protocols:__name__", "found own_.*__name__, expected a class of"),
   ],
 )

@@ -232,6 +232,7 @@ def test_four_devices_and_another_batch_size_find_the_same(whole, tmp_path):
     np.testing.assert_allclose(row["value"], one, atol=1e-6)
 
 
+@pytest.mark.slow
 def test_voc2007_from_its_xml_to_its_mean_average_precision(
   tmp_path, monkeypatch
 ):
