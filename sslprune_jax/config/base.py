@@ -11,7 +11,7 @@ from typing import Any
 from ml_collections import ConfigDict
 
 from sslprune_jax.config import fields
-from sslprune_jax.config.datasets import dataset
+from sslprune_jax.config.datasets import DATASETS, dataset
 from sslprune_jax.config.rules import Field, section
 from sslprune_jax.config.values import lookup
 
@@ -73,8 +73,7 @@ def _target(name: str) -> ConfigDict:
   preset, table = dataset(name), fields.tables()[f"transfer.targets.{name}"]
   target = section(table)
   target.update({field: preset[field] for field in table if field in preset})
-  if name == "places205":  # Half as many epochs: Goyal et al. 2019.
-    target.linear = 0.5
+  target.linear = DATASETS[name].linear
   return target
 
 
