@@ -168,6 +168,8 @@ def _smallest(config):
     config.variants = ConfigDict()
   for number, (name, study) in enumerate({"": config, **found}.items()):
     study.seeds = (0,)
+    study.model.width = 0.25
+    study.deepcluster.components = 16
     study.prune.update(rounds=1, rewind=f"{number % 3}it")
     study.train.update(duration="3it", batch_size=16, milestones=())
     study.retrain.train.update(duration="2it", batch_size=16)

@@ -17,10 +17,11 @@ ROOT = pathlib.Path(__file__).parent.parent
 _STUDY = (
   f"--config={ROOT}/configs/rotnet.py:digits",
   "--config.seeds=(0,)",
+  "--config.model.width=0.25",
   "--config.rotnet.copies=1",
   "--config.prune.rounds=1",
   "--config.prune.rewind=3it",
-  "--config.train.duration=60it",
+  "--config.train.duration=30it",
   "--config.train.batch_size=64",
   "--config.retrain.rounds=()",
   "--config.log.every=1it",
@@ -95,6 +96,7 @@ def test_sigterm_in_a_round_saves_and_the_same_command_ends_in_the_same_bits(
   assert bits(tmp_path / "run") == bits(tmp_path / "whole")
 
 
+@pytest.mark.slow
 def test_sigterm_to_one_process_ends_both_and_loses_nothing(tmp_path):
   whole, stopped = tmp_path / "whole", tmp_path / "stopped"
   codes, said = _ends(_start_both(whole))
@@ -114,7 +116,7 @@ def test_sigterm_to_one_process_ends_both_and_loses_nothing(tmp_path):
 
 def test_a_killed_process_ends_the_other_and_one_device_goes_on(tmp_path):
   running = _start_both(tmp_path)
-  _await_updates(tmp_path, 15)
+  _await_updates(tmp_path, 12)
   running[1].kill()
   codes, said = _ends(running)
   assert codes[0]
@@ -124,7 +126,7 @@ def test_a_killed_process_ends_the_other_and_one_device_goes_on(tmp_path):
   codes, said = _ends([_start(tmp_path, devices=1)])
   assert codes == [0], said
   lines = (tmp_path / _ROUND / "metrics.jsonl").read_text().splitlines()
-  assert len(lines) == 60 - 3
+  assert len(lines) == 30 - 3
   assert (tmp_path / _ROUND / "result.json").exists()
 
 
