@@ -97,9 +97,6 @@ def _places205(config):
   config.transfer.rounds = recipes.REPORTED_ROUNDS
   config.transfer.protocols = ("linear:places205",)
   config.transfer.linear.augment = True
-  config.transfer.linear.train.update(
-    duration="14ep", milestones=("4ep", "8ep", "12ep")
-  )
 
 
 def _few_labels(config):

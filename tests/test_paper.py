@@ -10,6 +10,7 @@ from ml_collections import ConfigDict
 from sslprune_jax import config as config_lib
 from sslprune_jax import report
 from sslprune_jax.config import figures, recipes, variants
+from sslprune_jax.config.tasks import TASKS
 from sslprune_jax.report import paper as paper_lib
 from sslprune_jax.runtime.errors import ConfigError
 from sslprune_jax.study import run, validation
@@ -117,7 +118,7 @@ def test_recipes_and_rewind_points_are_the_papers(cell):
     "prune.rewind",
     batch_size=train.batch_size,
     num_images=images,
-    reads=2 if config.tasks == ("s4l",) else 1,
+    samples=TASKS.load(config.tasks[0]).samples,
   )
   labels = _RECIPES[name, dataset, "labels"] if variant == "labels" else None
   if labels:  # Masks are retrained by the recipe of Labels.

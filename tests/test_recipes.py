@@ -9,6 +9,7 @@ from sslprune_jax.config import figures, recipes, variants
 from sslprune_jax.config import files as config_files
 from sslprune_jax.runtime.errors import ConfigError
 from sslprune_jax.study import validation
+from sslprune_jax.training.recipe import stretch_recipe
 
 CONFIGS = pathlib.Path(__file__).parent.parent / "configs"
 SETS = ("digits", "fashion_mnist", "cifar10", "imagenet2012")
@@ -72,6 +73,23 @@ def test_what_configuration_files_import_is_there():
   assert all(hasattr(scope["recipes"], name) for name in names)
 
 
+@pytest.mark.parametrize(
+  "name, target, duration, milestones",
+  [
+    ("imagenet2012", "imagenet2012", "28ep", ("8ep", "16ep", "24ep")),
+    ("places205", "places205", "14ep", ("4ep", "8ep", "12ep")),
+  ],
+)
+def test_a_linear_classifier_is_trained_as_long_as_goyal_et_al_do(
+  name, target, duration, milestones
+):
+  config = _get_config("transfer")(name)
+  found = stretch_recipe(
+    config, "transfer.linear.train", config.transfer.targets[target].linear
+  ).transfer.linear.train
+  assert (found.duration, found.milestones) == (duration, milestones)
+
+
 def test_the_quickstart_is_valid():
   validation.validate(_get_config("quickstart")())
 
@@ -102,8 +120,6 @@ def test_transfer_is_judged_by_the_recipes_of_the_paper():
   assert (linear.duration, linear.learning_rate) == ("28ep", 0.01)
   assert linear.milestones == ("8ep", "16ep", "24ep") and linear.nesterov
   assert (linear.batch_size, linear.weight_decay) == (256, 5e-4)
-  linear = configs["places205"].transfer.linear.train
-  assert (linear.duration, *linear.milestones) == ("14ep", "4ep", "8ep", "12ep")
   tuned = configs["imagenet2012"].transfer.finetune.train
   assert (tuned.duration, tuned.learning_rate) == ("90ep", 0.01)
   assert tuned.milestones == ("50ep", "65ep", "80ep")

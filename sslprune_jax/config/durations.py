@@ -8,7 +8,7 @@ _DURATION = re.compile(r"(\d+(?:\.\d+)?)(ep|it|samples)")
 
 
 def to_updates(
-  duration: str, *, batch_size: int, num_images: int, reads: int = 1
+  duration: str, *, batch_size: int, num_images: int, samples: int = 1
 ) -> int:
   """Converts a duration to updates.
 
@@ -17,8 +17,9 @@ def to_updates(
       "3840000samples" images seen.
     batch_size: images an update, over all devices.
     num_images: images in the training set; an epoch is the whole batches of it.
-    reads: samples that are seen for each image of a batch: 2 of S4L, whose
-      batch of 1024 stands beside as many labelled images.
+    samples: images that are seen for each image of a batch: 2 of S4L, whose
+      batch of 1024 stands beside as many labelled images; 1 of Exemplar, as
+      views of an image are one image.
 
   Returns:
     Updates, rounded half up.
@@ -33,7 +34,7 @@ def to_updates(
   scale = {
     "it": Fraction(1),
     "ep": Fraction(num_images // batch_size),
-    "samples": Fraction(1, batch_size * reads),
+    "samples": Fraction(1, batch_size * samples),
   }[unit]
   return int(number * scale + Fraction(1, 2))
 

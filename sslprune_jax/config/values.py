@@ -23,7 +23,7 @@ def updates(config: ConfigDict, field: str, **of_training: int) -> int:
   Args:
     config: the configuration.
     field: its name, with dots.
-    **of_training: `batch_size`, `num_images` and `reads` of
+    **of_training: `batch_size`, `num_images` and `samples` of
       `durations.to_updates`.
 
   Raises:

@@ -4,6 +4,7 @@ Reference: Zhai et al. 2019, arXiv 1905.03670.
 """
 
 import dataclasses
+from typing import ClassVar
 
 import jax
 import jax.numpy as jnp
@@ -36,6 +37,8 @@ class S4L(Task):
   Attributes:
     rotation_weight: weight of the rotation loss beside the label loss.
   """
+
+  samples: ClassVar[int] = 2
 
   rotation_weight: float = default("s4l", "rotation_weight")
 

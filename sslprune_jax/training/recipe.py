@@ -78,7 +78,7 @@ def make_recipe(
   section: str,
   num_images: int,
   *,
-  reads: int = 1,
+  samples: int = 1,
   own_head: bool = False,
   frozen_trunk: bool = False,
 ) -> Recipe:
@@ -88,7 +88,7 @@ def make_recipe(
     config: validated.
     section: section of the recipe, such as "train" or "retrain.train".
     num_images: number of training images.
-    reads: samples an image; see `durations.to_updates`.
+    samples: images seen for an image of a batch; see `durations.to_updates`.
     own_head: whether the head has its own; see `optimizer.optimizer`.
     frozen_trunk: whether the head alone moves; see `optimizer.optimizer`.
 
@@ -104,7 +104,7 @@ def make_recipe(
       f"{section}.{field}",
       batch_size=recipe.batch_size,
       num_images=num_images,
-      reads=reads,
+      samples=samples,
     )
 
   length = updates("duration")

@@ -68,7 +68,7 @@ class Trainer:
       config,
       section,
       num_images,
-      reads=task.reads,
+      samples=task.samples,
       own_head=task.by_epoch,
       frozen_trunk=bool(probed),
     )
@@ -110,7 +110,7 @@ class Trainer:
       field,
       batch_size=self.batch_size,
       num_images=self._num_images,
-      reads=self.task.reads,
+      samples=self.task.samples,
     )
 
   def num_images(self, start: int = 0) -> int:
