@@ -57,6 +57,14 @@ def test_step_schedule_with_warmup_against_a_table():
     assert rate(jnp.int32(update)) == pytest.approx(expected)
 
 
+def test_two_milestones_at_one_update_decay_twice():
+  rate = optimizer_lib.schedule(
+    "step", 1.0, length=100, milestones=(10, 10, 20), decay=0.5
+  )
+  found = [float(rate(jnp.int32(update))) for update in (9, 10, 19, 20)]
+  assert found == [1.0, 0.25, 0.25, 0.125]
+
+
 def test_cosine_ends_at_zero_and_constant_stays():
   cosine = optimizer_lib.schedule("cosine", 2.0, length=10)
   np.testing.assert_allclose(

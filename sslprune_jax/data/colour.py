@@ -48,10 +48,7 @@ def colour_jitter(
 
   def jitter(key, image):
     drawn = jax.random.uniform(key, (4,), minval=-1.0)
-    bright, contrast, saturation = (
-      jnp.maximum(0, 1 + strength * u)
-      for strength, u in zip(factors, drawn[:3], strict=True)
-    )
+    bright, contrast, saturation = map(_factor, factors, drawn[:3])
     image = (image.astype(jnp.float32) * bright).clip(0, 255)
     mean = _grey(image).mean()
     image = (mean + contrast * (image - mean)).clip(0, 255)
@@ -63,6 +60,13 @@ def colour_jitter(
     return to_bytes(image)
 
   return jax.vmap(jitter)(keys, images)
+
+
+def _factor(strength: float, drawn: jax.Array) -> jax.Array:
+  """Lays f32[] of [-1, 1) over [max(0, 1 - strength), 1 + strength]."""
+  if strength <= 1:
+    return 1 + strength * drawn
+  return (1 + strength) * (1 + drawn) / 2
 
 
 def random_grey(

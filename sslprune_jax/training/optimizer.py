@@ -31,7 +31,7 @@ def schedule(
     learning_rate: peak rate, for the batch size that the recipe names.
     length: updates of the whole training.
     warmup: updates of linear warm-up.
-    milestones: updates at which "step" decays.
+    milestones: updates at which "step" decays; one named twice, twice.
     decay: factor of "step".
 
   Returns:
@@ -44,7 +44,8 @@ def schedule(
     base = optax.constant_schedule(learning_rate)
   elif name == "step":
     base = optax.piecewise_constant_schedule(
-      learning_rate, dict.fromkeys(milestones, decay)
+      learning_rate,
+      {m: decay ** list(milestones).count(m) for m in milestones},
     )
   elif name == "cosine":
     base = optax.cosine_decay_schedule(learning_rate, length)

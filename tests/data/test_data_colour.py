@@ -62,6 +62,17 @@ def test_brightness_contrast_and_saturation_are_torchvisions():
     np.testing.assert_allclose(changed, image, atol=0.51)
 
 
+def test_factors_of_strengths_above_one_are_drawn_from_what_is_left():
+  # [0, 2.5]: clipped at 0 from [-0.5, 2.5], a sixth of the images was black.
+  keys = jax.random.split(jax.random.key(0), 600)
+  images = np.full((600, 2, 2, 1), 100, np.uint8)
+  found = colour.colour_jitter(keys, images, (1.5, 0.0, 0.0, 0.0))
+  found = np.asarray(found)[:, 0, 0, 0].astype(int)
+  assert (found == 0).mean() < 0.02
+  below = [(found < 100 * factor).mean() for factor in (0.5, 1.0, 2.0)]
+  np.testing.assert_allclose(below, [0.2, 0.4, 0.8], atol=0.05)
+
+
 def test_hue_turns_as_in_colorsys():
   images = _images()
   images[0, :2] = 128  # Grey has no hue.
