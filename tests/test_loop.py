@@ -5,6 +5,7 @@ import functools
 import json
 import threading
 
+import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
@@ -16,6 +17,7 @@ from sslprune_jax.data import batches
 from sslprune_jax.data.sources import Images
 from sslprune_jax.pruning import masks as masks_lib
 from sslprune_jax.runtime import preemption
+from sslprune_jax.runtime.errors import DivergedError
 from sslprune_jax.runtime.progress import Progress
 from sslprune_jax.tasks.labels import Labels
 from sslprune_jax.training import loop
@@ -79,9 +81,28 @@ def test_divergence_names_the_update_and_saves_nothing_of_it(tmp_path):
   made = _trainer()
   made.step = step
   words = "update 7: the loss is nan; last good checkpoint: .*/checkpoint/4"
-  with pytest.raises(loop.DivergedError, match=f"{tmp_path}: {words}"):
+  with pytest.raises(DivergedError, match=f"{tmp_path}: {words}"):
     _train(made, tmp_path)
   assert [x["update"] for x in _lines(tmp_path)] == [1, 2, 3, 4, 5, 6]
+  assert _saved(tmp_path / "checkpoint") == [4]
+
+
+@pytest.mark.parametrize("field", ["params", "batch_stats", "opt_state"])
+def test_weights_that_are_not_finite_end_it_though_the_loss_is(field, tmp_path):
+  def step(state, batch):
+    update = state.step + 1
+    spoilt = jax.tree.map(
+      lambda leaf: leaf + jnp.nan if leaf.ndim else leaf, getattr(state, field)
+    )
+    if update >= 6:  # Seen at update 8, which would be saved.
+      state = state.replace(**{field: spoilt})
+    return state.replace(step=update), {"loss": 1.0}
+
+  made = _trainer(every="50it")
+  made.step = step
+  words = f"update 8: {field}/.* is not finite; last good checkpoint: .*/4$"
+  with pytest.raises(DivergedError, match=f"{tmp_path}: {words}"):
+    _train(made, tmp_path)
   assert _saved(tmp_path / "checkpoint") == [4]
 
 

@@ -16,9 +16,9 @@ from etils import epath
 from helpers import bits, die_after, short, traced_once
 
 from sslprune_jax.pruning import tickets
-from sslprune_jax.runtime.errors import ConfigError
+from sslprune_jax.runtime.errors import ConfigError, DivergedError
 from sslprune_jax.study import run
-from sslprune_jax.training import checkpoints, loop
+from sslprune_jax.training import checkpoints
 
 ROOT = pathlib.Path(__file__).parent.parent
 
@@ -236,6 +236,12 @@ def test_a_finished_study_grows_by_a_seed_and_keeps_what_it_found(
     ("tasks", ("labels", "jigsaw"), "config.tasks: .*'jigsaw'"),
     ("retrain__rounds", (0, 3), "config.retrain.rounds: .*0 to 2"),
     ("seeds", (0, 0), "config.seeds: "),
+    ("seeds", (2**32,), "config.seeds: found .*0 to 4294967295"),
+    ("seeds", (True,), "config.seeds: found .True,.*whole numbers"),
+    ("dataset__std", (0.0,), "config.dataset.std: .*a number above 0"),
+    ("dataset__std", (95.9,), "config.dataset.std: .*at most 1"),
+    ("dataset__std", (float("nan"),), "config.dataset.std: found .nan"),
+    ("dataset__mean", (77.8,), "config.dataset.mean: .*from 0 to 1"),
     ("dataset__crop_scale", (0.5, 0.2), "config.dataset.crop_scale: "),
     ("dataset__jitter", (0.1, 0.1, 0.1, 0.6), "config.dataset.jitter: .*0.5"),
     ("dataset__grey", 1.5, "config.dataset.grey: found 1.5"),
@@ -250,7 +256,7 @@ def test_impossible_values_are_refused_by_name(field, value, words, tmp_path):
 
 def test_divergence_names_the_last_good_checkpoint(tmp_path):
   config = _config(train__optimizer="sgd", train__learning_rate=1e30)
-  with pytest.raises(loop.DivergedError, match="last good checkpoint: none"):
+  with pytest.raises(DivergedError, match="last good checkpoint: none"):
     run.run(config, tmp_path)
   # What was logged before is labelled with the update that it was.
   path = tmp_path / "seed_0/rotnet/round_00/metrics.jsonl"

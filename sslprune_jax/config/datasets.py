@@ -33,8 +33,22 @@ FIELDS: dict[str, Field] = {
     32, "height and width that images are read with", whole(1), "pixels"
   ),
   "channels": Field(3, "1 grey, 3 RGB", Rule("1 or 3", lambda n: n in (1, 3))),
-  "mean": Field(_MEAN, "mean of each channel, of pixels in [0, 1]"),
-  "std": Field(_STD, "standard deviation of each channel"),
+  "mean": Field(
+    _MEAN,
+    "mean of each channel, of pixels in [0, 1]",
+    Rule(
+      "a number from 0 to 1 for each channel, of pixels in [0, 1]",
+      lambda means: means and all(0 <= mean <= 1 for mean in means),
+    ),
+  ),
+  "std": Field(
+    _STD,
+    "standard deviation of each channel, of pixels in [0, 1]",
+    Rule(
+      "a number above 0, at most 1, for each channel, of pixels in [0, 1]",
+      lambda deviations: deviations and all(0 < std <= 1 for std in deviations),
+    ),
+  ),
   "resident": Field(
     True,
     "whether the set lives on the devices; otherwise images are decoded as "

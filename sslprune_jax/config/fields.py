@@ -33,11 +33,12 @@ SVM_COSTS = (
 )
 TARGETS = tuple(datasets.DATASETS)
 
+# JAX makes a key of the last 32 bits: seeds 0 and 2^32 would be the same one.
 _SEEDS = Rule(
-  "distinct whole numbers, at least one",
+  "distinct whole numbers from 0 to 4294967295, at least one",
   lambda seeds: (
     1 <= len(seeds) == len(set(seeds))
-    and all(is_whole(seed) and seed >= 0 for seed in seeds)
+    and all(is_whole(seed) and 0 <= seed < 2**32 for seed in seeds)
   ),
 )
 _TOP = {

@@ -13,7 +13,8 @@ import numpy as np
 from sslprune_jax import data
 from sslprune_jax.data import batches
 from sslprune_jax.models import readout
-from sslprune_jax.runtime import devices, processes
+from sslprune_jax.runtime import devices, processes, trees
+from sslprune_jax.runtime.errors import DivergedError
 from sslprune_jax.runtime.trees import Tree
 
 
@@ -105,6 +106,9 @@ def extract(
 
   Returns:
     The features, of the layer that `step` reads.
+
+  Raises:
+    DivergedError: a feature is not finite.
   """
   size, shards = len(source), shards or jax.device_count()
   count = -(-size // batch_size)
@@ -121,6 +125,11 @@ def extract(
       shape = (shards, rows, features.shape[-1])
       buffer = jnp.zeros(shape, features.dtype, device=devices.split())
     buffer = _write(buffer, devices.to_global(features), number)
+  if not trees.are_finite(buffer).all():
+    raise DivergedError(
+      f"features of {source.name}: found some that are not finite, expected "
+      "finite numbers of finite weights"
+    )
   # A batch fills the same rows of every shard.
   image = np.arange(count * batch_size).reshape(count, shards, -1)
   place = np.argsort(image.swapaxes(0, 1), axis=None)[:size]

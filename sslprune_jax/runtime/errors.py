@@ -14,4 +14,25 @@ class ConfigError(UserError, ValueError):
 
 
 class LostFileError(UserError):
-  """A file that an earlier run left is missing or damaged."""
+  """A file that an earlier run left is missing or damaged.
+
+  Attributes:
+    stage: folder that is made again, bit for bit, once it is removed; None
+      where that is for the command to say.
+  """
+
+  stage: str | None = None
+
+  @property
+  def advice(self) -> str:
+    """Words on what to do, behind the error; "" where it does not know."""
+    if self.stage is None:
+      return ""
+    return (
+      f"; remove {self.stage} and run the same command: it is made again, bit "
+      "for bit"
+    )
+
+
+class DivergedError(UserError, RuntimeError):
+  """A loss, a weight, a feature or a score is no finite number."""

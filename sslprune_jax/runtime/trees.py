@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from typing import Any
 
 import jax
+import jax.numpy as jnp
 import numpy as np
 from flax import traverse_util
 
@@ -48,6 +49,20 @@ def with_leaves(tree: Tree, leaves: Mapping[str, Any]) -> Tree:
   """
   structure = jax.tree.structure(tree)
   return jax.tree.unflatten(structure, [leaves[n] for n in named_leaves(tree)])
+
+
+@jax.jit
+def are_finite(tree: Tree) -> jax.Array:
+  """Returns for each leaf whether all its numbers are finite.
+
+  Args:
+    tree: pytree of arrays, at least one.
+
+  Returns:
+    bool[L], in the order of `named_leaves`.
+  """
+  leaves = jax.tree.leaves(tree)
+  return jnp.stack([jnp.isfinite(leaf).all() for leaf in leaves])
 
 
 def digests(tree: Tree) -> dict[str, str]:

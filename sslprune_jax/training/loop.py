@@ -10,18 +10,14 @@ from etils import epath
 from sslprune_jax import workdir as workdir_lib
 from sslprune_jax.data import batches
 from sslprune_jax.data.sources import Images
-from sslprune_jax.runtime import devices, preemption
-from sslprune_jax.runtime.errors import UserError
+from sslprune_jax.runtime import devices, preemption, trees
+from sslprune_jax.runtime.errors import DivergedError
 from sslprune_jax.runtime.progress import Progress
 from sslprune_jax.training import tracing
 from sslprune_jax.training.checkpoints import Checkpoints
 from sslprune_jax.training.metrics import MetricLines
 from sslprune_jax.training.state import TrainState
 from sslprune_jax.training.trainer import Trainer
-
-
-class DivergedError(UserError, RuntimeError):
-  """The loss is no longer finite."""
 
 
 def train(
@@ -50,7 +46,7 @@ def train(
     The state after the last update.
 
   Raises:
-    DivergedError: the loss is not finite; names the last good checkpoint.
+    DivergedError: the loss or a weight is not finite.
     Preempted: it was told to end before its last update, and has saved.
   """
   calendar, start = trainer.calendar, int(state.step)
@@ -76,7 +72,8 @@ def train(
           state, metrics = trainer.step(state, batch)
           stops = update < calendar.length and preemption.is_due()
           saves = stops or calendar.saves_at(update)
-          log.add(update, metrics, saves or update in (early_update, last))
+          waits = saves or update in (early_update, last)
+          log.add(update, metrics, state, waits)
           if update == early_update:
             early.save_durably(update, state)
           if saves:
@@ -90,7 +87,10 @@ class _Log:
   """The metrics of a training, read after later updates are dispatched.
 
   So the device never waits for the host. Of a loss that is not finite nothing
-  is logged, and nothing is saved, as what is saved waits for its metrics.
+  is logged, and nothing is saved, as what is saved waits for its metrics. A
+  loss can be finite where weights are not, as the maximum of a pooling window
+  passes over NaN on some devices: with each line of metrics, and before
+  anything is saved or judged, the weights are looked at too.
   """
 
   def __init__(
@@ -103,30 +103,51 @@ class _Log:
   ):
     self._directory, self._saved = directory, saved
     self._progress, self._images = progress, trainer.images_per_update
-    self._unread = collections.deque()
+    self._unread, self._names = collections.deque(), []
+    self._every = trainer.calendar.log
     self._lines = MetricLines(
       directory / workdir_lib.METRICS,
-      every=trainer.calendar.log,
+      every=self._every,
       updates_per_epoch=trainer.calendar.epoch,
       start=begin,
     )
     self.event, self.close = self._lines.event, self._lines.close
 
   def add(
-    self, update: int, metrics: dict[str, jax.Array], waits: bool
+    self,
+    update: int,
+    metrics: dict[str, jax.Array],
+    state: TrainState,
+    waits: bool,
   ) -> None:
-    """Takes the metrics of an update; reads those of earlier ones, or all."""
-    self._unread.append((update, metrics))
+    """Takes what an update gave; reads that of earlier ones, or all."""
+    finite = None
+    if waits or update % self._every == 0:
+      finite = trees.are_finite(_held(state))
+      self._names = self._names or list(trees.named_leaves(_held(state)))
+    self._unread.append((update, metrics, finite))
     while len(self._unread) > (0 if waits else devices.updates_in_flight()):
-      update, metrics = self._unread.popleft()
+      update, metrics, finite = self._unread.popleft()
       metrics = _floats(metrics)
       if not math.isfinite(metrics["loss"]):
-        raise DivergedError(
-          f"{self._directory}: update {update}: the loss is {metrics['loss']}; "
-          f"last good checkpoint: {self._saved.newest() or 'none'}"
+        raise self._divergence(update, f"the loss is {metrics['loss']}")
+      if finite is not None and not (found := jax.device_get(finite)).all():
+        raise self._divergence(
+          update, f"{self._names[found.argmin()]} is not finite"
         )
       self._lines.add(update, metrics)
       self._progress.advance(self._images, metrics)
+
+  def _divergence(self, update: int, words: str) -> DivergedError:
+    return DivergedError(
+      f"{self._directory}: update {update}: {words}; "
+      f"last good checkpoint: {self._saved.newest() or 'none'}"
+    )
+
+
+def _held(state: TrainState) -> dict[str, trees.Tree]:
+  """Returns what an update leaves to the next one, but for the task's share."""
+  return {**state.variables, "opt_state": state.opt_state}
 
 
 def evaluate(

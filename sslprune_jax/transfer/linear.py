@@ -7,7 +7,6 @@ Reference: Goyal et al. 2019, arXiv 1905.01235, section 5.
 """
 
 import functools
-import math
 from collections.abc import Callable
 
 import chex
@@ -19,8 +18,8 @@ import optax
 
 from sslprune_jax import data
 from sslprune_jax import workdir as workdir_lib
-from sslprune_jax.runtime import devices, rng
-from sslprune_jax.training.loop import DivergedError
+from sslprune_jax.runtime import devices, rng, trees
+from sslprune_jax.runtime.errors import DivergedError
 from sslprune_jax.training.metrics import MetricLines
 from sslprune_jax.training.recipe import make_recipe
 from sslprune_jax.transfer.base import Probe, recipe_settings
@@ -247,9 +246,11 @@ class Linear(Probe):
         np.int32(first),
       )
       metrics = {name: float(value) for name, value in metrics.items()}
-      if not math.isfinite(metrics["loss"]):
+      found = {"loss": metrics["loss"], "classifier": (classifier, opt_state)}
+      if not trees.are_finite(found).all():
         raise DivergedError(
-          f"{directory}: epoch {epoch + 1}: the loss is {metrics['loss']}"
+          f"{directory}: epoch {epoch + 1}: the loss is {metrics['loss']}, "
+          "expected it and the classifier to be finite"
         )
       lines.add(first + count, metrics)
     lines.close()
