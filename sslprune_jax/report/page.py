@@ -33,6 +33,7 @@ def render(
   """
   return template("page.html.jinja").render(
     runs=runs,
+    left_out=[words for run in runs for words in run.left_out],
     parts=[_view(part, names) for part in parts],
     transfers=[_transfer_view(part, names) for part in moved],
     differing=differing_fields(runs),

@@ -2,8 +2,10 @@
 
 import collections
 import dataclasses
+import math
 from collections.abc import Iterable, Sequence
 
+from absl import logging
 from etils import epath
 
 from sslprune_jax import workdir
@@ -31,6 +33,8 @@ class Run:
     tasks: task -> its label, colour and problem, as far as the run says them.
     rows: lines of results.jsonl.
     sparsity: sparsity.json of each round, with its `seed, task, round`.
+    magnitudes: magnitudes.json of each round, likewise.
+    left_out: sentences on what could not be read, each with its file.
   """
 
   name: str
@@ -41,6 +45,8 @@ class Run:
   tasks: dict[str, dict[str, str]]
   rows: list[dict]
   sparsity: list[dict]
+  magnitudes: list[dict]
+  left_out: list[str]
 
 
 @dataclasses.dataclass(frozen=True)
@@ -66,6 +72,8 @@ def read(paths: Sequence[epath.PathLike]) -> list[Run]:
 
   Returns:
     One run a path, in that order, its rows completed with `run` and `model`.
+    A value that is not finite, and a round whose layers cannot be read, are
+    left out, and said.
 
   Raises:
     ResultsError: a missing file, a broken line, a result given twice.
@@ -144,8 +152,15 @@ def _read_run(path: epath.Path, name: str) -> Run:
   model = config.get("model", {}).get("name", "network")
   learnt = config.get("dataset", {}).get("name", "data")
   protocols = about.get("protocols", {})
-  rows = []
+  rows, left_out = [], []
   for where, line in read_json_lines(file):
+    if isinstance(line.get("value"), float) and not math.isfinite(
+      line["value"]
+    ):
+      left_out.append(
+        f"{where}: value: found {line['value']}, expected a finite number"
+      )
+      continue
     check_line(line, where)
     rows.append({"run": name, "model": model, **line})
     rows[-1].setdefault("init", None)
@@ -155,7 +170,14 @@ def _read_run(path: epath.Path, name: str) -> Run:
         label = protocols.get(line["protocol"], {}).get("label")
         rows[-1]["protocol_label"] = label or line["protocol"]
   if not rows:
-    raise ResultsError(f"no results yet: {file} is empty")
+    raise ResultsError(
+      "; ".join(left_out) or f"no results yet: {file} is empty"
+    )
+  sparsity, unread = _read_rounds(path, workdir.SPARSITY)
+  magnitudes, unknown = _read_rounds(path, workdir.MAGNITUDES)
+  left_out += unread + unknown
+  for words in left_out:
+    logging.warning("left out: %s", words)
   return Run(
     name,
     path,
@@ -164,16 +186,29 @@ def _read_run(path: epath.Path, name: str) -> Run:
     about.get("commit"),
     read_tasks(path / workdir.CONFIG),
     rows,
-    _read_sparsity(path),
+    sparsity,
+    magnitudes,
+    left_out,
   )
 
 
-def _read_sparsity(path: epath.Path) -> list[dict]:
-  found = []
-  for file in sorted(path.glob(f"{workdir.EVERY_ROUND}/{workdir.SPARSITY}")):
+def _read_rounds(path: epath.Path, name: str) -> tuple[list[dict], list[str]]:
+  """Reads a file of JSON of every round of a workdir.
+
+  Args:
+    path: the workdir.
+    name: name of the file in the folder of a round.
+
+  Returns:
+    The objects with their `seed`, `task` and `round`, and sentences on those
+    that cannot be read.
+  """
+  found, unread = [], []
+  for file in sorted(path.glob(f"{workdir.EVERY_ROUND}/{name}")):
     stage = workdir.parse_round(str(file.parent))
-    found.append(
-      {"seed": stage.seed, "task": stage.task, "round": stage.round}
-      | read_json(file)
-    )
-  return found
+    about = {"seed": stage.seed, "task": stage.task, "round": stage.round}
+    try:
+      found.append(about | read_json(file))
+    except ResultsError as error:
+      unread.append(str(error))
+  return found, unread

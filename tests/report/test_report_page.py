@@ -137,6 +137,20 @@ def test_every_setting_has_its_own_figures(make, tmp_path):
   assert "retrained_fashion_mnist_test_convnet.png" in names
 
 
+def test_what_cannot_be_read_is_named_and_the_rest_is_drawn(make, tmp_path):
+  rows = make.results(seeds=(0,))
+  rows[3] |= {"value": float("nan")}
+  run = make.run(tmp_path, rows)
+  half = run / "seed_0/rotnet/round_04/sparsity.json"
+  half.write_text(half.read_text()[:100])
+  page, *files = report.write_report([run], tmp_path / "report.html")
+  text = page.read_text()
+  assert f"{run}/results.jsonl, line 4: value: found nan, expected" in text
+  assert f"{half}: not JSON" in text
+  assert {"retrained.png", "layers.png"} <= {f.name for f in files}
+  assert text.count("could not be read") == 1
+
+
 def test_names_are_escaped(make, tmp_path):
   rows = [make.result("<b>", 0, "pretext", 0)]
   page, *_ = report.write_report(

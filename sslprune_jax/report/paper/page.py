@@ -73,7 +73,15 @@ def render(parts: Sequence[Part], kind: str, linked: bool) -> str:
     The page.
   """
   return page.template(f"paper.{kind}.jinja").render(
-    parts=[_view(part) for part in parts], linked=linked
+    parts=[_view(part) for part in parts],
+    linked=linked,
+    left_out=[
+      words
+      for part in parts
+      for runs in part.run.variants.values()
+      for run in runs
+      for words in run.left_out
+    ],
   )
 
 

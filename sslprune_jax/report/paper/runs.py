@@ -162,26 +162,19 @@ def _read(name: str, paths: tuple[epath.Path, ...]) -> FigureRun:
     paths,
     variants,
     [line for path in paths for line in _lines(path / workdir.OVERLAPS)],
-    {variant: _read_magnitudes(runs) for variant, runs in variants.items()},
+    {
+      variant: {
+        of["seed"]: of
+        for run in runs
+        for of in run.magnitudes
+        if of["round"] == 0
+      }
+      for variant, runs in variants.items()
+    },
     results.name_tasks(
       [run for runs in variants.values() for run in runs], series=variants
     ),
   )
-
-
-def _read_magnitudes(runs: Sequence[Run]) -> dict[int, dict]:
-  """Returns seed -> magnitudes.json of the dense network."""
-  files = (
-    file
-    for run in runs
-    for file in run.path.glob(f"{workdir.EVERY_ROUND}/{workdir.MAGNITUDES}")
-  )
-  stages = [(workdir.parse_round(str(file.parent)), file) for file in files]
-  return {
-    stage.seed: records.read_json(file)
-    for stage, file in stages
-    if stage.round == 0
-  }
 
 
 def _lines(file: epath.Path) -> list[dict]:
