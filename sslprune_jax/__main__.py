@@ -13,6 +13,7 @@ _COMMANDS = {
   "run": ("main", "Runs a study, from start to report."),
   "transfer": ("transfer", "Judges trained networks on other data."),
   "report": ("report", "Joins the results of runs into one page."),
+  "verify": ("study", "Reads all that a run left, for damage."),
   "preflight": ("preflight", "Says what a study costs on a TPU, without one."),
 }
 _FIELDS = "Lists what --config.FIELD=VALUE sets: defaults, units, meaning."

@@ -231,7 +231,7 @@ def run(
     return _say(endings.RESUME)
   except UserError as error:
     lost = isinstance(error, LostFileError)
-    endings.refuse(f"{error}{advice if lost else ''}")
+    endings.refuse(f"{error}{(error.advice or advice) if lost else ''}")
   except OSError as error:
     endings.refuse_if_machine_did(error)
     raise

@@ -95,8 +95,11 @@ class Stage:
     return f"{folder}/retrain/{number}/{self.init}"
 
 
-# Folders of the tasks' own trainings below the workdir, for `Path.glob`.
+# Folders of stages below the workdir, for `Path.glob`; the first is of the
+# tasks' own trainings.
 EVERY_ROUND = "seed_*/*/round_*"
+EVERY_RETRAINING = "seed_*/*/retrain/round_*/*"
+EVERY_TRANSFER = "seed_*/*/transfer/round_*/*"
 
 
 def parse_round(path: str) -> Stage:

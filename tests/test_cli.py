@@ -106,6 +106,7 @@ def test_a_command_is_the_main_of_its_module(monkeypatch, tmp_path):
     "run": "sslprune_jax.main",
     "transfer": "sslprune_jax.transfer",
     "report": "sslprune_jax.report",
+    "verify": "sslprune_jax.study",
     "preflight": "sslprune_jax.preflight",
   }.items():
     monkeypatch.setattr(sys, "argv", ["sslprune", name, "--a=run", "run"])

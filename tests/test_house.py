@@ -214,6 +214,7 @@ print("loaded:", *(name for name in heavy if name in sys.modules))
     ("sslprune_jax.main --help", ""),
     ("sslprune_jax.transfer --help", ""),
     ("sslprune_jax.report --help", "numpy jinja2"),
+    ("sslprune_jax.study --help", "numpy jinja2"),
     ("sslprune_jax.preflight --help", ""),
     ("sslprune_jax --help", "numpy jinja2"),
     ("sslprune_jax fields", ""),

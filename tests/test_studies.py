@@ -18,6 +18,7 @@ from sslprune_jax.config import variants
 from sslprune_jax.pruning import masks as masks_lib
 from sslprune_jax.pruning import sparsity, tickets
 from sslprune_jax.runtime.errors import ConfigError
+from sslprune_jax.study import results
 from sslprune_jax.study import run as run_lib
 from sslprune_jax.training import loop, trainer
 
@@ -133,10 +134,7 @@ def test_a_control_without_a_mask_is_reinit_and_is_not_trained(whole):
   workdir, started = whole
   folder = workdir / "labels/seed_0/labels/retrain/round_00"
   values = {
-    start: [
-      line["value"]
-      for line in json.loads((folder / start / "result.json").read_text())
-    ]
+    start: [line["value"] for line in results.read(folder / start)]
     for start in STARTS
   }
   assert values["random"] == values["adjusted"] == values["reinit"]

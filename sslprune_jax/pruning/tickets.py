@@ -8,10 +8,12 @@ shrinks with the network.
 Entries of the `.npz`: `mask/<path>` u8 bits (`np.packbits`) of each prunable
 kernel; `params/<path>` f32, its remaining weights in order, or the whole array
 of a parameter that is never pruned; `batch_stats/<path>` f32; `meta` JSON text
-with the shapes, what the ticket was made by, and the SHA-256 of every entry.
+with the shapes, what the ticket was made by, and the SHA-256 of every entry and
+of `meta` itself, which tickets of the first version lack.
 """
 
 import dataclasses
+import hashlib
 import io
 import json
 import zipfile
@@ -133,7 +135,8 @@ def save(path: epath.PathLike, ticket: Ticket) -> None:
     entries[f"params/{name}"] = leaf[mask] if mask.ndim else leaf
   for name, leaf in named_leaves(ticket.batch_stats).items():
     entries[f"batch_stats/{name}"] = np.asarray(leaf)
-  meta = {**ticket.meta, "shapes": shapes, "sha256": _digests(entries)}
+  meta = {**ticket.meta, "shapes": shapes}
+  meta["sha256"] = _digests(entries) | {"meta": _digest_of_meta(meta)}
   entries["meta"] = np.frombuffer(json.dumps(meta).encode(), np.uint8)
   buffer = io.BytesIO()
   np.savez(buffer, **entries)
@@ -160,10 +163,12 @@ def load(path: epath.PathLike) -> Ticket:
     with np.load(io.BytesIO(content)) as file:
       entries = dict(file)
     meta = json.loads(entries.pop("meta").tobytes())
-    shapes, expected = meta.pop("shapes"), meta["sha256"]
+    expected, of_meta = meta["sha256"], _digest_of_meta(meta)
+    shapes = meta.pop("shapes")
   except (KeyError, ValueError, EOFError, zipfile.BadZipFile) as error:
     raise TicketError(f"{path}: no ticket, or damaged ({error})") from error
-  if _digests(entries) != expected:
+  found = _digests(entries) | ({"meta": of_meta} if "meta" in expected else {})
+  if found != expected:
     raise TicketError(f"{path}: damaged: its bytes are not those of its digest")
   groups: dict[str, dict[str, np.ndarray]] = {}
   for name, entry in entries.items():
@@ -217,3 +222,11 @@ def check(ticket: Ticket, params: Tree, where: str) -> None:
 
 def _digests(entries: dict[str, np.ndarray]) -> dict[str, str]:
   return digests(from_names(entries))
+
+
+def _digest_of_meta(meta: dict[str, Any]) -> str:
+  """Returns the SHA-256 of what `meta` says besides its digests."""
+  said = {name: value for name, value in meta.items() if name != "sha256"}
+  # Read back: JSON has no tuples, and texts alone as names.
+  said = json.loads(json.dumps(said))
+  return hashlib.sha256(json.dumps(said, sort_keys=True).encode()).hexdigest()

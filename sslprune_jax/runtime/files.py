@@ -11,6 +11,7 @@ from typing import Any
 from etils import epath
 
 from sslprune_jax.runtime import processes
+from sslprune_jax.runtime.errors import LostFileError
 
 
 def absolute(path: epath.PathLike) -> epath.Path:
@@ -57,8 +58,12 @@ def write_json(path: epath.PathLike, value: Any) -> None:
 
 
 def read_json(path: epath.PathLike) -> Any:
-  """Reads a JSON file."""
-  return json.loads(read(path))
+  """Reads a JSON file.
+
+  Raises:
+    LostFileError: it is no JSON: half a file, or another.
+  """
+  return _parse(read(path), str(path))
 
 
 def write_json_lines(path: epath.PathLike, values: Iterable[Any]) -> None:
@@ -67,5 +72,19 @@ def write_json_lines(path: epath.PathLike, values: Iterable[Any]) -> None:
 
 
 def read_json_lines(path: epath.PathLike) -> list[Any]:
-  """Reads a file of one JSON value a line."""
-  return [json.loads(line) for line in read(path).splitlines()]
+  """Reads a file of one JSON value a line.
+
+  Raises:
+    LostFileError: names a line that is no JSON.
+  """
+  return [
+    _parse(line, f"{path}, line {number}")
+    for number, line in enumerate(read(path).splitlines(), start=1)
+  ]
+
+
+def _parse(text: bytes, where: str) -> Any:
+  try:
+    return json.loads(text)
+  except ValueError as error:  # Of its encoding too.
+    raise LostFileError(f"{where}: damaged: no JSON ({error})") from None

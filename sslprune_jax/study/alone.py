@@ -14,7 +14,7 @@ from sslprune_jax.pruning.tickets import Ticket, TicketError
 from sslprune_jax.runtime import files, processes
 from sslprune_jax.runtime.errors import ConfigError
 from sslprune_jax.runtime.progress import Progress
-from sslprune_jax.study import provenance, stages, validation
+from sslprune_jax.study import provenance, results, stages, validation
 from sslprune_jax.study.plan import parts, transfers
 from sslprune_jax.study.transfers import Transfers
 from sslprune_jax.workdir import UNTRAINED, TransferStage
@@ -138,10 +138,15 @@ def _origin(ticket: Ticket) -> tuple[int, str, int]:
 
 def _join_results(workdir: epath.Path) -> list[dict[str, Any]]:
   """Writes the results of all tickets, those judged earlier among them."""
-  done = sorted(workdir.glob("seed_*/*/transfer/round_*/*/result.json"))
-  results = [line for path in done for line in files.read_json(path)]
-  files.write_json_lines(workdir / workdir_lib.RESULTS, results)
-  return results
+  folders = sorted(workdir.glob(workdir_lib.EVERY_TRANSFER))
+  lines = [
+    line
+    for folder in folders
+    if results.exists(folder)
+    for line in results.read(folder)
+  ]
+  files.write_json_lines(workdir / workdir_lib.RESULTS, lines)
+  return lines
 
 
 def _load(path: epath.Path) -> Ticket:

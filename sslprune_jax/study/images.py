@@ -114,3 +114,11 @@ def index_list(chosen: np.ndarray) -> dict[str, Any]:
   """Returns indices i64[M] of images as JSON values, with their SHA-256."""
   digest = hashlib.sha256(chosen.astype("<i8").tobytes()).hexdigest()
   return {"sha256": digest, "images": chosen.tolist()}
+
+
+def is_whole(listed: dict[str, Any]) -> bool:
+  """Returns whether indices of `index_list` are those of their SHA-256."""
+  try:
+    return index_list(np.asarray(listed["images"], np.int64)) == listed
+  except (KeyError, TypeError, ValueError, OverflowError):
+    return False

@@ -1,6 +1,8 @@
 """What the masks of different tasks and variants share, as lines of JSON."""
 
 import itertools
+import json
+from typing import Any
 
 from etils import epath
 from ml_collections import ConfigDict
@@ -8,7 +10,10 @@ from ml_collections import ConfigDict
 from sslprune_jax import workdir as workdir_lib
 from sslprune_jax.pruning import sparsity, tickets
 from sslprune_jax.runtime import files, processes
+from sslprune_jax.runtime.errors import LostFileError
 from sslprune_jax.workdir import Stage
+
+Pair = tuple[int, int, tuple[str, str], tuple[str, str]]  # seed, round, a, b
 
 
 def write(workdir: epath.Path, configs: dict[str, ConfigDict]) -> None:
@@ -25,29 +30,51 @@ def write(workdir: epath.Path, configs: dict[str, ConfigDict]) -> None:
   processes.from_first(lambda: _write(workdir, configs))
 
 
+def verify(workdir: epath.Path) -> list[str]:
+  """Computes again what overlaps.jsonl says, if there is one.
+
+  Args:
+    workdir: folder of finished studies, whose tickets are whole.
+
+  Returns:
+    Sentences on what is damaged.
+  """
+  path = workdir / workdir_lib.OVERLAPS
+  if not path.exists():
+    return []
+  pairs = _there(path)
+  try:
+    if pairs is not None and files.read_json_lines(path) == json.loads(
+      json.dumps(_lines(workdir, pairs))
+    ):
+      return []
+  except LostFileError:  # Said where the tickets are looked at.
+    return []
+  return [f"{path}: damaged: not what its tickets' masks share"]
+
+
 def _write(workdir: epath.Path, configs: dict[str, ConfigDict]) -> None:
   path = workdir / workdir_lib.OVERLAPS
-
-  def ticket(seed, index, owner):
-    variant, task = owner
-    return (
-      workdir / variant / Stage(seed, task, index).path / workdir_lib.TICKET
-    )
-
   # Of a study that has grown, some may never have been asked for together.
   pairs = [
     (seed, index, a, b)
     for seed, index, a, b in _pairs(configs)
-    if ticket(seed, index, a).exists() and ticket(seed, index, b).exists()
+    if _ticket(workdir, seed, index, a).exists()
+    and _ticket(workdir, seed, index, b).exists()
   ]
-  if not pairs or (path.exists() and _there(path) == pairs):
-    return
+  if pairs and not (path.exists() and _there(path) == pairs):
+    files.write_json_lines(path, _lines(workdir, pairs))
+
+
+def _lines(workdir: epath.Path, pairs: list[Pair]) -> list[dict[str, Any]]:
+  """Returns the lines of some pairs, those of a seed and round together."""
   lines = []
   for (seed, index), group in itertools.groupby(pairs, key=lambda p: p[:2]):
     masks = {}
     for *_, a, b in group:
       for owner in {a, b} - masks.keys():
-        masks[owner] = tickets.load(ticket(seed, index, owner)).masks
+        ticket = tickets.load(_ticket(workdir, seed, index, owner))
+        masks[owner] = ticket.masks
       lines.append(
         {
           "seed": seed,
@@ -57,15 +84,25 @@ def _write(workdir: epath.Path, configs: dict[str, ConfigDict]) -> None:
           "layers": sparsity.overlap(masks[a], masks[b]),
         }
       )
-  files.write_json_lines(path, lines)
+  return lines
 
 
-def _there(path: epath.Path) -> list[tuple]:
-  """Lists the pairs of a file of overlaps, as `_pairs` does."""
-  return [
-    (line["seed"], line["round"], tuple(line["a"]), tuple(line["b"]))
-    for line in files.read_json_lines(path)
-  ]
+def _ticket(
+  workdir: epath.Path, seed: int, index: int, owner: tuple[str, str]
+) -> epath.Path:
+  variant, task = owner
+  return workdir / variant / Stage(seed, task, index).path / workdir_lib.TICKET
+
+
+def _there(path: epath.Path) -> list[Pair] | None:
+  """Lists the pairs of a file of overlaps, as `_pairs` does; None: damaged."""
+  try:
+    return [
+      (line["seed"], line["round"], tuple(line["a"]), tuple(line["b"]))
+      for line in files.read_json_lines(path)
+    ]
+  except (LostFileError, KeyError, TypeError):
+    return None
 
 
 def _pairs(configs: dict[str, ConfigDict]):

@@ -14,7 +14,7 @@ from sslprune_jax.pruning import controls, magnitude, sparsity
 from sslprune_jax.pruning import masks as masks_lib
 from sslprune_jax.runtime.rng import stream_generator
 from sslprune_jax.study import plan
-from sslprune_jax.study.stages import Line
+from sslprune_jax.study.results import Line
 from sslprune_jax.study.study import Study
 from sslprune_jax.workdir import UNTRAINED, Stage, TransferStage
 

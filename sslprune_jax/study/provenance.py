@@ -25,7 +25,7 @@ from sslprune_jax.config import plugins
 from sslprune_jax.config.protocols import PROTOCOLS
 from sslprune_jax.config.tasks import TASKS
 from sslprune_jax.runtime import files, processes
-from sslprune_jax.runtime.errors import ConfigError, UserError
+from sslprune_jax.runtime.errors import ConfigError, LostFileError, UserError
 from sslprune_jax.study import identity
 from sslprune_jax.training.step import NUMERICS
 
@@ -131,7 +131,7 @@ def _record(
   if not path.exists():
     files.write_json(path, now)
     return {}
-  there = files.read_json(path)
+  there = _read(path)
   before = identity.complete(there["config"])
   different = identity.differences(
     identity.part(before), identity.part(now["config"])
@@ -155,6 +155,21 @@ def _record(
   if kept != there:
     files.write_json(path, kept)
   return grown
+
+
+def _read(path: epath.Path) -> dict[str, Any]:
+  """Reads config.json."""
+  try:
+    there = files.read_json(path)
+    if isinstance(there.get("config"), dict):
+      return there
+    reason = "no configuration in it"
+  except (LostFileError, AttributeError) as error:
+    reason = str(error)
+  raise ConfigError(
+    f"{path}: cannot be read ({reason}), expected what an earlier run wrote; "
+    "delete it, and the same command goes on with what lies beside it"
+  )
 
 
 def _accept_numerics(

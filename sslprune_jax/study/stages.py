@@ -1,17 +1,18 @@
 """Stages on disk: run once, and then read."""
 
+import math
 from collections.abc import Callable, Sequence
-from typing import Any
 
 from etils import epath
 
 from sslprune_jax import workdir as workdir_lib
 from sslprune_jax.runtime import files, preemption, processes
+from sslprune_jax.runtime.errors import DivergedError
 from sslprune_jax.runtime.progress import Progress
+from sslprune_jax.study import results
+from sslprune_jax.study.results import Line
 from sslprune_jax.training import checkpoints
 from sslprune_jax.workdir import Stage, TransferStage
-
-Line = dict[str, Any]  # of results.jsonl
 
 
 def run_once(
@@ -36,25 +37,32 @@ def run_once(
     The lines of results, as they were written.
 
   Raises:
+    DivergedError: a result is no finite number.
+    LostFileError: the result is damaged, or what it stands for is not there.
     Preempted: it is time to end.
   """
   directory = workdir / path
-  done = directory / workdir_lib.RESULT
   preemption.check()
-  if files.exists(done):
+  if results.exists(directory):
     progress.skip(images)
   else:
     called = called or path
     progress.title(called)
-    results = run()
-    files.write_json(done, results)  # Last: now the stage is done.
-    scores = (f"{r['metric']} {r['value']:.4f}" for r in results)
+    lines = run()
+    for line in lines:
+      if not math.isfinite(line["value"]):
+        raise DivergedError(
+          f"{directory}: {line['metric']}: found {line['value']}, expected a "
+          "finite number"
+        )
+    results.write(directory, lines)  # Last: now the stage is done.
+    scores = (f"{r['metric']} {r['value']:.4f}" for r in lines)
     progress.say(
-      f"{called}: {results[0]['density']:.1%} of the weights, "
+      f"{called}: {lines[0]['density']:.1%} of the weights, "
       + ", ".join(scores)
     )
   checkpoints.Checkpoints(directory / workdir_lib.CHECKPOINT).delete()
-  return files.read_json(done)
+  return results.read(directory)
 
 
 def write_results(
@@ -73,9 +81,8 @@ def write_results(
       done of them is read, once, and added to `done`.
   """
   for path in others:
-    result = workdir / path / workdir_lib.RESULT
-    if path not in done and result.exists():
-      done[path] = files.read_json(result)
+    if path not in done and results.exists(workdir / path):
+      done[path] = results.read(workdir / path)
   lines = [line for path in paths for line in done.get(path, ())]
   files.write_json_lines(workdir / workdir_lib.RESULTS, lines)
 
@@ -112,7 +119,7 @@ class Stages:
 
   def once(self, path: str, images: int, run: Callable[[], list[Line]]) -> None:
     """Runs a stage, or reads its result; see `run_once`."""
-    is_new = not files.exists(self._workdir / path / workdir_lib.RESULT)
+    is_new = not results.exists(self._workdir / path)
     called = str(epath.Path(self._name) / path)
     self._done[path] = run_once(
       self._workdir, path, images, run, self._progress, called

@@ -22,9 +22,9 @@ from sslprune_jax.pruning.tickets import Ticket
 from sslprune_jax.runtime import files
 from sslprune_jax.runtime.progress import Progress
 from sslprune_jax.runtime.trees import Tree
-from sslprune_jax.study import plan, stages
+from sslprune_jax.study import plan, results, stages
 from sslprune_jax.study.images import RETRAINING, StudyData, index_list
-from sslprune_jax.study.stages import Line
+from sslprune_jax.study.results import Line
 from sslprune_jax.study.trainers import Trainers
 from sslprune_jax.study.transfers import Transfers
 from sslprune_jax.tasks.base import TaskState
@@ -115,7 +115,7 @@ class Study:
   def copy(self, stage: Stage, init: str) -> list[Line]:
     """Returns the lines of results of another starting point as a stage's."""
     done = dataclasses.replace(stage, init=init)
-    lines = files.read_json(self.workdir / done.path / workdir_lib.RESULT)
+    lines = results.read(self.workdir / done.path)
     return [{**line, "init": stage.init} for line in lines]
 
   def rewind(

@@ -147,6 +147,19 @@ class Checkpoints:
     task_state = TaskState(fields.pop("shared"), fields.pop("by_sample"))
     return fields, task_state
 
+  def verify(self) -> None:
+    """Reads every checkpoint.
+
+    Raises:
+      CheckpointError: there is none, or one is damaged.
+    """
+    if not self._manager.all_steps():
+      raise CheckpointError(f"{self.directory}: found no checkpoint")
+    for update in self._manager.all_steps():
+      there = {path.name for path in self.path(update).iterdir()}
+      fields = there & {*_FIELDS, "shared", "by_sample"}
+      self._read(update, {name: ocp.args.StandardRestore() for name in fields})
+
   def path(self, update: int) -> epath.Path:
     """Returns the folder of one checkpoint."""
     return self.directory / str(update)
@@ -193,13 +206,24 @@ class Checkpoints:
     items = {k: ocp.args.StandardRestore(tree) for k, tree in saved.items()}
     if "by_sample" in items:  # As it is: of another number of devices, maybe.
       items["by_sample"] = ocp.args.StandardRestore()
+    fields = self._read(update, items)
+    if "by_sample" in fields:
+      fields["by_sample"] = jax.tree.map(
+        _lay_out_again, fields["by_sample"], like["by_sample"]
+      )
+    return {**like, **fields}
+
+  def _read(
+    self, update: int, items: dict[str, ocp.args.StandardRestore]
+  ) -> dict[str, Any]:
+    """Reads fields of a checkpoint, and holds them against their digests."""
     try:
       restored = self._manager.restore(
         update,
         args=ocp.args.Composite(digests=ocp.args.JsonRestore(), **items),
       )
       expected = restored.digests
-      fields = {name: restored[name] for name in saved}
+      fields = {name: restored[name] for name in items}
     # Truncated data, missing metadata and an empty folder each raise errors of
     # their own in Orbax and TensorStore.
     except Exception as error:  # noqa: BLE001
@@ -213,11 +237,7 @@ class Checkpoints:
           f"{self.path(update)}: {name} is damaged: its bytes are not those "
           "that were saved"
         )
-    if "by_sample" in fields:
-      fields["by_sample"] = jax.tree.map(
-        _lay_out_again, fields["by_sample"], like["by_sample"]
-      )
-    return {**like, **fields}
+    return fields
 
 
 def _lay_out_again(rows: np.ndarray, like: np.ndarray) -> np.ndarray:

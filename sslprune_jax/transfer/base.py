@@ -174,8 +174,7 @@ class Probe(Protocol):
   def _check_memory(self, width: int) -> None:
     """Refuses features that the devices cannot hold."""
     found = 4 * width * self.num_images() / jax.device_count()
-    stats = jax.local_devices()[0].memory_stats() or {}
-    limit = _SHARE_OF_MEMORY * stats.get("bytes_limit", math.inf)
+    limit = _SHARE_OF_MEMORY * (devices.memory_limit() or math.inf)
     if found > limit:
       raise ConfigError(
         f"config.transfer.layers: found {self.layer}, whose {width:,} numbers "

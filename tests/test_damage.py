@@ -1,0 +1,220 @@
+"""Damage to what a run left: named or made again, and never a wrong result.
+
+Every kind of file of a finished and of a half-finished workdir is truncated,
+zeroed, flipped in a bit, and deleted.
+"""
+
+import json
+import pathlib
+import shutil
+
+import numpy as np
+import pytest
+from helpers import bits, die_after, short
+
+from sslprune_jax.config import variants
+from sslprune_jax.runtime.errors import UserError
+from sslprune_jax.study import __main__ as command
+from sslprune_jax.study import run as run_lib
+from sslprune_jax.study.verify import verify
+
+_RNG = np.random.default_rng(0)
+# Said, but no part of a result: what a training went through.
+_LOGS = ("metrics.jsonl",)
+
+
+def _config():
+  config = short()
+  config.prune.rounds = 1
+  config.train.duration = "8it"
+  config.retrain.rounds = (1,)
+  config.retrain.inits = ("rewind", "reinit")
+  config.retrain.fraction = 0.2
+  config.retrain.train.update(duration="3it", batch_size=32)
+  config.transfer.update(
+    protocols=("svm:digits:0.2", "finetune:digits:0.2"),
+    rounds=(1,),
+    random=False,
+  )
+  config.transfer.svm.costs = (1.0,)
+  config.transfer.finetune.train.update(batch_size=32, duration="3it")
+  for task in ("labels", "rotnet"):
+    study = config.copy_and_resolve_references()
+    study.tasks = (task,)
+    variants.add(config, task, study)
+  return config
+
+
+@pytest.fixture(scope="module")
+def whole(tmp_path_factory):
+  workdir = tmp_path_factory.mktemp("whole") / "run"
+  run_lib.run(_config(), workdir)
+  return workdir
+
+
+@pytest.fixture(scope="module")
+def half(tmp_path_factory):
+  """A study that was killed in round 1 of its first variant."""
+  workdir = tmp_path_factory.mktemp("half") / "run"
+  with pytest.MonkeyPatch.context() as patch:
+    die_after(8 + 4, patch)
+    with pytest.raises(KeyboardInterrupt):
+      run_lib.run(_config(), workdir)
+  assert list(workdir.glob("**/round_01/checkpoint/*"))
+  return workdir
+
+
+def _kinds(workdir):
+  """Returns a file of each kind, and all of a checkpoint, by its path."""
+  kinds = {}
+  for path in sorted(workdir.glob("**/*")):
+    name = str(path.relative_to(workdir))
+    if path.is_file() and path.stat().st_size:
+      _, inside, rest = name.partition("/rewind/")
+      if not inside:
+        _, inside, rest = name.partition("/checkpoint/")
+      stage = "retrain" * ("/retrain/" in name) + "x" * ("/transfer/" in name)
+      kinds.setdefault((inside, rest) if rest else (stage, path.name), name)
+  return list(kinds.values())
+
+
+def _truncate(path):
+  content = path.read_bytes()
+  path.write_bytes(content[: len(content) // 2])
+
+
+def _zero(path):
+  path.write_bytes(bytes(path.stat().st_size))
+
+
+def _flip(path):
+  content = bytearray(path.read_bytes())
+  content[_RNG.integers(len(content))] ^= 1 << _RNG.integers(8)
+  path.write_bytes(bytes(content))
+
+
+_DAMAGES = (_truncate, _zero, _flip, pathlib.Path.unlink)
+
+
+def _sweep(workdir, expected, tmp_path, cells):
+  """Returns what was neither named nor made again, and what was wrong."""
+  found = []
+  for number, (name, damage) in enumerate(cells):
+    copy = tmp_path / str(number)
+    shutil.copytree(workdir, copy)
+    damage(copy / name)
+    is_named = any(
+      pathlib.Path(name).name in words or "rewind" in words
+      for words, _ in verify(copy)[0]
+    )
+    try:
+      run_lib.run(_config(), copy)
+    except UserError as error:
+      assert "\n" not in str(error)
+      shutil.rmtree(copy)
+      continue
+    lines = {
+      str(path.relative_to(copy)): path.read_text()
+      for path in copy.glob("**/*.jsonl")
+      if path.name not in _LOGS
+    }
+    wrong = {n for n, text in lines.items() if text != expected[1].get(n)}
+    if wrong and not is_named:
+      found.append((name, damage.__name__, "wrong", wrong))
+    elif bits(copy) != expected[0] and not is_named:
+      found.append((name, damage.__name__, "neither named nor made again"))
+    shutil.rmtree(copy)
+  return found
+
+
+def _expected(whole):
+  return bits(whole), {
+    str(path.relative_to(whole)): path.read_text()
+    for path in whole.glob("**/*.jsonl")
+    if path.name not in _LOGS
+  }
+
+
+def _cells(workdir, every):
+  kinds = _kinds(workdir)
+  if every:
+    return [(name, damage) for name in kinds for damage in _DAMAGES]
+  # Of checkpoints, whose files are many, one.
+  kinds = [n for n in kinds if "/rewind/" not in n and "/checkpoint/" not in n]
+  return [(n, _DAMAGES[i % len(_DAMAGES)]) for i, n in enumerate(kinds)]
+
+
+def test_damage_to_a_finished_study_is_named_or_mended(whole, tmp_path):
+  cells = _cells(whole, every=False)
+  assert len(cells) > 12
+  assert _sweep(whole, _expected(whole), tmp_path, cells) == []
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("of", ["whole", "half"])
+def test_every_damage_to_every_kind_of_file(of, whole, request, tmp_path):
+  workdir = request.getfixturevalue(of)
+  cells = _cells(workdir, every=True)
+  assert len(cells) > 60
+  assert _sweep(workdir, _expected(whole), tmp_path, cells) == []
+
+
+def test_a_whole_study_is_verified_and_says_so(whole, capsys):
+  assert command.main([str(whole)]) == 0
+  said = capsys.readouterr().out
+  assert said == f"{whole}: 12 stages done, nothing damaged\n"
+
+
+def test_what_is_damaged_is_named_with_what_to_delete(whole, tmp_path, capsys):
+  copy = tmp_path / "run"
+  shutil.copytree(whole, copy)
+  folder = copy / "labels/seed_0/labels/round_01"
+  _flip(folder / "trained.npz")
+  assert command.main([str(copy)]) == 1
+  said = capsys.readouterr()
+  assert said.err.splitlines() == [
+    f"error: {folder}/trained.npz: damaged: its bytes are not those of its "
+    f"digest; delete {folder} and run the command of the study again"
+  ]
+  assert said.out == f"{copy}: 12 stages done, 1 damaged\n"
+  shutil.rmtree(folder)
+  run_lib.run(_config(), copy)
+  assert command.main([str(copy)]) == 0
+  assert bits(copy) == bits(whole)
+
+
+@pytest.mark.parametrize("damage", [_truncate, _zero, pathlib.Path.unlink])
+def test_a_finished_study_misses_its_tickets(damage, whole, tmp_path):
+  # 93 of 93 went unnoticed.
+  copy = tmp_path / "run"
+  shutil.copytree(whole, copy)
+  path = copy / "rotnet/seed_0/rotnet/round_00/ticket.npz"
+  damage(path)
+  if damage is _zero:  # Of the same size: nothing reads it again.
+    assert verify(copy)[0]
+    return
+  with pytest.raises(UserError, match=f"{path}: (missing|damaged: found)") as e:
+    run_lib.run(_config(), copy)
+  assert f"remove {path.parent} and run" in e.value.advice
+
+
+def test_a_result_that_was_edited_is_refused(whole, tmp_path):
+  copy = tmp_path / "run"
+  shutil.copytree(whole, copy)
+  path = copy / "rotnet/seed_0/rotnet/retrain/round_01/rewind/result.json"
+  found = json.loads(path.read_text())
+  assert set(found) == {"lines", "files", "numerics", "sha256"}
+  found["lines"][0]["value"] = 0.99
+  path.write_text(json.dumps(found))
+  with pytest.raises(UserError, match=f"{path}: damaged: its values are not"):
+    run_lib.run(_config(), copy)
+
+
+def test_results_of_the_first_version_are_taken_and_counted(whole, tmp_path):
+  copy = tmp_path / "run"
+  shutil.copytree(whole, copy)
+  for path in copy.glob("**/result.json"):
+    path.write_text(json.dumps(json.loads(path.read_text())["lines"]))
+  assert run_lib.run(_config(), copy)
+  damages, done, unverifiable = verify(copy)
+  assert (damages, done, unverifiable) == ([], 12, 12)
