@@ -8,9 +8,9 @@ import time
 from collections.abc import Callable, Sequence
 
 from absl import app, flags, logging
-from ml_collections import config_flags
 
-from sslprune_jax.config import files as config_files
+from sslprune_jax.config import flags as config_flags
+from sslprune_jax.config.flags import define_config as define_config
 from sslprune_jax.runtime import endings
 from sslprune_jax.runtime.errors import LostFileError, UserError
 
@@ -43,32 +43,6 @@ _SHARED = {
 flags.disclaim_key_flags()
 
 
-class _ConfigParser(flags.ArgumentParser):
-  """Loads what --config names, and refuses mistyped fields of it."""
-
-  def parse(self, argument):
-    config = config_files.load(argument)
-    for word in flags.FLAGS.read_flags_from_files(sys.argv[1:], False):
-      field = re.match(r"--?(?:no)?config\.([^=]*)", word)
-      if field:
-        config_files.check_field(config, field[1])
-    return config
-
-  def flag_type(self):
-    return "config object"
-
-
-def define_config(text: str) -> flags.FlagHolder:
-  """Defines --config, with a text for --help."""
-  try:
-    holder = config_flags.DEFINE_config_file("config", None, text)
-  except flags.Error as error:  # Of a --flagfile, which it reads here.
-    endings.refuse(error)
-  # Of ml_collections', some mistakes end in a traceback, or in no word at all.
-  flags.FLAGS["config"].parser = _ConfigParser()
-  return holder
-
-
 def define_shared(*names: str) -> None:
   """Defines flags that several commands have, by their names."""
   for name in names:
@@ -91,7 +65,7 @@ def start(
   """
 
   def parse_and_require(argv):
-    argv = parse(argv)
+    argv = config_flags.parse(argv)
     for name in required:
       if flags.FLAGS[name].value is None:
         endings.refuse(f"--{name}: found none, expected it; see --help")
@@ -102,57 +76,6 @@ def start(
     app.run(main, flags_parser=parse_and_require)
   except KeyboardInterrupt as error:
     endings.stop(error)
-
-
-def parse(argv: list[str]) -> list[str]:
-  """Parses the flags, and returns the name of the program in a list."""
-  try:
-    if "plugins" in flags.FLAGS:
-      _load_plugins(argv)
-    argv = flags.FLAGS(argv)
-  except SystemExit:  # absl ends with 1 after --help.
-    sys.exit(0)
-  except UserError as error:
-    endings.refuse(error)
-  except flags.UnrecognizedFlagError as error:
-    name = error.flagname
-    if not re.match(r"(no)?config\.", name):
-      endings.refuse(f"found no flag --{name}, see --help", status=2)
-    if flags.FLAGS["config"].value is None:
-      endings.refuse(f"--config: found none, expected it before --{name}")
-    endings.refuse(f"--{name}: expected a field of true or false behind --no")
-  except (flags.Error, ValueError) as error:
-    endings.refuse(_mistake(str(error)))
-  if len(argv) > 1:
-    endings.refuse(f"found the argument {argv[1]!r}, expected flags only")
-  return argv
-
-
-def _load_plugins(argv: list[str]) -> None:
-  """Imports the modules of --plugins: a configuration may need their rows."""
-  alone = flags.FlagValues()
-  flags.DEFINE_list("plugins", [], "", flag_values=alone)
-  alone.set_gnu_getopt()  # Words that are no flags do not end them.
-  alone(argv, known_only=True)
-  if alone.plugins:
-    from sslprune_jax.config import plugins
-
-    plugins.load(alone.plugins)
-
-
-def _mistake(words: str) -> str:
-  """Returns what absl says of a value as what was found and expected."""
-  found = re.match(r"flag --([^=]+)=(.*?): ", words, re.DOTALL)
-  if not found:
-    return " ".join(words.split())
-  name, value = found.groups()
-  is_field = name.startswith("config.")
-  expected = config_files.expected_of(name) if is_field else ""
-  if not expected and flags.FLAGS[name].boolean:
-    expected = "true or false"
-  expected = expected or flags.FLAGS[name].parser.syntactic_help
-  name = name if is_field else f"--{name}"
-  return f"{name}: found {value!r}, expected {expected or 'another form'}"
 
 
 def accepts_numerics() -> bool:
@@ -195,6 +118,8 @@ def join_others() -> None:
   elif coordinator:
     processes.start(coordinator, *share_of("process", process))
   preemption.watch()
+  for line in config_flags.notes():
+    _say(line)
 
 
 def share_of(flag: str, value: str) -> tuple[int, int]:

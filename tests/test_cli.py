@@ -13,6 +13,7 @@ from sslprune_jax import __main__ as command
 from sslprune_jax import cli
 from sslprune_jax.config import base, every_field
 from sslprune_jax.config import files as config_files
+from sslprune_jax.config import flags as config_flags
 from sslprune_jax.runtime import endings, environment
 from sslprune_jax.runtime.errors import UserError
 
@@ -50,7 +51,7 @@ def _run(*words, module="sslprune_jax", cwd=None):
     (
       f"run {_QUICKSTART} --config.prune.rounds=2.5",
       1,
-      "config.prune.rounds: found '2.5', expected a whole number, at least 0",
+      "config.prune.rounds: found '2.5', expected a whole number from 0 to 999",
     ),
     (
       f"run {_QUICKSTART} --config.model.sobel=x",
@@ -261,9 +262,9 @@ def test_plugins_are_loaded_before_the_configuration(monkeypatch):
   monkeypatch.setitem(sys.modules, "sslprune_jax.config.plugins", plugins)
   monkeypatch.setattr("sslprune_jax.config.plugins", plugins, raising=False)
   words = ["transfer", "--config", "rotnet", "--config.tasks=a"]
-  cli._load_plugins(words)
+  config_flags._load_plugins(words)
   assert not loaded
-  cli._load_plugins([*words, "--plugins=simclr,my.moco", "--ticket=a"])
+  config_flags._load_plugins([*words, "--plugins=simclr,my.moco", "--ticket=a"])
   assert loaded == ["simclr", "my.moco"]
 
 

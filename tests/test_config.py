@@ -1,12 +1,21 @@
 """The configuration: rows, rules, and what a user's package can register."""
 
+import numpy as np
 import pytest
 
 from sslprune_jax import config as config_lib
-from sslprune_jax.config import datasets, networks, tasks
+from sslprune_jax.config import (
+  datasets,
+  networks,
+  recipes,
+  rounds,
+  tasks,
+  variants,
+)
 from sslprune_jax.config.registry import Registry, Row
 from sslprune_jax.config.rules import Field, whole
 from sslprune_jax.runtime.errors import ConfigError
+from sslprune_jax.study import plan, validation
 
 
 def _leaves(values, prefix=""):
@@ -92,3 +101,105 @@ def test_an_unknown_name_is_refused_and_what_is_there_is_named():
   assert registry.load("a") > 3
   with pytest.raises(ConfigError, match="network: found 'b', expected one of"):
     registry.load("b")
+
+
+def test_rounds_of_a_recipe_that_are_not_pruned_are_left_out_and_said():
+  config = recipes.study("rotnet", "cifar10")
+  config.prune.rounds = 3
+  lines = rounds.leave_out(config, ["prune.rounds"])
+  assert config.retrain.rounds == (0, 1, 3)
+  assert config.transfer.rounds == (0, 3)
+  assert lines == [
+    "config.retrain.rounds: the rounds 5, 7, 9, 10, 12, 14, 16, 18, 20, 22, "
+    "25, 30 of the recipe are left out, as config.prune.rounds is 3"
+  ]
+  validation.validate(config)
+
+
+def test_rounds_that_the_user_names_are_refused_as_they_are():
+  config = recipes.study("rotnet", "cifar10")
+  config.update({"prune": {"rounds": 3}, "retrain": {"rounds": (0, 5)}})
+  assert rounds.leave_out(config, ["prune.rounds", "retrain.rounds"]) == []
+  with pytest.raises(ConfigError, match="config.retrain.rounds: .*0 to 3"):
+    validation.validate(config)
+
+
+def test_rounds_of_variants_are_left_out_by_what_each_prunes():
+  config = recipes.study("rotnet", "digits")
+  config.update({"prune": {"rounds": 8}, "retrain": {"rounds": (0, 4, 8)}})
+  shorter, longer = (config.copy_and_resolve_references() for _ in range(2))
+  shorter.prune.rounds = 4
+  longer.update({"prune": {"rounds": 9}, "retrain": {"rounds": (0, 9)}})
+  variants.add(config, "shorter", shorter)
+  variants.add(config, "longer", longer)
+  config.prune.rounds = 6
+  lines = rounds.leave_out(config, ["prune.rounds"])
+  found = variants.expand(config)
+  assert found["shorter"].retrain.rounds == (0, 4)
+  assert found["longer"].retrain.rounds == (0, 9)
+  assert [line.split(":")[0] for line in lines] == ["config.retrain.rounds"]
+  config.variants.longer.prune.rounds = 5
+  lines = rounds.leave_out(config, ["variants.longer.prune.rounds"])
+  assert lines == [
+    "config.variants.longer.retrain.rounds: the rounds 9 of the recipe are "
+    "left out, as config.prune.rounds is 5"
+  ]
+  for study in variants.expand(config).values():
+    validation.validate(study)
+
+
+_HOSTILE = (
+  *(float("nan"), float("inf"), -float("inf"), 1e20, -1, -0.5, 0, 1, 0.5),
+  *(10**30, -(10**30), 2**31, 2**32, 10_000_000, True, False, None, 1j, b"x"),
+  *(
+    "",
+    "x",
+    "/../../x",
+    "a\nb",
+    "\x00",
+    "nan",
+    "1ep",
+    "-1it",
+    "9" * 400 + "ep",
+  ),
+  *(
+    "9" * 400 + "ep",
+    "99999999999it",
+    "svm:digits",
+    "svm:digits:nan",
+    "svm:digits:0",
+  ),
+  *((), (0,), (0, 0), (-1,), (True,), (float("nan"),), (10**30,), (1.5,)),
+  *(("x",), ("x", "x"), ("",), (None,), ((),), (b"x",), (0, "x"), (0.1,) * 4),
+  *(("svm",), ("a:b:c:d",), (5,), (3, 2, 1), [0], {"a": 1}, object()),
+)
+
+
+def test_no_value_of_a_field_ends_in_a_traceback():
+  rng = np.random.default_rng(0)
+  names = list(config_lib.every_field())
+  refused = 0
+  for _ in range(1000):
+    config = recipes.study("rotnet", "digits")
+    for name in rng.choice(names, size=rng.integers(1, 4)):
+      section, _, last = name.rpartition(".")
+      with config.ignore_type(), config.unlocked():
+        config_lib.lookup(config, section)[last] = rng.choice(
+          np.array(_HOSTILE, object)
+        )
+    try:
+      validation.validate(config)
+      assert len(plan.plan(config)) < 10**5
+    except ConfigError as error:
+      assert len(str(error).splitlines()) == 1 and len(str(error)) < 1000
+      refused += 1
+  assert refused > 800  # Some are allowed: an empty tuple of milestones.
+
+
+def test_every_value_that_is_no_value_is_refused_everywhere():
+  for name, field in config_lib.every_field().items():
+    for value in (float("nan"), None, 1j, b"x", object(), {"a": 1}, -(10**30)):
+      with pytest.raises(ConfigError, match=f"config.{name}: found"):
+        field.rule.check(name, value)
+    with pytest.raises(ConfigError, match=f"config.{name}: found"):
+      field.rule.check(name, (float("nan"), None))

@@ -1,13 +1,21 @@
 """What the pages say is there is there, and docs/extending.md runs."""
 
+import ast
 import json
 import os
 import pathlib
 import re
+import shlex
 import subprocess
 import sys
 
 import pytest
+from absl import flags
+from ml_collections import config_flags
+
+from sslprune_jax.config import files as config_files
+from sslprune_jax.config import rounds, variants
+from sslprune_jax.study import validation
 
 ROOT = pathlib.Path(__file__).parent.parent
 PAGES = [ROOT / "README.md", ROOT / "launch/README.md"]
@@ -37,6 +45,47 @@ def test_every_link_within_the_checkout_leads_somewhere():
       if not target.exists() or (anchor and anchor not in _anchors(target)):
         lost.append(f"{page.relative_to(ROOT)}: {''.join(link)}")
   assert not lost
+
+
+def _commands():
+  """Yields every command with a configuration: where it stands, its words."""
+  texts = {page: page.read_text() for page in PAGES}
+  for path in sorted((ROOT / "configs").rglob("*.py")):
+    texts[path] = ast.get_docstring(ast.parse(path.read_text())) or ""
+  for path in sorted((ROOT / "sslprune_jax").rglob("*.py")):
+    texts[path] = ast.get_docstring(ast.parse(path.read_text())) or ""
+  start = r"(?:python -m sslprune_jax\.\w+|sslprune \w+|bash launch/\w+\.sh)"
+  command = re.compile(rf"({start}[^`#\n]*--config=[^`#\n]*)")
+  for path, text in texts.items():
+    for words in command.findall(re.sub(r"\\\n *", " ", text)):
+      if not re.search(r"FIGURE|\.\.\.|my_configs", words):
+        yield f"{path.relative_to(ROOT)}: {words}", shlex.split(words)
+
+
+class _Loader(flags.ArgumentParser):
+  def parse(self, argument):
+    return config_files.load(argument)
+
+
+def test_every_command_is_of_a_configuration_that_is_possible(monkeypatch):
+  monkeypatch.chdir(ROOT)
+  commands = list(_commands())
+  assert len(commands) > 30
+  for where, words in commands:
+    words = [word for word in words if word.startswith("--config")]
+    monkeypatch.setattr(sys, "argv", ["main", *words])  # Read for fields.
+    values = flags.FlagValues()
+    config_flags.DEFINE_config_file("config", flag_values=values)
+    values["config"].parser = _Loader()
+    try:
+      values(sys.argv)
+      config = values.config
+      given = [re.match(r"--config\.([^=]*)", word)[1] for word in words[1:]]
+      rounds.leave_out(config, given)
+      for study in variants.expand(config).values():
+        validation.validate(study)
+    except (ValueError, flags.Error) as error:
+      raise AssertionError(where) from error
 
 
 def test_the_readme_is_short():

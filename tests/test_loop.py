@@ -106,13 +106,13 @@ def test_weights_that_are_not_finite_end_it_though_the_loss_is(field, tmp_path):
   assert _saved(tmp_path / "checkpoint") == [4]
 
 
-@pytest.mark.parametrize("early_update", [0, 7, 8, 19])
-def test_w_k_is_saved_at_its_update(early_update, tmp_path):
+@pytest.mark.parametrize("k", [0, 7, 8, 19])
+def test_w_k_is_saved_at_its_update(k, tmp_path):
   early = Checkpoints(tmp_path / "rewind", keep=None)
-  state = _train(_trainer(), tmp_path, early=early, early_update=early_update)
+  state = _train(_trainer(), tmp_path, early=early, k=k)
   early.close()
   assert state.step == 20
-  assert _saved(tmp_path / "rewind") == [early_update]
+  assert _saved(tmp_path / "rewind") == [k]
   assert _saved(tmp_path / "checkpoint") == [12, 16]  # The end needs none.
 
 

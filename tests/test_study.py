@@ -254,6 +254,14 @@ def test_impossible_values_are_refused_by_name(field, value, words, tmp_path):
   assert not (tmp_path / "none").exists(), "something was written"
 
 
+def test_rounds_that_leave_no_weight_are_refused_before_training(tmp_path):
+  config = _config(prune__rate=0.99, prune__rounds=9, retrain__rounds=())
+  words = "config.prune.rounds: found 9, expected at most 1: .* none"
+  with pytest.raises(ConfigError, match=words):
+    run.run(config, tmp_path / "none")
+  assert not (tmp_path / "none").exists()
+
+
 def test_divergence_names_the_last_good_checkpoint(tmp_path):
   config = _config(train__optimizer="sgd", train__learning_rate=1e30)
   with pytest.raises(DivergedError, match="last good checkpoint: none"):

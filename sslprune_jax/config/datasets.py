@@ -13,6 +13,10 @@ from sslprune_jax.config.rules import (
   PROBABILITY,
   Field,
   Rule,
+  each,
+  is_number,
+  number,
+  one_of,
   section,
   whole,
 )
@@ -30,23 +34,23 @@ FIELDS: dict[str, Field] = {
   "train": Field("train", "split that is trained on"),
   "test": Field("test", "split that is tested on"),
   "image_size": Field(
-    32, "height and width that images are read with", whole(1), "pixels"
+    32, "height and width that images are read with", whole(1, 4096), "pixels"
   ),
-  "channels": Field(3, "1 grey, 3 RGB", Rule("1 or 3", lambda n: n in (1, 3))),
+  "channels": Field(3, "1 grey, 3 RGB", one_of((1, 3))),
   "mean": Field(
     _MEAN,
     "mean of each channel, of pixels in [0, 1]",
-    Rule(
+    each(
       "a number from 0 to 1 for each channel, of pixels in [0, 1]",
-      lambda means: means and all(0 <= mean <= 1 for mean in means),
+      lambda mean: is_number(mean) and 0 <= mean <= 1,
     ),
   ),
   "std": Field(
     _STD,
     "standard deviation of each channel, of pixels in [0, 1]",
-    Rule(
+    each(
       "a number above 0, at most 1, for each channel, of pixels in [0, 1]",
-      lambda deviations: deviations and all(0 < std <= 1 for std in deviations),
+      lambda deviation: is_number(deviation) and 0 < deviation <= 1,
     ),
   ),
   "resident": Field(
@@ -57,18 +61,21 @@ FIELDS: dict[str, Field] = {
   "workers": Field(
     16, "threads that decode images", whole(1), "threads", changes_bits=False
   ),
-  "padding": Field(2, "zeros on each side, of the random crop", None, "pixels"),
+  "padding": Field(
+    2, "zeros on each side, of the random crop", whole(0), "pixels"
+  ),
   "flip": Field(True, "whether images are mirrored at random"),
   "crop_scale": Field(
     (),
     "least and largest share of the area of random resized crops on the "
     "device, such as (0.2, 1.0); streamed images are cropped as they are "
     "decoded",
+    each("() or two shares of the area", is_number),
   ),
   "rotation": Field(
     0.0,
     "largest random rotation to either side, bilinear",
-    Rule("degrees from 0 to 180", lambda degrees: 0 <= degrees <= 180),
+    number("degrees from 0 to 180", lambda degrees: 0 <= degrees <= 180),
     "degrees",
   ),
   "jitter": Field(
@@ -77,7 +84,9 @@ FIELDS: dict[str, Field] = {
     Rule(
       "four strengths, at least 0: brightness, contrast, saturation and hue, "
       "the last at most 0.5",
-      lambda s: len(s) == 4 and min(s) >= 0 and s[3] <= 0.5,
+      lambda s: (
+        len(s) == 4 and all(map(is_number, s)) and min(s) >= 0 and s[3] <= 0.5
+      ),
     ),
   ),
   "grey": Field(0.0, "probability that an image turns grey", PROBABILITY),

@@ -36,7 +36,13 @@ def to_updates(
     "ep": Fraction(num_images // batch_size),
     "samples": Fraction(1, batch_size * samples),
   }[unit]
-  return int(number * scale + Fraction(1, 2))
+  updates = int(number * scale + Fraction(1, 2))
+  if updates >= 2**31:
+    raise ValueError(
+      f"found {duration[:40]!r}, which is more updates than int32 counts, "
+      f"expected {FORM}"
+    )
+  return updates
 
 
 def stretch(duration: str, factor: float | Fraction) -> str:

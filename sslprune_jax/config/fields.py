@@ -12,13 +12,18 @@ from sslprune_jax.config.rules import (
   BELOW_ONE,
   DTYPE,
   DURATION,
+  DURATIONS,
   FINITE,
+  NAMES,
   OPEN_SHARE,
+  ROUNDS,
   SHARE,
   TEMPERATURE,
   Field,
   Rule,
-  is_whole,
+  are_distinct,
+  each,
+  is_number,
   one_of,
   some_of,
   whole,
@@ -37,8 +42,7 @@ TARGETS = tuple(datasets.DATASETS)
 _SEEDS = Rule(
   "distinct whole numbers from 0 to 4294967295, at least one",
   lambda seeds: (
-    1 <= len(seeds) == len(set(seeds))
-    and all(is_whole(seed) and 0 <= seed < 2**32 for seed in seeds)
+    are_distinct(seeds, int, 1) and 0 <= min(seeds) and max(seeds) < 2**32
   ),
 )
 _TOP = {
@@ -52,7 +56,7 @@ _TOP = {
     changes_bits=False,
   ),
   "seeds": Field((0,), "seeds of the study", _SEEDS, grows=True),
-  "tasks": Field(("labels",), "tasks whose masks are compared"),
+  "tasks": Field(("labels",), "tasks whose masks are compared", NAMES),
 }
 _MODEL = {
   "name": Field("convnet", "name of the network: convnet, resnet18, ..."),
@@ -93,7 +97,7 @@ _RECIPE = {
     one_of(("constant", "step", "cosine")),
   ),
   "warmup": Field("0it", "length of the linear warm-up", DURATION),
-  "milestones": Field((), "durations after which step decays"),
+  "milestones": Field((), "durations after which step decays", DURATIONS),
   "decay": Field(0.1, "factor of the rate at a milestone", FINITE),
 }
 _PRUNE = {
@@ -101,7 +105,11 @@ _PRUNE = {
     0.2, "share of the remaining weights that a round prunes", OPEN_SHARE
   ),
   "rounds": Field(
-    3, "rounds of pruning after the dense one", whole(0), "rounds", grows=True
+    3,
+    "rounds of pruning after the dense one",
+    whole(0, 999),
+    "rounds",
+    grows=True,
   ),
   "scope": Field(
     "global",
@@ -122,7 +130,10 @@ _PRUNE = {
 }
 _RETRAIN = {
   "rounds": Field(
-    (0, 3), "rounds whose masks are retrained on labels; 0: dense", grows=True
+    (0, 3),
+    "rounds whose masks are retrained on labels; 0: dense",
+    ROUNDS,
+    grows=True,
   ),
   "inits": Field(INITS[:3], "what retraining starts from", some_of(INITS, 0)),
   "fraction": Field(1.0, "share of each class that is retrained on", SHARE),
@@ -132,21 +143,20 @@ _TRANSFER = {
     (),
     "protocol, target and, if not all, the share of its training images of "
     "each class: ('svm:voc2007', 'finetune:imagenet2012:0.01')",
+    Rule("distinct texts", lambda named: are_distinct(named, str)),
     grows=True,
   ),
   "rounds": Field(
-    (0, 3), "rounds whose networks are transferred; 0: dense", grows=True
+    (0, 3),
+    "rounds whose networks are transferred; 0: dense",
+    ROUNDS,
+    grows=True,
   ),
   "random": Field(True, "whether an untrained network is transferred too"),
   "layers": Field(
     ("features",),
     "layers that linear, svm and knn read: features, stage3, ...",
-    Rule(
-      "distinct names of layers, at least one",
-      lambda names: (
-        not isinstance(names, str) and 1 <= len(names) == len(set(names))
-      ),
-    ),
+    NAMES,
   ),
   "batch_size": Field(
     256, "batch in which features are extracted", whole(1), "images"
@@ -163,9 +173,8 @@ _SVM = {
   "costs": Field(
     SVM_COSTS,
     "costs among which cross-validation chooses",
-    Rule(
-      "costs above 0, at least one",
-      lambda costs: len(costs) >= 1 and all(cost > 0 for cost in costs),
+    each(
+      "costs above 0, at least one", lambda c: is_number(c) and c > 0, least=1
     ),
   ),
 }

@@ -162,7 +162,7 @@ def expected_of(name: str) -> str:
   """
   field = re.sub(r"^config\.(variants\.[^.]+\.)?", "", name)
   row = every_field().get(field)
-  return row.rule.expected if row and row.rule else ""
+  return row.rule.expected if row else ""
 
 
 def _part_of_field(reached: list[str], value: object) -> UserError:

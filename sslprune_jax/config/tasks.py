@@ -193,5 +193,5 @@ def check(task: str, settings: Any) -> None:
     ConfigError: names the field, what was found and what was expected.
   """
   for name, field in TASKS[task].fields.items():
-    if field.rule and hasattr(settings, name):
+    if hasattr(settings, name):
       field.rule.check(f"{task}.{name}", getattr(settings, name))

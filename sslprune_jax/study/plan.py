@@ -6,7 +6,9 @@ from ml_collections import ConfigDict
 
 from sslprune_jax import models
 from sslprune_jax.config import protocols
+from sslprune_jax.pruning import magnitude
 from sslprune_jax.runtime.errors import ConfigError
+from sslprune_jax.runtime.trees import Tree, named_leaves
 from sslprune_jax.workdir import UNTRAINED, Stage, TransferStage
 
 
@@ -51,6 +53,32 @@ def ranked_kernels(config: ConfigDict, uses: Iterable[str]) -> list[str]:
       f"{len(layers)} layers of {config.model.name}"
     )
   return [name for layer in layers[: first or None] for name in layer]
+
+
+def check_remaining(
+  config: ConfigDict, ranked: Sequence[str], params: Tree
+) -> None:
+  """Refuses rounds after which no weight remains.
+
+  Args:
+    config: the configuration.
+    ranked: names of the kernels that pruning may touch.
+    params: arrays of the network, or their shapes.
+
+  Raises:
+    ConfigError: names the last round that leaves one.
+  """
+  rate, groups = config.prune.rate, magnitude.SCOPES[config.prune.scope]
+  sizes = {name: leaf.size for name, leaf in named_leaves(params).items()}
+  remaining = [sum(sizes[n] for n in group) for group in groups(list(ranked))]
+  for index in range(1, config.prune.rounds + 1):
+    remaining = [magnitude.remaining_after(n, rate) for n in remaining]
+    if not any(remaining):
+      raise ConfigError(
+        f"config.prune.rounds: found {config.prune.rounds}, expected at most "
+        f"{index - 1}: at config.prune.rate={rate} none of the "
+        f"{sum(sizes[n] for n in ranked):,} weights remains after one more"
+      )
 
 
 def parts(named: str) -> tuple[str, str, float]:

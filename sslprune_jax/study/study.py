@@ -6,6 +6,7 @@ import itertools
 from collections.abc import Callable, Sequence
 from typing import Any
 
+import jax
 from absl import logging
 from etils import epath
 from ml_collections import ConfigDict
@@ -84,9 +85,11 @@ class Study:
     self.image_shape = self._data.train.image_shape
     self.trainers = Trainers(config, self._data, cache)
     self.transfers = Transfers(config, self.image_shape)
-    network = self.trainers.pretext[config.tasks[0]].network
-    self._uses = models.uses(network, self.image_shape)
+    trainer = self.trainers.pretext[config.tasks[0]]
+    self._uses = models.uses(trainer.network, self.image_shape)
     self.ranked = plan.ranked_kernels(config, self._uses)
+    drawn = jax.eval_shape(lambda: trainer.draw(self.image_shape, 0, "init"))
+    plan.check_remaining(config, self.ranked, drawn["params"])
     self.rate, self.scope = config.prune.rate, config.prune.scope
 
   def num_images(self, stage: Stage | TransferStage) -> int:
@@ -187,7 +190,7 @@ class Study:
         stage.seed,
         self.progress,
         early=early,
-        early_update=k if stage.round == 0 and not stage.init else None,
+        k=k if stage.round == 0 and not stage.init else None,
       )
 
   def save(

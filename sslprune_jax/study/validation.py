@@ -7,7 +7,7 @@ from ml_collections import ConfigDict
 from sslprune_jax.config import every_field, lookup
 from sslprune_jax.config.networks import NETWORKS
 from sslprune_jax.config.protocols import PROTOCOLS
-from sslprune_jax.config.rules import DURATION, Rule, one_of, some_of
+from sslprune_jax.config.rules import Rule, one_of, some_of
 from sslprune_jax.config.tasks import TASKS
 from sslprune_jax.study import plan
 
@@ -28,8 +28,7 @@ def validate(config: ConfigDict) -> None:
 def _rules(config: ConfigDict) -> Iterator[tuple[str, Rule]]:
   """Yields the rules of all fields: those of their rows, then what is below."""
   for name, field in every_field().items():
-    if field.rule:
-      yield name, field.rule
+    yield name, field.rule
   yield "model.name", one_of(NETWORKS)
   yield "tasks", some_of(TASKS)
   yield from _dataset_rules(config.dataset)
@@ -38,11 +37,6 @@ def _rules(config: ConfigDict) -> Iterator[tuple[str, Rule]]:
   if config.transfer.protocols:
     yield "transfer.rounds", rounds
   yield "transfer.protocols", _protocols(tuple(config.transfer.targets))
-  for section in (
-    "train", "retrain.train", "transfer.linear.train", "transfer.finetune.train"
-  ):  # fmt: skip
-    for i, _ in enumerate(lookup(config, section).milestones):
-      yield f"{section}.milestones[{i}]", DURATION
 
 
 def _dataset_rules(dataset: ConfigDict) -> Iterator[tuple[str, Rule]]:
@@ -78,9 +72,7 @@ def _dataset_rules(dataset: ConfigDict) -> Iterator[tuple[str, Rule]]:
 def _rounds(last: int) -> Rule:
   return Rule(
     f"distinct rounds from 0 to {last} (prune.rounds)",
-    lambda rounds: (
-      len(set(rounds)) == len(rounds) and all(0 <= r <= last for r in rounds)
-    ),
+    lambda rounds: all(r <= last for r in rounds),
   )
 
 
@@ -89,8 +81,7 @@ def _protocols(targets: Collection[str]) -> Rule:
     "distinct texts `protocol:target` or `protocol:target:fraction`, of "
     f"{tuple(PROTOCOLS)}, {targets} and a number above 0, at most 1",
     lambda named: (
-      not isinstance(named, str)
-      and all(_is_protocol(text, targets) for text in named)
+      all(_is_protocol(text, targets) for text in named)
       and len({plan.parts(text) for text in named}) == len(named)
     ),
   )

@@ -16,7 +16,6 @@ from sslprune_jax.runtime.errors import LostFileError
 from sslprune_jax.study import images, overlaps, results
 from sslprune_jax.training.checkpoints import Checkpoints
 
-_VARIANT = f"*/{workdir_lib.CONFIG}"
 _STAGES = (
   workdir_lib.EVERY_ROUND,
   workdir_lib.EVERY_RETRAINING,
@@ -37,8 +36,8 @@ def verify(workdir: epath.Path) -> tuple[list[Damage], int, int]:
     hold no digest of their files.
   """
   damages, done, unverifiable = [], 0, 0
-  studies = [workdir, *sorted(p.parent for p in workdir.glob(_VARIANT))]
-  for study in studies:
+  variants = {folder.parent for folder in workdir.glob("*/seed_*")}
+  for study in [workdir, *sorted(variants)]:
     folders = [folder for each in _STAGES for folder in study.glob(each)]
     folders = [folder for folder in sorted(folders) if results.exists(folder)]
     done += len(folders)
@@ -84,7 +83,9 @@ def _damaged_checkpoints(folder: epath.Path) -> Iterator[str]:
 def _damaged_texts(study: epath.Path) -> Iterator[Damage]:
   """Reads what JSON is no part of a stage's result, and all metrics."""
   path = study / workdir_lib.CONFIG
-  if not isinstance(_read(path), dict):
+  if not path.exists():
+    yield f"{path}: missing", path
+  elif not isinstance(_read(path), dict):
     yield f"{path}: damaged: no JSON object", path
   for path in sorted(study.glob("seed_*/labelled_*.json")):
     found = _read(path)

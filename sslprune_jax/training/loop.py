@@ -28,7 +28,7 @@ def train(
   seed: int,
   progress: Progress,
   early: Checkpoints | None = None,
-  early_update: int | None = None,
+  k: int | None = None,
 ) -> TrainState:
   """Trains to the end of the schedule, on from the newest checkpoint if any.
 
@@ -40,7 +40,7 @@ def train(
     seed: seed of the order, and of the crops of streamed images.
     progress: bar of the whole study.
     early: place of W_k, which is rewound to.
-    early_update: k; None to save no W_k.
+    k: update that W_k is saved after; None to save none.
 
   Returns:
     The state after the last update.
@@ -57,7 +57,7 @@ def train(
   trace = directory / "trace" if trainer.is_traced() else None
   log = _Log(trainer, directory, begin, saved, progress)
   with contextlib.closing(saved), contextlib.closing(log):
-    if begin == early_update:  # W_0; any later one is saved on the way.
+    if begin == k:  # W_0; any later one is saved on the way.
       early.save_durably(begin, state)
     for first, last in calendar.stretches(begin):
       if first > start and calendar.evaluates_at(first):
@@ -72,9 +72,8 @@ def train(
           state, metrics = trainer.step(state, batch)
           stops = update < calendar.length and preemption.is_due()
           saves = stops or calendar.saves_at(update)
-          waits = saves or update in (early_update, last)
-          log.add(update, metrics, state, waits)
-          if update == early_update:
+          log.add(update, metrics, state, saves or update in (k, last))
+          if update == k:
             early.save_durably(update, state)
           if saves:
             saved.save(update, state)

@@ -1,0 +1,55 @@
+"""Rounds that a configuration names, and a shorter study does not reach."""
+
+from collections.abc import Collection
+
+from ml_collections import ConfigDict
+
+from sslprune_jax.config.values import lookup
+
+FIELDS = ("retrain.rounds", "transfer.rounds")
+
+
+def leave_out(config: ConfigDict, given: Collection[str]) -> list[str]:
+  """Leaves out the rounds of a recipe that are not pruned.
+
+  Args:
+    config: configuration with its overrides; changed in place.
+    given: dotted names of the fields that the user set, which are left as they
+      are: one that is impossible is an error.
+
+  Returns:
+    A line a field of what was left out.
+  """
+  lines = []
+  for variant in ("", *config.variants):
+    prefix = f"variants.{variant}." if variant else ""
+    own = lookup(config, prefix) if variant else config
+    last = _find(own, "prune.rounds", config.prune.rounds)
+    for field in FIELDS:
+      is_own = _find(own, field, None) is not None
+      name = prefix + field if is_own else field
+      rounds = lookup(config, name)
+      if name in given or not isinstance(rounds, (tuple, list)):
+        continue
+      kept = tuple(r for r in rounds if not (isinstance(r, int) and r > last))
+      if len(kept) < len(rounds):
+        section, _, leaf = field.partition(".")
+        with own.unlocked():
+          if section not in own:
+            own[section] = ConfigDict()
+          own[section][leaf] = kept
+        beyond = ", ".join(str(r) for r in rounds if r not in kept)
+        lines.append(
+          f"config.{prefix}{field}: the rounds {beyond} of the recipe are left "
+          f"out, as config.prune.rounds is {last}"
+        )
+  return lines
+
+
+def _find(section: ConfigDict, field: str, default: object) -> object:
+  """Returns a field of a section or of a variant, which has only some."""
+  for part in field.split("."):
+    if part not in section:
+      return default
+    section = section[part]
+  return section
