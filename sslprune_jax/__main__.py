@@ -29,6 +29,7 @@ def main() -> int:
   Raises:
     SystemExit: the command has ended.
   """
+  endings.watch(resumes=False)
   words = sys.argv[1:]
   if not words or words[0] in ("help", "--help", "-h"):
     print("\n".join(_usage()))
@@ -46,10 +47,7 @@ def main() -> int:
   # Processes that the command starts are given what is left.
   del sys.argv[1]
   module = f"{__package__}.{_COMMANDS[words[0]][0]}"
-  try:
-    runpy.run_module(module, run_name="__main__", alter_sys=True)
-  except KeyboardInterrupt as error:
-    endings.stop(error)
+  runpy.run_module(module, run_name="__main__", alter_sys=True)
   return 0
 
 

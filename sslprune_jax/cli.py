@@ -2,7 +2,6 @@
 
 import os
 import re
-import signal
 import sys
 import time
 from collections.abc import Callable, Sequence
@@ -72,10 +71,7 @@ def start(
     return argv
 
   endings.watch(resumes=resumes)
-  try:
-    app.run(main, flags_parser=parse_and_require)
-  except KeyboardInterrupt as error:
-    endings.stop(error)
+  app.run(main, flags_parser=parse_and_require)
 
 
 def accepts_numerics() -> bool:
@@ -106,18 +102,15 @@ def join_others() -> None:
     ProcessError: see `processes.start`.
   """
   # Imported here, so that --help and a mistyped flag answer at once.
-  from sslprune_jax.runtime import preemption, processes
+  from sslprune_jax.runtime import environment, processes
 
-  endings.unwind()
   coordinator, process = flags.FLAGS.coordinator, flags.FLAGS.process
-  if coordinator:
-    # JAX's runtime, which is told of a SIGTERM in any process, takes it over.
-    signal.signal(signal.SIGTERM, signal.SIG_DFL)
+  endings.note(hand_over=coordinator is not None)
   if coordinator == "auto":
     processes.start("auto")
   elif coordinator:
     processes.start(coordinator, *share_of("process", process))
-  preemption.watch()
+  environment.check_devices()
   for line in config_flags.notes():
     _say(line)
 
@@ -145,23 +138,23 @@ def run(
 
   environment.prepare()
   logging.set_verbosity(logging.WARNING)
-  sys.stdout.reconfigure(line_buffering=True)  # A log, too, as it goes.
+  endings.outlive_pipe()
   started = time.monotonic()
   try:
     workdir = work()
     page = None
     if reports:
+      preemption.check()
       page = processes.from_first(lambda: _write_report(workdir))
   except preemption.Preempted:
-    return _say(endings.RESUME)
+    _say(endings.farewell())
+    sys.exit(endings.status())
   except UserError as error:
     lost = isinstance(error, LostFileError)
     endings.refuse(f"{error}{(error.advice or advice) if lost else ''}")
-  except OSError as error:
+  except (OSError, MemoryError, RuntimeError) as error:
     endings.refuse_if_machine_did(error)
     raise
-  except KeyboardInterrupt as error:
-    endings.stop(error, "; the same command goes on from here")
   _say(environment.usage(time.monotonic() - started))
   if page:
     _say(f"report: {files.absolute(page)}")

@@ -1,8 +1,10 @@
 """The command `sslprune`: its commands, its errors, and how it ends."""
 
 import errno
+import os
 import pathlib
 import runpy
+import shlex
 import subprocess
 import sys
 import types
@@ -294,7 +296,7 @@ cli.start(main, [], resumes={resumes})
     ("SIGINT", "SIG_DFL", True, 130, "\nstopped\n"),
     ("SIGHUP", "SIG_DFL", True, 129, "\nstopped\n"),
     ("SIGHUP", "SIG_IGN", True, 0, "went on\n"),  # By nohup.
-    ("SIGTERM", "SIG_DFL", True, 0, f"{endings.RESUME}\n"),
+    ("SIGTERM", "SIG_DFL", True, 0, f"{endings.farewell()}\n"),
     ("SIGTERM", "SIG_DFL", False, -15, ""),
   ],
 )
@@ -307,13 +309,6 @@ def test_signals_end_a_command_with_their_status(
   assert run.stdout + run.stderr == said
 
 
-@pytest.mark.parametrize("name, status", [("SIGINT", 130), ("SIGHUP", 129)])
-def test_signals_are_raised_once_there_is_what_to_unwind(name, status):
-  run = _ends(name, "SIG_DFL", True, "endings.unwind(); kill()")
-  assert run.returncode == status
-  assert (run.stdout, run.stderr) == ("raised\n", "\nstopped\n")
-
-
 def _ends(name, hang_up, resumes, begin):
   code = _ENDS.format(name=name, hang_up=hang_up, resumes=resumes, begin=begin)
   return subprocess.run(
@@ -322,31 +317,122 @@ def _ends(name, hang_up, resumes, begin):
 
 
 _WORKS = """
-import os, signal, tqdm
+import os, signal, sys, time, tqdm
 from sslprune_jax import cli
+from sslprune_jax.runtime import endings, preemption
+# What started the tests may ignore it, as a shell does in the background.
 signal.signal(signal.SIGINT, signal.default_int_handler)
+signal.signal(signal.SIGHUP, signal.SIG_DFL)
+def send(name):
+  os.kill(os.getpid(), getattr(signal, name))
+  while endings.ending_signal() is None:
+    time.sleep(0.01)
 def work():
+  endings.watch(resumes=True)
+  endings.note(hand_over=False)
   tqdm.tqdm.write("a stage")
   {last}
 cli.run(work)
 """
 
 
-def test_a_line_is_in_the_log_once_it_is_printed():
-  code = _WORKS.format(last="os._exit(0)")  # What waits in a buffer is lost.
-  run = subprocess.run(
-    [sys.executable, "-c", code], capture_output=True, text=True
+def _works(last, **more):
+  return subprocess.run(
+    [sys.executable, "-c", _WORKS.format(last=last)],
+    capture_output=True,
+    text=True,
+    **more,
   )
+
+
+def test_a_line_is_in_the_log_once_it_is_printed():
+  run = _works("os._exit(0)")  # What waits in a buffer is lost.
   assert (run.returncode, run.stdout) == (0, "a stage\n"), run.stderr
 
 
-def test_ctrl_c_says_that_the_same_command_goes_on():
-  code = _WORKS.format(last="os.kill(os.getpid(), signal.SIGINT)")
-  run = subprocess.run(
-    [sys.executable, "-c", code], capture_output=True, text=True
+@pytest.mark.parametrize(
+  "name, status", [("SIGINT", 130), ("SIGHUP", 129), ("SIGTERM", 0)]
+)
+def test_a_signal_is_noted_until_the_work_can_save(name, status):
+  # JAX calls back, and catches what is raised there: nothing is raised.
+  last = f"""try: send("{name}")
+  except BaseException: print("raised")
+  print("saved")
+  preemption.check()"""
+  run = _works(last)
+  assert run.returncode == status, run.stderr
+  assert run.stdout == (
+    f"a stage\nsaved\nstopped by {name}; resume with the same command\n"
   )
-  assert run.returncode == 130
-  assert run.stderr == "\nstopped; the same command goes on from here\n"
+  again = "\nstopping: saving first; Ctrl-C again ends at once\n"
+  assert run.stderr == (again if name == "SIGINT" else "")
+
+
+def test_a_second_ctrl_c_ends_at_once_wherever_it_is():
+  # In a call that gives no signal to Python, as a compilation.
+  last = """send("SIGINT")
+  import ctypes, threading
+  def later():
+    time.sleep(0.5)
+    os.kill(os.getpid(), signal.SIGINT)
+  threading.Thread(target=later).start()
+  ctypes.CDLL(None).sleep(60)
+  print("went on")"""
+  run = _works(last)
+  assert (run.returncode, run.stdout) == (130, "a stage\n")
+  assert run.stderr.endswith("\nstopped\n")
+
+
+def test_a_reader_that_ends_does_not_end_the_command(tmp_path):
+  last = """for i in range(2000): tqdm.tqdm.write("x" * 99)
+  open(sys.argv[1], "w").write("done")"""
+  code = _WORKS.format(last=last + "\n  sys.exit(0)")
+  first = subprocess.run(
+    f"set -o pipefail; {sys.executable} -c {shlex.quote(code)} "
+    f"{tmp_path}/end | head -n 1",
+    shell=True,
+    executable="/bin/bash",
+    capture_output=True,
+    text=True,
+  )
+  assert first.stdout == "a stage\n" and first.returncode == 0, first.stderr
+  assert (tmp_path / "end").read_text() == "done"
+
+
+def test_a_name_that_is_no_utf8_is_printed_with_escapes():
+  run = _works("""print("runs/\\udcff"); print("\\udcff", file=sys.stderr)
+  sys.exit(0)""")
+  assert (run.returncode, run.stdout) == (0, "a stage\nruns/\\udcff\n")
+  assert run.stderr == "\\udcff\n"
+
+
+@pytest.mark.parametrize(
+  "error, words",
+  [
+    ("MemoryError()", "out of memory"),
+    ("RuntimeError('RESOURCE_EXHAUSTED: 9 GB')", "out of memory (RESOURCE_EXH"),
+    ("OSError(24, 'Too many open files', 'a')", "a: Too many open files"),
+    ("OSError(30, 'Read-only file system', 'b')", "b: Read-only file system"),
+  ],
+)
+def test_what_the_machine_lacks_is_one_line_and_resumable(error, words):
+  run = _works(f"raise {error}")
+  assert run.returncode == 1
+  (line,) = run.stderr.splitlines()
+  assert line.startswith(f"error: {words}")
+  assert line.endswith("the same command goes on from there")
+
+
+def test_no_device_is_one_line_and_names_what_jax_was_told():
+  run = subprocess.run(
+    [sys.executable, "-m", "sslprune_jax", "run", "--config=quickstart"],
+    capture_output=True,
+    text=True,
+    env={**os.environ, "JAX_PLATFORMS": "nosuch"},
+  )
+  assert run.returncode == 1
+  assert run.stderr.splitlines()[-1].startswith("error: JAX_PLATFORMS=nosuch: ")
+  assert "Traceback" not in run.stderr
 
 
 def test_what_the_machine_refuses_is_one_line(monkeypatch):

@@ -6,6 +6,7 @@ zeroed, flipped in a bit, and deleted.
 
 import json
 import pathlib
+import re
 import shutil
 
 import jax
@@ -66,16 +67,15 @@ def half(tmp_path_factory):
 
 
 def _kinds(workdir):
-  """Returns a file of each kind, and all of a checkpoint, by its path."""
+  """Returns a file of each kind by its path; of checkpoints too."""
   kinds = {}
   for path in sorted(workdir.glob("**/*")):
     name = str(path.relative_to(workdir))
     if path.is_file() and path.stat().st_size:
-      _, inside, rest = name.partition("/rewind/")
-      if not inside:
-        _, inside, rest = name.partition("/checkpoint/")
-      stage = "retrain" * ("/retrain/" in name) + "x" * ("/transfer/" in name)
-      kinds.setdefault((inside, rest) if rest else (stage, path.name), name)
+      stage = re.findall("/(retrain|transfer|rewind|checkpoint)/", name)
+      # Orbax names files by numbers and random digits.
+      kind = re.sub(r"[0-9a-f]{6,}|[0-9]+", "#", path.name)
+      kinds.setdefault((*stage, kind), name)
   return list(kinds.values())
 
 

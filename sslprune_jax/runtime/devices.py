@@ -236,12 +236,6 @@ def over_shards(function: Callable, in_specs: Any, out_specs: Any) -> Callable:
   )
 
 
-def memory_limit() -> int | None:
-  """Returns the bytes of a device's memory; None where it is the host's."""
-  stats = jax.local_devices()[0].memory_stats() or {}
-  return stats.get("bytes_limit")
-
-
 def updates_in_flight() -> int:
   """Returns how many updates may be dispatched ahead of the one that is read.
 

@@ -8,6 +8,7 @@ import sys
 
 import jax
 
+from sslprune_jax.runtime.errors import UserError
 from sslprune_jax.runtime.progress import clock
 
 # jaxlib 0.10 to 0.12 hand CPU convolutions to YNNPACK, whose weight gradient is
@@ -71,6 +72,29 @@ def cache_folder() -> pathlib.Path:
   """Returns the folder of what is compiled once a machine."""
   root = os.environ.get("XDG_CACHE_HOME") or pathlib.Path.home() / ".cache"
   return pathlib.Path(root) / "sslprune_jax"
+
+
+def check_devices() -> None:
+  """Refuses a machine on which JAX finds no device.
+
+  Raises:
+    UserError: says JAX's reason, and what it was told.
+  """
+  try:
+    jax.local_devices()
+  except RuntimeError as error:
+    reason = " ".join(str(error).split())
+    told = os.environ.get("JAX_PLATFORMS", "")
+    raise UserError(
+      f"JAX_PLATFORMS={told}: JAX finds no device ({reason}), expected one of "
+      "this machine's, such as cpu"
+    ) from None
+
+
+def memory_limit() -> int | None:
+  """Returns the bytes of a device's memory; None where it is the host's."""
+  stats = jax.local_devices()[0].memory_stats() or {}
+  return stats.get("bytes_limit")
 
 
 def usage(seconds: float) -> str:

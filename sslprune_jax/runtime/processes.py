@@ -7,7 +7,6 @@ others, so that no other process need see the workdir.
 
 import atexit
 import contextlib
-import pickle
 import socket
 import subprocess
 import sys
@@ -19,6 +18,7 @@ import jax
 import numpy as np
 from jax.experimental import multihost_utils
 
+from sslprune_jax.runtime import messages
 from sslprune_jax.runtime.errors import UserError
 
 _START_TIMEOUT = 50  # seconds that processes wait for each other
@@ -106,6 +106,7 @@ def from_first(make: Callable[[], Value]) -> Value:
 
   Args:
     make: function of no arguments; it may call functions that call this one.
+      What it returns is sent: see `messages.pack`.
 
   Returns:
     What `make` returned, in all processes.
@@ -127,9 +128,15 @@ def from_first(make: Callable[[], Value]) -> Value:
       error = raised
     finally:
       _is_alone = False
-    _send(pickle.dumps((value, error)))
+    failed = error is not None
+    sent = messages.pack_error(error) if failed else messages.pack(value)
+    _send(bytes([failed]) + sent)
   else:
-    value, error = pickle.loads(_send(b""))
+    failed, received = (content := _send(b""))[0], content[1:]
+    if failed:
+      error = messages.unpack_error(received)
+    else:
+      value = messages.unpack(received)
   if error is not None:
     raise error
   return value
@@ -139,17 +146,17 @@ def from_all(value: Value) -> list[Value]:
   """Gathers the values of all processes, in all, the first one's first.
 
   Args:
-    value: this process's own; anything that can be pickled.
+    value: this process's own; see `messages.pack`.
   """
   if _count == 1:
     return [value]
-  content = np.frombuffer(pickle.dumps(value), np.uint8)
+  content = np.frombuffer(messages.pack(value), np.uint8)
   sizes = multihost_utils.process_allgather(np.int32(content.size))
   rows = multihost_utils.process_allgather(
     np.pad(content, (0, sizes.max() - content.size))
   )
   return [
-    pickle.loads(row[:size].tobytes())
+    messages.unpack(row[:size].tobytes())
     for row, size in zip(rows, sizes, strict=True)
   ]
 

@@ -1,5 +1,6 @@
 """Transfers of tickets, without the study that made them."""
 
+import contextlib
 from collections.abc import Iterable, Sequence
 from typing import Any
 
@@ -46,33 +47,32 @@ def run(
     TicketError: what is no ticket, or does not fit.
   """
   provenance.agree(config)
-  loaded = {path: _load(epath.Path(path)) for path in paths}
+  loaded = {path: _load(epath.Path(path).expanduser()) for path in paths}
   config = _of_tickets(config, loaded)
   validation.validate(config)
   _check_alone(config)
-  workdir = epath.Path(workdir)
+  workdir = epath.Path(workdir).expanduser()
   identities = _identify(loaded, workdir)
   planned = _plan(config, loaded.values())
   first = next(iter(loaded.values()))
   judge = Transfers(config, tuple(first.meta["image_shape"]))
   progress = Progress()
-  progress.start(sum(judge.num_images(stage) for stage in planned))
-  provenance.record(config, workdir, accept_numerics=accept_numerics)
-  for file, identity in identities.items():
-    files.write_json(file, identity)
-  try:
-    for stage, ticket in planned.items():
-      ticket = ticket or judge.random(stage.seed)
-      stages.run_once(
-        workdir,
-        stage.path,
-        judge.num_images(stage),
-        lambda s=stage, t=ticket: judge.run(s, t, workdir, progress),
-        progress,
-      )
-  finally:
-    progress.close()
-  return processes.from_first(lambda: _join_results(workdir))
+  with stages.hold(workdir, (0, 1)):
+    provenance.record(config, workdir, accept_numerics=accept_numerics)
+    for file, identity in identities.items():
+      files.write_json(file, identity)
+    progress.start(sum(judge.num_images(stage) for stage in planned))
+    with contextlib.closing(progress):
+      for stage, ticket in planned.items():
+        ticket = ticket or judge.random(stage.seed)
+        stages.run_once(
+          workdir,
+          stage.path,
+          judge.num_images(stage),
+          lambda s=stage, t=ticket: judge.run(s, t, workdir, progress),
+          progress,
+        )
+    return processes.from_first(lambda: _join_results(workdir))
 
 
 def _check_alone(config: ConfigDict) -> None:

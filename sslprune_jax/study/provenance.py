@@ -81,20 +81,11 @@ def record(
     rounds and protocols, and those of earlier runs.
 
   Raises:
-    ConfigError: the workdir holds another study, or cannot be written.
+    ConfigError: the workdir holds another study.
   """
-  try:
-    grown = processes.from_first(
-      lambda: _record(config, epath.Path(workdir), accept_numerics)
-    )
-  except UserError:
-    raise
-  # The system's, and for buckets those of several libraries.
-  except Exception as error:  # noqa: BLE001
-    raise ConfigError(
-      f"--workdir={workdir}: cannot be read and written ({error}), expected a "
-      "folder that can or, with the extra gcs, a bucket"
-    ) from error
+  grown = processes.from_first(
+    lambda: _record(config, epath.Path(workdir), accept_numerics)
+  )
   return identity.with_values(config, grown)
 
 
@@ -108,7 +99,7 @@ def _record(
     "versions": _versions(),
     "commit": _commit(),
     # XLA's on CPU: how it sums depends on them.
-    "threads": int(os.environ.get("NPROC", 0)) or os.cpu_count(),
+    "threads": _threads(),
     "numerics": NUMERICS,
     "code": _code(),
     "plugins": plugins.list_used(config),
@@ -229,13 +220,26 @@ def _code() -> dict[str, str]:
   }
 
 
+def _threads() -> int | None:
+  """Returns how many threads XLA takes on a CPU."""
+  text = os.environ.get("NPROC", "")
+  if not text:
+    return os.cpu_count()
+  if not text.isdigit():
+    raise UserError(f"NPROC: found {text!r}, expected a number of threads")
+  return int(text) or os.cpu_count()
+
+
 def _commit() -> str | None:
   """Returns the commit of the checkout that runs, None outside of one."""
-  found = subprocess.run(
-    ["git", "describe", "--always", "--dirty", "--abbrev=40"],
-    cwd=_ROOT,
-    capture_output=True,
-    text=True,
-    check=False,
-  )
+  try:
+    found = subprocess.run(
+      ["git", "describe", "--always", "--dirty", "--abbrev=40"],
+      cwd=_ROOT,
+      capture_output=True,
+      text=True,
+      check=False,
+    )
+  except OSError:  # There is no git.
+    return None
   return found.stdout.strip() or None

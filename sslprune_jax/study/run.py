@@ -5,6 +5,7 @@ its share into the same workdir, and what runs last joins the results.
 """
 
 import contextlib
+from collections.abc import Collection
 from typing import Any
 
 from etils import epath
@@ -12,7 +13,14 @@ from ml_collections import ConfigDict
 
 from sslprune_jax.config import variants
 from sslprune_jax.runtime.progress import Progress
-from sslprune_jax.study import overlaps, plan, procedure, provenance, validation
+from sslprune_jax.study import (
+  overlaps,
+  plan,
+  procedure,
+  provenance,
+  stages,
+  validation,
+)
 from sslprune_jax.study.study import Study
 
 
@@ -37,11 +45,12 @@ def run(
 
   Raises:
     ConfigError: an impossible configuration, before any device work.
+    LockedError: another run uses the workdir.
     ProcessError: processes that run together would not do the same.
     Preempted: what was done is saved; the same call goes on from there.
   """
   provenance.agree(config)
-  workdir = epath.Path(workdir)
+  workdir = epath.Path(workdir).expanduser()
   configs = variants.expand(config)
   for study_config in configs.values():
     validation.validate(study_config)
@@ -60,18 +69,26 @@ def run(
     )
     for name, study_config in configs.items()
   }
-  provenance.record(config, workdir, accept_numerics=accept_numerics)
-  grown = {}
-  for name, study in studies.items():
-    grown[name] = provenance.record(
-      study.config, study.workdir, accept_numerics=accept_numerics
-    )
-    study.on_disk.join_with(plan.plan(grown[name]))
+  with stages.hold(workdir, share):
+    provenance.record(config, workdir, accept_numerics=accept_numerics)
+    grown = {}
+    for name, study in studies.items():
+      grown[name] = provenance.record(
+        study.config, study.workdir, accept_numerics=accept_numerics
+      )
+      study.on_disk.join_with(plan.plan(grown[name]))
+    lines = _run(studies.values(), progress)
+    if count == 1:
+      overlaps.write(workdir, grown)
+  return lines
+
+
+def _run(
+  studies: Collection[Study], progress: Progress
+) -> list[dict[str, Any]]:
+  """Runs studies, one after the other; returns their lines of results."""
   progress.start(
-    sum(s.num_images(stage) for s in studies.values() for stage in s.stages)
+    sum(study.num_images(stage) for study in studies for stage in study.stages)
   )
   with contextlib.closing(progress):
-    lines = [x for study in studies.values() for x in procedure.run(study)]
-  if count == 1:
-    overlaps.write(workdir, grown)
-  return lines
+    return [line for study in studies for line in procedure.run(study)]

@@ -1,18 +1,44 @@
-"""Stages on disk: run once, and then read."""
+"""Stages on disk: by one run at a time, run once, and then read."""
 
+import contextlib
 import math
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 
 from etils import epath
 
 from sslprune_jax import workdir as workdir_lib
-from sslprune_jax.runtime import files, preemption, processes
-from sslprune_jax.runtime.errors import DivergedError
+from sslprune_jax.runtime import files, locks, preemption, processes
+from sslprune_jax.runtime.errors import ConfigError, DivergedError, UserError
 from sslprune_jax.runtime.progress import Progress
 from sslprune_jax.study import results
 from sslprune_jax.study.results import Line
 from sslprune_jax.training import checkpoints
 from sslprune_jax.workdir import Stage, TransferStage
+
+
+@contextlib.contextmanager
+def hold(workdir: epath.Path, share: tuple[int, int]) -> Iterator[None]:
+  """Holds a workdir, or a share of it, alone; see `locks.hold`.
+
+  Raises:
+    ConfigError: nothing can be written there.
+    LockedError: another run uses it.
+  """
+  # Of buckets the errors are those of several libraries.
+  errors = Exception if files.in_bucket(workdir) else OSError
+  with contextlib.ExitStack() as held:
+    try:
+      held.enter_context(locks.hold(workdir, share))
+    except UserError:
+      raise
+    except errors as error:
+      raise ConfigError(
+        f"--workdir={workdir}: cannot be written ({error}), expected a folder "
+        "that can or, with the extra gcs, a bucket; of a finished study, "
+        f"python -m sslprune_jax.report {workdir} --out=PAGE writes the report "
+        "elsewhere"
+      ) from error
+    yield
 
 
 def run_once(

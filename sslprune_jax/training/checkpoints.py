@@ -6,6 +6,8 @@ Orbax restores a checkpoint with a flipped bit without an error, so a digest of
 every array is kept beside the arrays and verified when they are read.
 """
 
+import contextlib
+from collections.abc import Iterator
 from typing import Any
 
 import jax
@@ -15,14 +17,16 @@ from absl import logging
 from etils import epath
 
 from sslprune_jax.runtime import devices, files, processes
-from sslprune_jax.runtime.errors import LostFileError
-from sslprune_jax.runtime.trees import Tree, digests
+from sslprune_jax.runtime.errors import LostFileError, UserError
+from sslprune_jax.runtime.trees import (
+  Tree,
+  digests,
+  named_leaves,
+  with_leaves,
+)
 from sslprune_jax.tasks.base import TaskState
 from sslprune_jax.training import state as state_lib
 from sslprune_jax.training.state import TrainState
-
-# The base key is a function of the seed, and the step is the folder's name.
-_FIELDS = ("params", "batch_stats", "opt_state", "masks")
 
 
 class CheckpointError(LostFileError, RuntimeError):
@@ -69,18 +73,19 @@ class Checkpoints:
     by_sample = devices.on_host(devices.to_global(state.task_state.by_sample))
     if not processes.is_first():
       return
-    fields = _host_fields(state, by_sample)
+    fields = state_lib.on_host(state, by_sample)
     # Orbax refuses empty trees: an empty one is restored from `like`.
-    fields = {k: v for k, v in fields.items() if _holds(v)}
-    self._remove(update)
+    fields = {k: v for k, v in fields.items() if state_lib.holds(v)}
     items = {name: ocp.args.StandardSave(tree) for name, tree in fields.items()}
-    self._manager.save(
-      update,
-      args=ocp.args.Composite(
-        digests=ocp.args.JsonSave(digests(fields)), **items
-      ),
-      force=True,
-    )
+    with self._saving():
+      self._remove(update)
+      self._manager.save(
+        update,
+        args=ocp.args.Composite(
+          digests=ocp.args.JsonSave(digests(fields)), **items
+        ),
+        force=True,
+      )
 
   def save_durably(self, update: int, state: TrainState) -> None:
     """Saves a state and waits until it is on disk."""
@@ -99,13 +104,7 @@ class Checkpoints:
       A state on the devices, or None when there is no checkpoint.
     """
     found = processes.from_first(lambda: self._newest_whole(like))
-    if found is None:
-      return None
-    update, fields = found
-    task_state = TaskState(fields.pop("shared"), fields.pop("by_sample"))
-    return state_lib.place(
-      like.replace(step=np.int32(update), task_state=task_state, **fields)
-    )
+    return None if found is None else state_lib.restore(like, *found)
 
   def _newest_whole(
     self, like: TrainState
@@ -115,7 +114,8 @@ class Checkpoints:
     for update in sorted(self._manager.all_steps(), reverse=True):
       try:
         by_sample = devices.global_shapes(like.task_state.by_sample)
-        return update, self._restore(update, _host_fields(like, by_sample))
+        found = self._restore(update, state_lib.on_host(like, by_sample))
+        return update, found
       except CheckpointError as error:
         logging.warning("%s; the one before it is used", error)
         self._remove(update)
@@ -143,9 +143,12 @@ class Checkpoints:
     like = {name: like[name] for name in ("params", "batch_stats")}
     carried = {"shared": like_task.shared, "by_sample": like_task.by_sample}
     like = jax.device_get(like | carried)
-    fields = processes.from_first(lambda: self._restore(update, like))
-    task_state = TaskState(fields.pop("shared"), fields.pop("by_sample"))
-    return fields, task_state
+    leaves = processes.from_first(lambda: self._restore(update, like))
+    fields = {
+      name: with_leaves(like[name], leaves[name])
+      for name in ("params", "batch_stats")
+    }
+    return fields, state_lib.restore_task(like_task, leaves)
 
   def verify(self) -> None:
     """Reads every checkpoint.
@@ -157,7 +160,7 @@ class Checkpoints:
       raise CheckpointError(f"{self.directory}: found no checkpoint")
     for update in self._manager.all_steps():
       there = {path.name for path in self.path(update).iterdir()}
-      fields = there & {*_FIELDS, "shared", "by_sample"}
+      fields = there & {*state_lib.SAVED, "shared", "by_sample"}
       self._read(update, {name: ocp.args.StandardRestore() for name in fields})
 
   def path(self, update: int) -> epath.Path:
@@ -179,14 +182,16 @@ class Checkpoints:
   def wait(self) -> None:
     """Waits until what was saved is on disk."""
     if self._opened is not None:
-      self._opened.wait_until_finished()
+      with self._saving():
+        self._opened.wait_until_finished()
 
   def close(self) -> None:
     """Waits, and ends the threads."""
     if self._opened is not None:
-      self._opened.wait_until_finished()
-      self._opened.close()
-      self._opened = None
+      opened, self._opened = self._opened, None
+      with self._saving():
+        opened.wait_until_finished()
+      opened.close()
 
   def delete(self) -> None:
     """Removes all: the training that they served is done."""
@@ -194,24 +199,38 @@ class Checkpoints:
     if processes.is_first() and self.directory.exists():
       self.directory.rmtree()
 
+  @contextlib.contextmanager
+  def _saving(self) -> Iterator[None]:
+    """Says in a line what Orbax, or a library below it, could not write."""
+    try:
+      yield
+    except Exception as error:  # noqa: BLE001
+      reason = str(error).strip().split("\n")[0]
+      raise UserError(
+        f"{self.directory}: cannot be saved ({reason}); what was saved before "
+        "is kept, and the same command goes on from there"
+      ) from error
+
   def _remove(self, update: int) -> None:
     if self.path(update).exists():
       self.wait()
       self.path(update).rmtree()
       self._manager.reload()
 
-  def _restore(self, update: int, like: dict[str, Any]) -> dict[str, Any]:
-    """Restores and verifies some fields of one checkpoint."""
-    saved = {k: v for k, v in like.items() if _holds(v)}
+  def _restore(
+    self, update: int, like: dict[str, Any]
+  ) -> dict[str, dict[str, np.ndarray]]:
+    """Restores and verifies some fields of one checkpoint, as named leaves."""
+    saved = {k: v for k, v in like.items() if state_lib.holds(v)}
     items = {k: ocp.args.StandardRestore(tree) for k, tree in saved.items()}
     if "by_sample" in items:  # As it is: of another number of devices, maybe.
       items["by_sample"] = ocp.args.StandardRestore()
     fields = self._read(update, items)
     if "by_sample" in fields:
       fields["by_sample"] = jax.tree.map(
-        _lay_out_again, fields["by_sample"], like["by_sample"]
+        state_lib.lay_out_again, fields["by_sample"], like["by_sample"]
       )
-    return {**like, **fields}
+    return {k: named_leaves(tree) for k, tree in (like | fields).items()}
 
   def _read(
     self, update: int, items: dict[str, ocp.args.StandardRestore]
@@ -238,23 +257,3 @@ class Checkpoints:
           "that were saved"
         )
     return fields
-
-
-def _lay_out_again(rows: np.ndarray, like: np.ndarray) -> np.ndarray:
-  """Lays `[D,R,...]` out as `[D',R',...]`; the padding at the end differs."""
-  rows, count = rows.reshape(-1, *rows.shape[2:]), like.shape[0] * like.shape[1]
-  rows = np.pad(
-    rows[:count], [(0, max(0, count - len(rows)))] + [(0, 0)] * (rows.ndim - 1)
-  )
-  return rows.reshape(like.shape)
-
-
-def _holds(tree: Tree) -> bool:
-  return bool(jax.tree.leaves(tree))
-
-
-def _host_fields(state: TrainState, by_sample: Tree) -> dict[str, Any]:
-  """Copies what is saved to the host, but for what is split over devices."""
-  fields = {name: getattr(state, name) for name in _FIELDS}
-  fields = jax.device_get(fields | {"shared": state.task_state.shared})
-  return fields | {"by_sample": by_sample}

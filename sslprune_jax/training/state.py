@@ -2,6 +2,7 @@
 
 import dataclasses
 import functools
+from collections.abc import Mapping
 from typing import Any
 
 import chex
@@ -13,7 +14,7 @@ import optax
 
 from sslprune_jax.pruning import masks as masks_lib
 from sslprune_jax.runtime import devices
-from sslprune_jax.runtime.trees import Tree
+from sslprune_jax.runtime.trees import Tree, with_leaves
 from sslprune_jax.tasks.base import TASK_AXES, TaskState
 
 
@@ -45,6 +46,9 @@ class TrainState:
     return {"params": self.params, "batch_stats": self.batch_stats}
 
 
+# What is saved beside the task's share: the base key is a function of the seed,
+# and the step is the name of the folder.
+SAVED = ("params", "batch_stats", "opt_state", "masks")
 # Which leaves have a device axis: the `in_axes` of a step.
 AXES = TrainState(
   step=None,
@@ -174,3 +178,67 @@ def begin_epoch(
     task_state=_place_task(task_state),
     opt_state=state.opt_state._replace(inner_states={**states, "head": fresh}),
   )
+
+
+def restore(
+  like: TrainState, update: int, leaves: Mapping[str, Mapping[str, Any]]
+) -> TrainState:
+  """Makes a state on the devices of what was saved of one.
+
+  Args:
+    like: state of the same structure; gives the base key too.
+    update: number of updates done.
+    leaves: leaves on the host by field of `on_host`, and by name.
+  """
+  fields = {k: with_leaves(getattr(like, k), leaves[k]) for k in SAVED}
+  task_state = restore_task(like.task_state, leaves)
+  return place(
+    like.replace(step=np.int32(update), task_state=task_state, **fields)
+  )
+
+
+def restore_task(
+  like: TaskState, leaves: Mapping[str, Mapping[str, Any]]
+) -> TaskState:
+  """Returns the task's share of what was saved; see `restore`."""
+  return TaskState(
+    with_leaves(like.shared, leaves["shared"]),
+    with_leaves(like.by_sample, leaves["by_sample"]),
+  )
+
+
+def on_host(state: TrainState, by_sample: Tree) -> dict[str, Any]:
+  """Copies what is saved of a state to the host.
+
+  Args:
+    state: state on the devices.
+    by_sample: what is split over the devices, on the host already.
+
+  Returns:
+    `SAVED`, and the task's `shared` and `by_sample`.
+  """
+  fields = {name: getattr(state, name) for name in SAVED}
+  fields = jax.device_get(fields | {"shared": state.task_state.shared})
+  return fields | {"by_sample": by_sample}
+
+
+def holds(tree: Tree) -> bool:
+  """Returns whether a tree has leaves."""
+  return bool(jax.tree.leaves(tree))
+
+
+def lay_out_again(rows: np.ndarray, like: np.ndarray) -> np.ndarray:
+  """Lays rows by sample out for another number of devices.
+
+  Args:
+    rows: [D,R,...], of `devices.by_sample`.
+    like: [D',R',...]; the padding at the end differs.
+
+  Returns:
+    [D',R',...].
+  """
+  rows, count = rows.reshape(-1, *rows.shape[2:]), like.shape[0] * like.shape[1]
+  rows = np.pad(
+    rows[:count], [(0, max(0, count - len(rows)))] + [(0, 0)] * (rows.ndim - 1)
+  )
+  return rows.reshape(like.shape)

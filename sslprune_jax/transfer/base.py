@@ -22,7 +22,7 @@ from sslprune_jax.features import extraction
 from sslprune_jax.features.extraction import Features
 from sslprune_jax.pruning.masks import Masks
 from sslprune_jax.pruning.tickets import Ticket
-from sslprune_jax.runtime import devices
+from sslprune_jax.runtime import devices, environment
 from sslprune_jax.runtime.errors import ConfigError
 from sslprune_jax.runtime.progress import Progress
 from sslprune_jax.runtime.trees import Tree
@@ -174,7 +174,7 @@ class Probe(Protocol):
   def _check_memory(self, width: int) -> None:
     """Refuses features that the devices cannot hold."""
     found = 4 * width * self.num_images() / jax.device_count()
-    limit = _SHARE_OF_MEMORY * (devices.memory_limit() or math.inf)
+    limit = _SHARE_OF_MEMORY * (environment.memory_limit() or math.inf)
     if found > limit:
       raise ConfigError(
         f"config.transfer.layers: found {self.layer}, whose {width:,} numbers "

@@ -13,7 +13,7 @@ from sslprune_jax.config import recipes
 from sslprune_jax.data import ArraySource, DataError
 from sslprune_jax.pruning import masks, tickets
 from sslprune_jax.pruning.tickets import TicketError
-from sslprune_jax.runtime import devices
+from sslprune_jax.runtime import environment
 from sslprune_jax.runtime.errors import ConfigError
 from sslprune_jax.study import alone, validation
 from sslprune_jax.study.images import StudyData
@@ -177,7 +177,7 @@ def test_a_target_is_not_augmented_as_a_pretext_task_asks():
 
 
 def test_features_that_the_devices_cannot_hold_are_refused(monkeypatch):
-  monkeypatch.setattr(devices, "memory_limit", lambda: 100_000)
+  monkeypatch.setattr(environment, "memory_limit", lambda: 100_000)
   with pytest.raises(ConfigError, match="take 0.0 GB of each device, expected"):
     _transfers(protocols=("linear:digits",))
   _transfers(protocols=("finetune:digits",))
