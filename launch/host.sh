@@ -36,6 +36,9 @@ case ${1:---help} in
     shift
     # shellcheck source=/dev/null
     source .venv/bin/activate
+    # JAX's own choice since 0.8.1, 8482, is closed on v6e by the default rules
+    # of the firewall (jax issue 35905).
+    export JAX_COORDINATOR_PORT=${JAX_COORDINATOR_PORT:-8476}
     # shellcheck disable=SC2016
     setsid nohup bash -c 'python -m sslprune_jax.main --coordinator=auto "$@"
       echo "exit status $?"' study "$@" >~/run.log 2>&1 </dev/null &

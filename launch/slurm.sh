@@ -24,6 +24,10 @@ source "$(dirname "${BASH_SOURCE[0]}")/run.sh"
 NODES="" GPUS="" TIME="" PARTITION="" ACCOUNT="" CPUS=8
 parse_options "nodes gpus time partition account cpus" "" "$@"
 need NODES GPUS TIME
+for value in "$NODES" "$GPUS" "$TIME" "$PARTITION" "$ACCOUNT" "$CPUS"; do
+  # Each stands in a line that SLURM reads.
+  if [[ $value == *[$'\n\r ']* ]]; then fail "found ${value@Q}, expected no space or newline"; fi
+done
 
 if [ "$DRY_RUN" = 0 ]; then
   EXTRAS=${EXTRAS:-cuda}

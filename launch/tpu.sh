@@ -50,7 +50,7 @@ setup() {
   run git -C "$here/.." archive --format=tar.gz --output="$archive" HEAD
   cloud_copy "$archive"
   cloud_ssh all "rm -rf sslprune_jax && mkdir sslprune_jax && tar -xzf \
-sslprune_jax.tar.gz -C sslprune_jax && bash sslprune_jax/launch/host.sh prepare $DATA"
+sslprune_jax.tar.gz -C sslprune_jax && bash sslprune_jax/launch/host.sh prepare ${DATA@Q}"
 }
 
 start() {

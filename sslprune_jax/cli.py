@@ -1,5 +1,6 @@
 """What the commands share: flags, errors in a line, the closing words."""
 
+import logging as logging_lib
 import os
 import re
 import sys
@@ -138,6 +139,8 @@ def run(
 
   environment.prepare()
   logging.set_verbosity(logging.WARNING)
+  # Orbax leaves what failed for it to speak of, after a damaged checkpoint.
+  logging_lib.getLogger("asyncio").setLevel(logging_lib.CRITICAL)
   endings.outlive_pipe()
   started = time.monotonic()
   try:

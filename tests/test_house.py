@@ -110,6 +110,23 @@ def test_linen_orbax_and_pmap_each_have_their_place():
     assert users and all(user.startswith(place) for user in users)
 
 
+def test_nothing_that_is_read_can_be_code():
+  for name, tree in TREES.items():
+    for node in ast.walk(tree):
+      if isinstance(node, (ast.Import, ast.ImportFrom)):
+        names = {alias.name for alias in node.names}
+        for module in names | {getattr(node, "module", "") or ""}:
+          top = module.split(".")[0]
+          assert top not in ("pickle", "dill", "cloudpickle", "marshal"), name
+      if isinstance(node, ast.Call):
+        called = ast.unparse(node.func)
+        assert called not in ("eval", "exec", "compile"), f"{name}: {called}"
+        for keyword in node.keywords:
+          said = keyword.arg, ast.unparse(keyword.value)
+          assert said != ("allow_pickle", "True"), name
+          assert said != ("shell", "True"), name
+
+
 def test_what_is_read_at_once_fits_a_screen():
   entries = [path for path in ROOT.iterdir() if path.name != "__pycache__"]
   assert len(entries) <= 18

@@ -2,6 +2,7 @@
 
 import os
 import pathlib
+import shlex
 import shutil
 import subprocess
 
@@ -109,6 +110,22 @@ def test_dry_run_prints_the_commands(script):
 def test_slow_tests_are_run_by_a_switch(arguments, expected):
   run = _run("test.sh", "--dry-run", *arguments)
   assert run.stdout == expected + "\n", run.stderr
+
+
+def test_what_stands_in_a_job_of_slurm_is_one_word():
+  for value in ("a\n#SBATCH --uid=0", "a b"):
+    options = ["--nodes=1", "--gpus=1", "--time=1", f"--account={value}"]
+    run = _run("slurm.sh", *options, "--dry-run", *_STUDY)
+    assert run.returncode == 2 and "expected no space or newline" in run.stderr
+    assert not run.stdout
+
+
+def test_a_bucket_is_one_word_of_the_hosts_command():
+  options = ["setup", *_SLICE, "--data=gs://b/x; touch y", "--dry-run"]
+  run = _run("tpu.sh", *options)
+  assert run.returncode == 0, run.stderr
+  command = shlex.split(run.stdout.splitlines()[-1])[-2]
+  assert shlex.split(command)[-2:] == ["prepare", "gs://b/x; touch y"]
 
 
 @pytest.mark.parametrize("script", [*sorted(_EXPECTED), "host.sh"])

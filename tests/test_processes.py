@@ -151,7 +151,9 @@ def test_a_coordinator_that_does_not_answer_is_named(monkeypatch):
 def test_a_port_that_is_taken_is_named():
   with socket.create_server(("", 0)) as taken:
     port = taken.getsockname()[1]
-    with pytest.raises(processes.ProcessError, match=f"listen on port {port}"):
+    with pytest.raises(
+      processes.ProcessError, match=f"localhost:{port}: cannot listen there"
+    ):
       processes.start(f"localhost:{port}", 0, 2)
 
 

@@ -1,6 +1,8 @@
 """Tests of ticket files."""
 
+import json
 import pathlib
+import zipfile
 
 import chex
 import jax
@@ -13,6 +15,7 @@ from sslprune_jax.data import augment
 from sslprune_jax.features import extraction
 from sslprune_jax.pruning import masks as masks_lib
 from sslprune_jax.pruning import tickets
+from sslprune_jax.runtime.trees import digests, from_names
 
 PARAMS = {
   "trunk": {"a": {"kernel": np.arange(1, 25, dtype=np.float32).reshape(4, 6)}},
@@ -123,3 +126,105 @@ def test_damage_is_named(tmp_path):
     path.write_bytes(bad)
     with pytest.raises(tickets.TicketError, match="t.npz: .*damaged"):
       tickets.load(path)
+
+
+def _written(path, entries, **meta):
+  """Writes a file as a ticket is, its digests right, whatever it says."""
+  entries = {k: np.asarray(v) for k, v in entries.items()}
+  nested = from_names({k: v for k, v in entries.items() if k != "meta"})
+  meta = {"sha256": digests(nested), **meta}
+  entries["meta"] = np.frombuffer(json.dumps(meta).encode(), np.uint8)
+  np.savez(path, **entries)
+
+
+_WHOLE = {"params/w": np.ones((2, 3), np.float32)}
+
+
+@pytest.mark.parametrize(
+  "entries, shapes, words",
+  [
+    ({"params/w": np.ones((2, 3), np.float64)}, {"w": [2, 3]}, "float64"),
+    ({"params/w": np.ones((2, 3), np.int32)}, {"w": [2, 3]}, "int32"),
+    (_WHOLE, {"w": [3, 2]}, r"shape \(2, 3\), expected \(3, 2\)"),
+    (_WHOLE, {"w": [-2, -3]}, "expected whole numbers"),
+    (_WHOLE, {"w": ["2", 3]}, "expected whole numbers"),
+    (_WHOLE, {"w": 6}, "no ticket"),
+    (_WHOLE, ["w"], "no ticket"),
+    (_WHOLE, {"v": [2, 3]}, "params/v: found it in one of"),
+    (_WHOLE, {"w": [10**9, 10**9]}, "expected .1000000000, 1000000000"),
+    (
+      {**_WHOLE, "mask/w": np.ones(1, np.uint8)},
+      {"w": [10**9, 10**9]},
+      "found 1 bytes, expected 125000000000000000",
+    ),
+    (
+      {"params/w": np.ones(5, np.float32), "mask/w": np.full(1, 252, np.uint8)},
+      {"w": [2, 3]},
+      r"found the shape \(5,\), expected \(6,\)",
+    ),
+    ({"params/w": np.full(3, np.nan, np.float32)}, {"w": [3]}, "found NaN or"),
+    ({**_WHOLE, "code/x": np.ones(1, np.uint8)}, {"w": [2, 3]}, "no ticket"),
+    ({**_WHOLE, "params/w/x": np.ones(1, np.float32)}, {"w": [2, 3]}, "ticket"),
+  ],
+)
+def test_a_ticket_of_anybody_is_held_against_what_it_declares(
+  entries, shapes, words, tmp_path
+):
+  path = tmp_path / "t.npz"
+  try:
+    _written(path, entries, shapes=shapes)
+  except IndexError:  # A name within another has no digest.
+    np.savez(path, **entries, meta=np.zeros(2, np.uint8))
+  with pytest.raises(tickets.TicketError, match=words) as error:
+    tickets.load(path)
+  assert str(path) in str(error.value) and "\n" not in str(error.value)
+
+
+def test_no_more_is_read_than_the_file_holds(tmp_path):
+  path = tmp_path / "t.npz"
+  np.savez_compressed(path, **{"params/w": np.zeros(10**8, np.float32)})
+  assert path.stat().st_size < 10**6
+  with pytest.raises(tickets.TicketError, match="found it deflated"):
+    tickets.load(path)
+  header = np.lib.format.magic(1, 0)
+  words = b"{'descr': '<f4', 'fortran_order': False, 'shape': (2000000000,)}\n"
+  content = header + len(words).to_bytes(2, "little") + words + b"\0" * 8
+  with zipfile.ZipFile(path, "w") as file:
+    file.writestr("params/w.npy", content)
+  with pytest.raises(tickets.TicketError, match="found 8 bytes, expected"):
+    tickets.load(path)
+
+
+def test_objects_are_never_unpickled(tmp_path):
+  path = tmp_path / "t.npz"
+  np.savez(path, **{"params/w": np.array([print], object)})
+  with pytest.raises(tickets.TicketError, match="object"):
+    tickets.load(path)
+
+
+def test_a_folder_is_no_ticket(tmp_path):
+  with pytest.raises(tickets.TicketError, match="Is a directory"):
+    tickets.load(tmp_path)
+
+
+def test_what_a_ticket_says_is_digested_too(tmp_path):
+  path = tmp_path / "t.npz"
+  tickets.save(path, _ticket())
+  with np.load(path) as file:
+    entries = dict(file)
+  meta = json.loads(entries["meta"].tobytes()) | {"seed": 4}
+  entries["meta"] = np.frombuffer(json.dumps(meta).encode(), np.uint8)
+  np.savez(path, **entries)
+  with pytest.raises(tickets.TicketError, match="not those of its digest"):
+    tickets.load(path)
+  del meta["sha256"]["meta"]  # Of the first version.
+  entries["meta"] = np.frombuffer(json.dumps(meta).encode(), np.uint8)
+  np.savez(path, **entries)
+  assert tickets.load(path).meta["seed"] == 4
+
+
+def test_features_are_of_the_network_that_is_declared():
+  ticket = tickets.load(_TRAINED)
+  ticket.meta["config"]["model"]["width"] = 10**6
+  with pytest.raises(tickets.TicketError, match="of another architecture"):
+    ticket.features(np.zeros((1, 8, 8, 1), np.uint8))

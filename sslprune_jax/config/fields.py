@@ -14,8 +14,10 @@ from sslprune_jax.config.rules import (
   DURATION,
   DURATIONS,
   FINITE,
+  NAME,
   NAMES,
   OPEN_SHARE,
+  PATH,
   ROUNDS,
   SHARE,
   TEMPERATURE,
@@ -46,8 +48,15 @@ _SEEDS = Rule(
   ),
 )
 _TOP = {
-  "name": Field("study", "name of the study; its workdir is runs/<name>"),
-  "figure": Field("", "figure of the paper that the report draws"),
+  "name": Field("study", "name of the study; its workdir is runs/<name>", PATH),
+  "figure": Field(
+    "",
+    "figure of the paper that the report draws",
+    Rule(
+      f"'' or {NAME.expected}",
+      lambda name: name == "" or NAME.holds(name),
+    ),
+  ),
   "profile": Field(
     0,
     "how many runs of each training are traced, for TensorBoard",

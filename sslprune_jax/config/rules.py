@@ -1,6 +1,7 @@
 """What a field of the configuration is, and what it may hold."""
 
 import dataclasses
+import re
 import reprlib
 from collections.abc import Callable, Collection, Mapping
 from typing import Any
@@ -186,11 +187,21 @@ ROUNDS = Rule(
   lambda rounds: are_distinct(rounds, int) and min(rounds, default=0) >= 0,
 )
 NAMES = Rule(
-  "distinct names, at least one", lambda names: are_distinct(names, str, 1)
+  "distinct names of letters, digits, _, - and ., at least one",
+  lambda names: are_distinct(names, str, 1) and all(map(NAME.holds, names)),
 )
 SWITCH = Rule("true or false", lambda value: isinstance(value, bool))
 TEXT = Rule(
   "a text in one line",
   lambda value: isinstance(value, str) and value.isprintable(),
+)
+# Of what a folder or a file is named after.
+NAME = Rule(
+  "a name of letters, digits, _, - and .",
+  lambda value: re.fullmatch(r"[A-Za-z0-9_][\w.-]{0,99}", value, re.ASCII),
+)
+PATH = Rule(
+  "names of letters, digits, _, - and ., parted by /",
+  lambda value: all(NAME.holds(part) for part in value.split("/")),
 )
 _KINDS = ((bool, SWITCH), (str, TEXT), (int, whole(0)), (float, FINITE))

@@ -5,30 +5,24 @@ A ticket holds either W_k, the early weights that a mask is retrained from (the
 are stored as bits and only the weights that remain are stored, so that the file
 shrinks with the network.
 
-Entries of the `.npz`: `mask/<path>` u8 bits (`np.packbits`) of each prunable
-kernel; `params/<path>` f32, its remaining weights in order, or the whole array
-of a parameter that is never pruned; `batch_stats/<path>` f32; `meta` JSON text
-with the shapes, what the ticket was made by, and the SHA-256 of every entry and
-of `meta` itself, which tickets of the first version lack.
+`ticket_file` says how it is laid out.
 """
 
 import dataclasses
-import hashlib
-import io
-import json
-import zipfile
 from typing import Any
 
 import chex
 import jax
+import jax.numpy as jnp
 import numpy as np
 from etils import epath
 
 from sslprune_jax import data, models
 from sslprune_jax.pruning import masks as masks_lib
+from sslprune_jax.pruning import ticket_file
 from sslprune_jax.runtime import files
 from sslprune_jax.runtime.errors import LostFileError
-from sslprune_jax.runtime.trees import Tree, digests, from_names, named_leaves
+from sslprune_jax.runtime.trees import Tree, named_leaves
 
 
 class TicketError(LostFileError, ValueError):
@@ -77,7 +71,7 @@ class Ticket:
       return models.build(
         model["name"], num_outputs, width=model["width"], sobel=model["sobel"]
       )
-    except (KeyError, ValueError) as error:
+    except (KeyError, TypeError, ValueError) as error:
       raise TicketError(f"meta.config.model: {error}") from None
 
   def features(self, images: np.ndarray) -> np.ndarray:
@@ -90,7 +84,8 @@ class Ticket:
       f32[N,F].
 
     Raises:
-      TicketError: the ticket does not say how its network sees images.
+      TicketError: the ticket does not say how its network sees images, or its
+        arrays are not those of that network.
     """
     dataset = self._config("dataset")
     network = models.without_head(self._build(num_outputs=1))
@@ -101,6 +96,11 @@ class Ticket:
     chex.assert_rank(images, 4)
     chex.assert_type(images, np.uint8)
     chex.assert_shape(images, (None, *self.meta["image_shape"]))
+    one = jnp.zeros((1, *images.shape[1:]))
+    like = jax.eval_shape(
+      lambda: network.init(jax.random.key(0), one, train=False)
+    )
+    check(self, like["params"], "params")
 
     @jax.jit
     def apply(variables, images):
@@ -125,26 +125,14 @@ def save(path: epath.PathLike, ticket: Ticket) -> None:
     ticket: ticket of arrays on the host or on devices; weights under the mask
       are not stored whatever they are.
   """
-  masks = named_leaves(ticket.masks)
-  entries = {f"mask/{k}": v for k, v in masks_lib.pack(ticket.masks).items()}
-  shapes = {}
-  for name, leaf in named_leaves(ticket.params).items():
-    leaf = np.asarray(leaf)
-    shapes[name] = leaf.shape
-    mask = np.asarray(masks[name])
-    entries[f"params/{name}"] = leaf[mask] if mask.ndim else leaf
-  for name, leaf in named_leaves(ticket.batch_stats).items():
-    entries[f"batch_stats/{name}"] = np.asarray(leaf)
-  meta = {**ticket.meta, "shapes": shapes}
-  meta["sha256"] = _digests(entries) | {"meta": _digest_of_meta(meta)}
-  entries["meta"] = np.frombuffer(json.dumps(meta).encode(), np.uint8)
-  buffer = io.BytesIO()
-  np.savez(buffer, **entries)
-  files.write(path, buffer.getvalue())
+  content = ticket_file.write(
+    ticket.masks, ticket.params, ticket.batch_stats, ticket.meta
+  )
+  files.write(path, content)
 
 
 def load(path: epath.PathLike) -> Ticket:
-  """Reads a ticket.
+  """Reads a ticket, of anybody.
 
   Args:
     path: file of a ticket, of any version.
@@ -153,43 +141,19 @@ def load(path: epath.PathLike) -> Ticket:
     The ticket, on the host.
 
   Raises:
-    TicketError: the file is missing, is no ticket, or its bytes changed.
+    TicketError: the file is missing, is no ticket, its bytes changed, its
+      arrays are not what it declares, or a weight is not finite.
   """
   try:
     content = files.read(path)
   except FileNotFoundError:
     raise TicketError(f"{path}: no such ticket") from None
+  except OSError as error:
+    raise TicketError(f"{path}: cannot be read ({error.strerror})") from None
   try:
-    with np.load(io.BytesIO(content)) as file:
-      entries = dict(file)
-    meta = json.loads(entries.pop("meta").tobytes())
-    expected, of_meta = meta["sha256"], _digest_of_meta(meta)
-    shapes = meta.pop("shapes")
-  except (KeyError, ValueError, EOFError, zipfile.BadZipFile) as error:
-    raise TicketError(f"{path}: no ticket, or damaged ({error})") from error
-  found = _digests(entries) | ({"meta": of_meta} if "meta" in expected else {})
-  if found != expected:
-    raise TicketError(f"{path}: damaged: its bytes are not those of its digest")
-  groups: dict[str, dict[str, np.ndarray]] = {}
-  for name, entry in entries.items():
-    group, leaf_name = name.split("/", 1)
-    groups.setdefault(group, {})[leaf_name] = entry
-  like = from_names(
-    {k: jax.ShapeDtypeStruct(s, np.float32) for k, s in shapes.items()}
-  )
-  masks = masks_lib.unpack(groups["mask"], like)
-  params = {}
-  for name, mask in named_leaves(masks).items():
-    params[name] = groups["params"][name]
-    if mask.ndim:
-      params[name] = np.zeros(shapes[name], np.float32)
-      params[name][mask] = groups["params"][name]
-  return Ticket(
-    masks=masks,
-    params=from_names(params),
-    batch_stats=from_names(groups.get("batch_stats", {})),
-    meta=meta,
-  )
+    return Ticket(*ticket_file.read(content))
+  except ValueError as error:
+    raise TicketError(f"{path}: {error}") from error
 
 
 def check(ticket: Ticket, params: Tree, where: str) -> None:
@@ -218,15 +182,3 @@ def check(ticket: Ticket, params: Tree, where: str) -> None:
     masks_lib.check_pruned(ticket.masks, ticket.params)
   except ValueError as error:
     raise TicketError(f"{where}: {error}") from None
-
-
-def _digests(entries: dict[str, np.ndarray]) -> dict[str, str]:
-  return digests(from_names(entries))
-
-
-def _digest_of_meta(meta: dict[str, Any]) -> str:
-  """Returns the SHA-256 of what `meta` says besides its digests."""
-  said = {name: value for name, value in meta.items() if name != "sha256"}
-  # Read back: JSON has no tuples, and texts alone as names.
-  said = json.loads(json.dumps(said))
-  return hashlib.sha256(json.dumps(said, sort_keys=True).encode()).hexdigest()

@@ -4,6 +4,7 @@ It reads what runs left on disk and needs no JAX. What draws and fills pages is
 imported with the first page: matplotlib and Jinja take a second to load.
 """
 
+import os
 from collections.abc import Sequence
 
 from etils import epath
@@ -12,6 +13,7 @@ from sslprune_jax import workdir
 from sslprune_jax.report import results, tables
 from sslprune_jax.report.paper import runs as runs_lib
 from sslprune_jax.report.records import ResultsError as ResultsError
+from sslprune_jax.runtime import atomic
 
 
 def write_report(
@@ -45,9 +47,21 @@ def write_report(
     )
   files = _paper(runs, out) if of_figures else _study(runs, out)
   for file, content in files.items():
-    file.parent.mkdir(parents=True, exist_ok=True)
-    file.write_bytes(content)
+    _make_folder(file.parent, out.parent)
+    atomic.write(file, content)
   return list(files)
+
+
+def _make_folder(folder: epath.Path, above: epath.Path) -> None:
+  """Makes a folder; a link in place of one below the page's is refused."""
+  if folder != above:
+    _make_folder(folder.parent, above)
+    if os.path.islink(folder):
+      raise ResultsError(
+        f"{folder}: found a link, expected a folder: nothing is written "
+        "outside of that of the page"
+      )
+  folder.mkdir(parents=True, exist_ok=True)
 
 
 def _study(runs, out) -> dict[epath.Path, bytes]:
@@ -58,7 +72,11 @@ def _study(runs, out) -> dict[epath.Path, bytes]:
   names = results.name_tasks(joined)
   parts = sections.draw_settings(joined, names)
   moved = sections.draw_transfers(joined, names)
-  files = {out: page.render(joined, parts, moved, names).encode()}
+  files = {
+    out: page.render(joined, parts, moved, names).encode(
+      "utf-8", "backslashreplace"
+    )
+  }
   pictures = {
     name: png for part in parts for name, png in part.pictures.items()
   }
@@ -66,7 +84,9 @@ def _study(runs, out) -> dict[epath.Path, bytes]:
   for name, png in pictures.items():
     files[out.parent / "figures" / f"{name}.png"] = png
   rows = [row for run in joined for row in run.rows]
-  files[out.parent / "results.csv"] = tables.to_csv(rows).encode()
+  files[out.parent / "results.csv"] = tables.to_csv(rows).encode(
+    "utf-8", "backslashreplace"
+  )
   return files
 
 
@@ -80,7 +100,11 @@ def _paper(runs, out) -> dict[epath.Path, bytes]:
   joined = runs_lib.read(runs)
   parts = [page.draw_part(run) for run in joined]
   below = len(runs) == 1 and out.parent == epath.Path(runs[0])
-  files = {out: page.render(parts, kind, linked=below).encode()}
+  files = {
+    out: page.render(parts, kind, linked=below).encode(
+      "utf-8", "backslashreplace"
+    )
+  }
   for part in parts:
     for ending, content in part.files.items():
       files[out.parent / "figures" / f"{part.name}.{ending}"] = content

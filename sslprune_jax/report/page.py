@@ -3,9 +3,11 @@
 import base64
 import json
 import pathlib
+import re
 from collections.abc import Sequence
 
 import jinja2
+import markupsafe
 
 from sslprune_jax.report import curves as curves_lib
 from sslprune_jax.report import tables, words
@@ -45,7 +47,8 @@ def template(name: str) -> jinja2.Template:
   """Returns a template of this package by the name of its file."""
   environment = jinja2.Environment(
     loader=jinja2.FileSystemLoader(pathlib.Path(__file__).parent / "templates"),
-    autoescape=name.endswith(".html.jinja"),
+    autoescape=True,
+    finalize=_escape_markdown if name.endswith(".md.jinja") else None,
     trim_blocks=True,
     lstrip_blocks=True,
     undefined=jinja2.StrictUndefined,
@@ -55,6 +58,17 @@ def template(name: str) -> jinja2.Template:
   environment.filters["base64"] = lambda data: base64.b64encode(data).decode()
   environment.filters["pretty"] = lambda value: json.dumps(value, indent=2)
   return environment.get_template(name)
+
+
+def _escape_markdown(value: object) -> object:
+  """Escapes what Markdown reads as more than text; HTML is escaped besides.
+
+  Numbers and what a macro gives are left as they are.
+  """
+  if not isinstance(value, str) or isinstance(value, markupsafe.Markup):
+    return value
+  value = re.sub(r"[\x00-\x1f]+", " ", value)
+  return re.sub(r"([\\`*\[\]|])", r"\\\1", value)
 
 
 def _view(part: Section, names: Names) -> dict:

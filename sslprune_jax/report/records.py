@@ -61,6 +61,45 @@ def _parse(text: str, where: str) -> dict:
   return found
 
 
+def read_config(file: epath.Path) -> dict:
+  """Reads config.json of a run.
+
+  Args:
+    file: path of the file.
+
+  Returns:
+    The object, in which `config` is a resolved configuration.
+
+  Raises:
+    ResultsError: it is missing, or no such object.
+  """
+  about = read_json(file)
+  config = about.setdefault("config", {})
+  for name, section in (("config", config), *_sections(config)):
+    if not isinstance(section, dict):
+      raise ResultsError(f"{file}: {name}: found {section!r}, expected fields")
+  config.setdefault("dataset", {}).setdefault("name", "data")
+  for name in config.get("variants", {}):  # Each names a folder.
+    if not re.fullmatch(r"[a-z0-9_]+", name):
+      raise ResultsError(
+        f"{file}: variants: found the name {name!r}, expected lower case "
+        "letters, digits and _"
+      )
+  for section, name in (("model", "name"), ("dataset", "name"), ("", "figure")):
+    value = (config.get(section, {}) if section else config).get(name, "")
+    if not isinstance(value, str):
+      raise ResultsError(
+        f"{file}: {section}.{name}: found {value!r}, expected a text"
+      )
+  return about
+
+
+def _sections(config: object) -> list[tuple[str, object]]:
+  names = ("model", "dataset", "variants")
+  is_whole = isinstance(config, dict)
+  return [(n, config[n]) for n in names if n in config] if is_whole else []
+
+
 def read_tasks(file: epath.Path) -> dict[str, dict[str, str]]:
   """Reads what a run says of its tasks; those of the first version say nothing.
 

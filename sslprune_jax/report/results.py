@@ -14,6 +14,7 @@ from sslprune_jax.report.names import Names
 from sslprune_jax.report.records import (
   ResultsError,
   check_line,
+  read_config,
   read_json,
   read_json_lines,
   read_tasks,
@@ -147,7 +148,7 @@ def _read_run(path: epath.Path, name: str) -> Run:
       f"no results: {file} does not exist (is {path} the workdir of a study, "
       "and has a first stage of it finished?)"
     )
-  about = read_json(path / workdir.CONFIG)
+  about = read_config(path / workdir.CONFIG)
   config = about.get("config", {})
   model = config.get("model", {}).get("name", "network")
   learnt = config.get("dataset", {}).get("name", "data")

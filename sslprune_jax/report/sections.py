@@ -4,7 +4,7 @@ import dataclasses
 from collections.abc import Sequence
 
 from sslprune_jax.report import curves as curves_lib
-from sslprune_jax.report import figures, layers, panels, transfers
+from sslprune_jax.report import figures, layers, panels, transfers, words
 from sslprune_jax.report.curves import Curve
 from sslprune_jax.report.names import Names
 from sslprune_jax.report.results import Run, Setting, settings
@@ -48,7 +48,7 @@ def draw_transfers(runs: Sequence[Run], names: Names) -> list[TransferSection]:
     name = transfer.name
     if several:
       own = (name, transfer.learnt, transfer.split, transfer.model)
-      name = "_".join(own).replace("/", "-")
+      name = words.file_name(*own)
     picture = None
     if transfer.curves:
       panel = panels.transfer_panel("", transfer)
@@ -85,7 +85,9 @@ def draw_settings(runs: Sequence[Run], names: Names) -> list[Section]:
     if densities:
       drawn["layers"] = layers.draw(densities, names)
     own = [setting.dataset, setting.split, setting.model]
-    tail = "" if len(joined) == 1 else "_".join(["", *own]).replace("/", "-")
-    pictures = {name + tail: figures.png(f) for name, f in drawn.items()}
+    own = own if len(joined) > 1 else []
+    pictures = {
+      words.file_name(name, *own): figures.png(f) for name, f in drawn.items()
+    }
     parts.append(Section(setting, retrained, pretext, pictures))
   return parts

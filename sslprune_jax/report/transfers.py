@@ -5,6 +5,7 @@ import dataclasses
 from collections.abc import Iterable
 
 from sslprune_jax.report import curves as curves_lib
+from sslprune_jax.report import words
 from sslprune_jax.report.curves import Curve, Estimate
 from sslprune_jax.report.names import (
   METRICS,
@@ -65,7 +66,7 @@ class TransferCurves:
       parts.append(f"{self.fraction:g}")
     if self.layer != "features":
       parts.append(self.layer)
-    return "_".join(parts).replace("/", "-")
+    return words.file_name(*parts)
 
 
 def group(rows: Iterable[dict]) -> list[TransferCurves]:

@@ -1,8 +1,14 @@
 """Numbers -> words: estimates, shares of weights and ranges."""
 
+import re
 from collections.abc import Iterable, Sequence
 
 from sslprune_jax.report.curves import Estimate, Point
+
+
+def file_name(*parts: str) -> str:
+  """Joins parts to the name of a file that stays in its folder."""
+  return re.sub(r"[/\\\x00-\x1f\x7f]", "-", "_".join(filter(None, parts)))
 
 
 def write_estimate(estimate: Estimate | None, sign: str = "") -> str:

@@ -4,13 +4,12 @@ Of several processes the first one writes and reads them, for all.
 """
 
 import json
-import os
 from collections.abc import Iterable
 from typing import Any
 
 from etils import epath
 
-from sslprune_jax.runtime import processes
+from sslprune_jax.runtime import atomic, processes
 from sslprune_jax.runtime.errors import LostFileError
 
 
@@ -28,18 +27,10 @@ def in_bucket(path: epath.PathLike) -> bool:
 def write(path: epath.PathLike, content: bytes) -> None:
   """Writes a file atomically, making its folder."""
   if processes.is_first():
-    _write(epath.Path(path), content)
-
-
-def _write(path: epath.Path, content: bytes) -> None:
-  if in_bucket(path):  # There whole or not at all by itself.
-    path.write_bytes(content)
-    return
-  path.parent.mkdir(parents=True, exist_ok=True)
-  # Processes that divide the seeds write some of the same files.
-  partial = path.parent / f".{path.name}.{os.getpid()}.partial"
-  partial.write_bytes(content)
-  partial.replace(path)
+    path = epath.Path(path)
+    if not in_bucket(path):
+      path.parent.mkdir(parents=True, exist_ok=True)
+    atomic.write(path, content)
 
 
 def read(path: epath.PathLike) -> bytes:

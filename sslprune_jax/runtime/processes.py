@@ -7,6 +7,7 @@ others, so that no other process need see the workdir.
 
 import atexit
 import contextlib
+import os
 import socket
 import subprocess
 import sys
@@ -67,6 +68,8 @@ def start(coordinator: str, index: int | None = None, total: int = 0) -> None:
       "coordinator_address": coordinator,
       "num_processes": total,
       "process_id": index,
+      # Not on all addresses of the machine: localhost is for this one alone.
+      "coordinator_bind_address": coordinator,
     }
   _prepare_last_words()
   try:
@@ -81,6 +84,16 @@ def start(coordinator: str, index: int | None = None, total: int = 0) -> None:
       f"--coordinator={coordinator}: found no job of several processes "
       f"({error}); expected one of Cloud TPU, SLURM, Open MPI or Kubernetes, "
       "or HOST:PORT and --process"
+    ) from None
+  except RuntimeError as error:  # Of JAX's service, as DEADLINE_EXCEEDED.
+    port = os.environ.get("JAX_COORDINATOR_PORT", "that JAX chooses")
+    port = port if coordinator == "auto" else coordinator.rpartition(":")[2]
+    reason = str(error).strip().split("\n")[0][:200]
+    raise ProcessError(
+      f"--coordinator={coordinator}: not all processes met within "
+      f"{_START_TIMEOUT} s ({reason}), expected all of them to be started, and "
+      f"a firewall that lets the port {port} of the first host through; "
+      "JAX_COORDINATOR_PORT names another for auto"
     ) from None
   _count, _index = jax.process_count(), jax.process_index()
   devices = [len(jax.local_devices(i)) for i in range(_count)]
@@ -190,11 +203,12 @@ def _find(coordinator: str, index: int) -> None:
     with contextlib.closing(socket.socket()) as own:
       own.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
       try:
-        own.bind(("", int(port)))
+        own.bind((host, int(port)))
       except OSError as error:
         raise ProcessError(
-          f"--coordinator={coordinator}: cannot listen on port {port} "
-          f"({error.strerror}), expected a free one"
+          f"--coordinator={coordinator}: cannot listen there "
+          f"({error.strerror}), expected an address of this host and a free "
+          "port"
         ) from None
     return
   until = time.monotonic() + _START_TIMEOUT
@@ -206,7 +220,8 @@ def _find(coordinator: str, index: int) -> None:
       if time.monotonic() > until:
         raise ProcessError(
           f"--coordinator={coordinator}: nobody answers for {_START_TIMEOUT} s "
-          f"({error}), expected the process with --process=0/.. there"
+          f"({error}), expected the process with --process=0/.. there, and a "
+          f"firewall that lets port {port} through"
         ) from None
     time.sleep(0.2)
 

@@ -10,6 +10,7 @@ from ml_collections import ConfigDict
 from sslprune_jax import workdir as workdir_lib
 from sslprune_jax.config import from_json, plugins, protocols
 from sslprune_jax.config.networks import NETWORKS
+from sslprune_jax.config.rules import NAME, Rule, is_whole, whole
 from sslprune_jax.pruning import tickets
 from sslprune_jax.pruning.tickets import Ticket, TicketError
 from sslprune_jax.runtime import files, processes
@@ -21,6 +22,20 @@ from sslprune_jax.study.transfers import Transfers
 from sslprune_jax.workdir import UNTRAINED, TransferStage
 
 _OF_TICKET = ("model", "dataset", "prune")
+# What a ticket must say; task, seed and round name a folder.
+_META = {
+  "config": Rule(
+    f"the sections {_OF_TICKET}",
+    lambda config: all(isinstance(config[name], dict) for name in _OF_TICKET),
+  ),
+  "image_shape": Rule(
+    "three whole numbers above 0",
+    lambda shape: len(shape) == 3 and all(is_whole(n) and n > 0 for n in shape),
+  ),
+  "seed": whole(0, 2**32 - 1),
+  "task": NAME,
+  "round": whole(0, 999),
+}
 
 
 def run(
@@ -152,9 +167,12 @@ def _join_results(workdir: epath.Path) -> list[dict[str, Any]]:
 def _load(path: epath.Path) -> Ticket:
   is_folder = processes.from_first(path.is_dir)
   ticket = tickets.load(path / workdir_lib.TRAINED if is_folder else path)
-  for field in ("config", "image_shape", "seed", "task", "round"):
-    if field not in ticket.meta:
-      raise TicketError(f"{path}: found no {field} in its meta")
+  for field, rule in _META.items():
+    try:
+      rule.check(field, ticket.meta.get(field))
+    except ConfigError as error:
+      words = str(error).removeprefix("config.")
+      raise TicketError(f"{path}: meta.{words}") from None
   plugins.check(ticket.meta.get("plugins", {}), NETWORKS, str(path))
   return ticket
 

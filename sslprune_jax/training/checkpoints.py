@@ -48,8 +48,7 @@ class Checkpoints:
 
   @property
   def _manager(self) -> ocp.CheckpointManager:
-    # Opening costs threads and file accesses, and many trainings are too short
-    # to save anything.
+    # Opening costs threads, and many trainings are too short to save anything.
     if self._opened is None:
       self.directory.mkdir(parents=True, exist_ok=True)
       alone = ocp.options.MultiprocessingOptions(
@@ -114,8 +113,8 @@ class Checkpoints:
     for update in sorted(self._manager.all_steps(), reverse=True):
       try:
         by_sample = devices.global_shapes(like.task_state.by_sample)
-        found = self._restore(update, state_lib.on_host(like, by_sample))
-        return update, found
+        expected = state_lib.on_host(like, by_sample)
+        return update, self._restore(update, expected)
       except CheckpointError as error:
         logging.warning("%s; the one before it is used", error)
         self._remove(update)
@@ -187,11 +186,10 @@ class Checkpoints:
 
   def close(self) -> None:
     """Waits, and ends the threads."""
+    self.wait()
     if self._opened is not None:
-      opened, self._opened = self._opened, None
-      with self._saving():
-        opened.wait_until_finished()
-      opened.close()
+      self._opened.close()
+      self._opened = None
 
   def delete(self) -> None:
     """Removes all: the training that they served is done."""
@@ -205,10 +203,9 @@ class Checkpoints:
     try:
       yield
     except Exception as error:  # noqa: BLE001
-      reason = str(error).strip().split("\n")[0]
       raise UserError(
-        f"{self.directory}: cannot be saved ({reason}); what was saved before "
-        "is kept, and the same command goes on from there"
+        f"{self.directory}: cannot be saved ({_reason(error)}); the same "
+        "command goes on from what was saved before"
       ) from error
 
   def _remove(self, update: int) -> None:
@@ -236,6 +233,8 @@ class Checkpoints:
     self, update: int, items: dict[str, ocp.args.StandardRestore]
   ) -> dict[str, Any]:
     """Reads fields of a checkpoint, and holds them against their digests."""
+    said = logging.get_verbosity()
+    logging.set_verbosity(logging.FATAL)  # Orbax tells of damage too, in pages.
     try:
       restored = self._manager.restore(
         update,
@@ -243,17 +242,19 @@ class Checkpoints:
       )
       expected = restored.digests
       fields = {name: restored[name] for name in items}
-    # Truncated data, missing metadata and an empty folder each raise errors of
-    # their own in Orbax and TensorStore.
+    # Each kind of damage raises another one in Orbax and TensorStore.
     except Exception as error:  # noqa: BLE001
-      reason = str(error).strip().split("\n")[0]
-      raise CheckpointError(
-        f"{self.path(update)}: cannot be read ({reason})"
-      ) from error
+      words = f"{self.path(update)}: cannot be read ({_reason(error)})"
+      raise CheckpointError(words) from error
+    finally:
+      logging.set_verbosity(said)
     for name, found in digests(fields).items():
       if found != expected.get(name):
         raise CheckpointError(
-          f"{self.path(update)}: {name} is damaged: its bytes are not those "
-          "that were saved"
+          f"{self.path(update)}: {name} is damaged: found another digest"
         )
     return fields
+
+
+def _reason(error: Exception) -> str:
+  return str(error).strip().split("\n")[0][:200]  # Specifications follow.

@@ -1,6 +1,9 @@
 """The page as a whole, and the command that writes it."""
 
 import html.parser
+import json
+import pathlib
+import shutil
 import subprocess
 import sys
 
@@ -149,6 +152,63 @@ def test_what_cannot_be_read_is_named_and_the_rest_is_drawn(make, tmp_path):
   assert f"{half}: not JSON" in text
   assert {"retrained.png", "layers.png"} <= {f.name for f in files}
   assert text.count("could not be read") == 1
+
+
+@pytest.mark.parametrize("field", ["dataset", "split", "model"])
+def test_no_name_of_a_result_leaves_the_folder(field, make, tmp_path):
+  folder = tmp_path / "a/b"
+  runs = []
+  for number, name in enumerate(("/../../x", "..", "y\n")):
+    rows = [row | {field: name} for row in make.results(seeds=(number,))]
+    runs.append(make.run(folder / str(number), rows))
+  before = set(tmp_path.rglob("*"))
+  files = report.write_report(runs, folder / "out/report.html")
+  made = set(tmp_path.rglob("*")) - before
+  assert made - {folder / "out", folder / "out/figures"} == {
+    pathlib.Path(file) for file in files
+  }
+  assert all(folder / "out" in (path, *path.parents) for path in made)
+
+
+def test_nothing_is_written_through_a_link(make, tmp_path):
+  run = make.run(tmp_path / "run", make.results(seeds=(0,)))
+  secret = tmp_path / "secret"
+  secret.write_text("mine")
+  (run / "report.html").symlink_to(secret)
+  page, *_ = report.write_report([run], run / "report.html")
+  assert secret.read_text() == "mine" and "<h1>" in page.read_text()
+  shutil.rmtree(run / "figures")
+  elsewhere = tmp_path / "elsewhere"
+  elsewhere.mkdir()
+  (run / "figures").symlink_to(elsewhere)
+  with pytest.raises(report.ResultsError, match="figures: found a link"):
+    report.write_report([run], run / "report.html")
+  assert not list(elsewhere.iterdir())
+
+
+@pytest.mark.parametrize(
+  "about, words",
+  [
+    ({"config": 5}, "config: found 5, expected fields"),
+    ({"config": {"model": "x"}}, "model: found 'x', expected fields"),
+    ({"config": {"variants": ["x"]}}, "variants: found"),
+    ({"config": {"variants": {"../../x": {}}}}, "found the name '../../x'"),
+    ({"config": {"model": {"name": 3}}}, "model.name: found 3"),
+  ],
+)
+def test_a_hostile_configuration_is_one_line(about, words, make, tmp_path):
+  run = make.run(tmp_path / "run", make.results(seeds=(0,)))
+  (run / "config.json").write_text(json.dumps(about))
+  with pytest.raises(report.ResultsError, match=f"config.json: .*{words}"):
+    report.write_report([run], run / "report.html")
+
+
+def test_a_name_that_is_no_utf8_is_escaped(make, tmp_path):
+  rows = [row | {"dataset": "di\udcffgits"} for row in make.results(seeds=(0,))]
+  run = make.run(tmp_path / "ru\udcffn", rows)
+  page, *files = report.write_report([run], tmp_path / "report.html")
+  assert "di\\udcffgits" in page.read_text()
+  assert all(file.exists() for file in files)
 
 
 def test_names_are_escaped(make, tmp_path):

@@ -130,6 +130,26 @@ def test_seeds_of_several_runs_are_joined_and_markdown_is_written(
   assert not (tmp_path / "docs/labels").exists()
 
 
+def test_names_are_escaped_in_markdown_as_they_are_in_html(make, tmp_path):
+  path = _figure(make, tmp_path / "run", labels=0.0, rotnet=0.1)
+  about = json.loads((path / "config.json").read_text())
+  hostile = "a|b\n# <script>x</script> [c](javascript:d) `e`"
+  about["config"]["dataset"]["name"] = hostile
+  for variant in ("labels", "rotnet"):
+    file = path / variant / "config.json"
+    own = json.loads(file.read_text())
+    own["config"]["dataset"]["name"] = hostile
+    file.write_text(json.dumps(own))
+  (path / "config.json").write_text(json.dumps(about))
+  page, *_ = report.write_report([path], tmp_path / "out/paper.md")
+  text = page.read_text()
+  assert "<script>" not in text and "[c](" not in text and "\n# <" not in text
+  assert "a\\|b" in text and "\\`e\\`" in text
+  rows = [line for line in text.splitlines() if line.startswith("| [Figure 3")]
+  assert len(rows) == 1
+  assert all(p.parent == tmp_path / "out/figures" for p in _[0:])
+
+
 def test_an_unfinished_figure_is_undecided(make, tmp_path):
   path = _figure(make, tmp_path / "run", labels=0.0)
   (found,) = runs.read([path])

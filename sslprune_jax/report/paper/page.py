@@ -44,7 +44,7 @@ def draw_part(run: FigureRun) -> Part:
   Args:
     run: run of a figure; without pictures if the paper has none of its name.
   """
-  name = "_".join(filter(None, (run.name, run.config["dataset"]["name"])))
+  name = words.file_name(run.name, run.config["dataset"]["name"])
   figure = FIGURES.get(run.name)
   if figure is None:
     return Part(name, run, None, [], {})
@@ -56,7 +56,9 @@ def draw_part(run: FigureRun) -> Part:
     files = {
       "png": figures.png(picture),
       "pdf": figures.pdf(picture),
-      "csv": tables.to_csv(panels.rows(drawn)).encode(),
+      "csv": tables.to_csv(panels.rows(drawn)).encode(
+        "utf-8", "backslashreplace"
+      ),
     }
   return Part(name, run, figure, verdicts, files)
 

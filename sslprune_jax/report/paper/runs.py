@@ -120,7 +120,7 @@ def variants_of(path: epath.PathLike) -> list[str]:
   file = epath.Path(path) / workdir.CONFIG
   if not file.exists():
     return []
-  return list(records.read_json(file)["config"].get("variants", {}))
+  return list(records.read_config(file)["config"].get("variants", {}))
 
 
 def read(paths: Sequence[epath.PathLike]) -> list[FigureRun]:
@@ -137,8 +137,9 @@ def read(paths: Sequence[epath.PathLike]) -> list[FigureRun]:
   """
   groups: dict[tuple[str, str], list[epath.Path]] = {}
   for path in map(epath.Path, paths):
-    config = records.read_json(path / workdir.CONFIG)["config"]
-    key = config.get("figure", ""), config["dataset"]["name"]
+    config = records.read_config(path / workdir.CONFIG)["config"]
+    dataset = config.get("dataset", {}).get("name", "data")
+    key = config.get("figure", ""), dataset
     groups.setdefault(key, []).append(path)
   return [_read(name, tuple(same)) for (name, _), same in groups.items()]
 
