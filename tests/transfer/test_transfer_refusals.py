@@ -153,7 +153,9 @@ def test_alone_says_what_it_cannot_do(ticket, tmp_path):
   with pytest.raises(ConfigError, match="b.npz: found another model than that"):
     alone.run(config(), [path, tmp_path / "b.npz"], tmp_path / "out")
   tickets.save(tmp_path / "c.npz", dataclasses.replace(made, meta={}))
-  with pytest.raises(TicketError, match="c.npz: found no config in its meta"):
+  with pytest.raises(
+    TicketError, match="c.npz: meta.config: found None, expected the sections"
+  ):
     alone.run(config(), [tmp_path / "c.npz"], tmp_path / "out")
   other = {**made.meta, "config": {**made.meta["config"], "prune": {"gone": 1}}}
   tickets.save(tmp_path / "d.npz", dataclasses.replace(made, meta=other))
@@ -181,6 +183,31 @@ def test_features_that_the_devices_cannot_hold_are_refused(monkeypatch):
   with pytest.raises(ConfigError, match="take 0.0 GB of each device, expected"):
     _transfers(protocols=("linear:digits",))
   _transfers(protocols=("finetune:digits",))
+
+
+@pytest.mark.parametrize(
+  "field, value, words",
+  [
+    ("task", "../../x", "meta.task: found '../../x', expected a name"),
+    ("task", 3, "meta.task: found 3"),
+    ("seed", -1, "meta.seed: found -1"),
+    ("round", 10**9, "meta.round: found 1000000000"),
+    ("image_shape", [8, 8], "meta.image_shape: found"),
+    ("config", {"model": 3}, "meta.config: found .* expected the sections"),
+    ("config", None, "meta.config: found None"),
+  ],
+)
+def test_what_a_ticket_says_of_itself_is_not_believed(
+  field, value, words, ticket, tmp_path
+):
+  made, _ = ticket
+  hostile = tmp_path / "in/hostile.npz"
+  tickets.save(
+    hostile, dataclasses.replace(made, meta=made.meta | {field: value})
+  )
+  with pytest.raises(TicketError, match=f"hostile.npz: {words}"):
+    alone.run(config(protocols=("knn:digits",)), [hostile], tmp_path / "a/b")
+  assert {path.name for path in tmp_path.iterdir()} == {"in", "trained.npz"}
 
 
 def test_another_ticket_of_the_same_name_is_not_given_its_results(
