@@ -116,6 +116,16 @@ def test_rounds_of_a_recipe_that_are_not_pruned_are_left_out_and_said():
   validation.validate(config)
 
 
+def test_rounds_of_transfers_are_left_out_where_there_are_any():
+  config = recipes.study("rotnet", "digits")
+  config.update({"prune": {"rounds": 1}, "retrain": {"rounds": (0,)}})
+  assert rounds.leave_out(config, ["prune.rounds"]) == []
+  config.transfer.protocols = ("knn:digits",)
+  (line,) = rounds.leave_out(config, ["prune.rounds"])
+  assert line.startswith("config.transfer.rounds: the rounds 3 of the recipe")
+  assert config.transfer.rounds == (0,)
+
+
 def test_rounds_that_the_user_names_are_refused_as_they_are():
   config = recipes.study("rotnet", "cifar10")
   config.update({"prune": {"rounds": 3}, "retrain": {"rounds": (0, 5)}})

@@ -1,11 +1,15 @@
 """What is set before JAX starts."""
 
 import os
+import pwd
 
 import jax
 import pytest
+from etils import epath
 
 from sslprune_jax.runtime import environment
+from sslprune_jax.runtime.errors import UserError
+from sslprune_jax.study import provenance, results
 
 
 @pytest.fixture
@@ -73,3 +77,31 @@ def test_a_host_with_an_accelerator_is_told_by_its_files(monkeypatch):
     assert environment._is_cpu()
   finally:
     jax.config.update("jax_platforms", before)
+
+
+def test_without_a_home_nothing_is_cached_where_others_may_write(monkeypatch):
+  monkeypatch.delenv("XDG_CACHE_HOME", raising=False)
+  monkeypatch.setattr(os.path, "expanduser", lambda path: path)
+  assert environment.cache_folder() is None
+
+
+def test_without_git_the_commit_is_not_known(monkeypatch):
+  monkeypatch.setenv("PATH", "/nonexistent")
+  assert provenance._commit() is None
+
+
+def test_an_odd_number_of_threads_is_named(monkeypatch):
+  monkeypatch.setenv("NPROC", "many")
+  with pytest.raises(UserError, match="^NPROC: found 'many', expected a numb"):
+    provenance._threads()
+
+
+def test_files_of_an_unknown_user_are_read(monkeypatch, tmp_path):
+  def unknown(number):
+    raise KeyError(f"getpwuid(): uid not found: {number}")
+
+  monkeypatch.setattr(pwd, "getpwuid", unknown)
+  folder = epath.Path(tmp_path)
+  (folder / "sparsity.json").write_text("{}")
+  results.write(folder, [{"value": 1.0}])
+  assert results.read(folder) == [{"value": 1.0}]

@@ -31,6 +31,10 @@ def leave_out(config: ConfigDict, given: Collection[str]) -> list[str]:
       rounds = lookup(config, name)
       if name in given or not isinstance(rounds, (tuple, list)):
         continue
+      if field == "transfer.rounds" and not (
+        _find(own, "transfer.protocols", config.transfer.protocols)
+      ):
+        continue  # Nothing is transferred.
       kept = tuple(r for r in rounds if not (isinstance(r, int) and r > last))
       if len(kept) < len(rounds):
         section, _, leaf = field.partition(".")

@@ -2,6 +2,8 @@
 
 import dataclasses
 import math
+import pathlib
+import tempfile
 from collections.abc import Iterable
 from typing import Any
 
@@ -71,7 +73,8 @@ def estimate_cost(
   compiled, was_cached = compile_once(
     lower_step(training, state, batch, devices),
     topology,
-    environment.cache_folder() / "preflight",
+    (environment.cache_folder() or pathlib.Path(tempfile.mkdtemp()))
+    / "preflight",
   )
   found = {
     **_describe(configs[0], purpose, training, source),

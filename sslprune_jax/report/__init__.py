@@ -32,8 +32,8 @@ def write_report(
   Raises:
     ResultsError: runs that cannot be read or joined, in one line.
   """
-  out = epath.Path(out).expanduser()
-  runs = [epath.Path(run).expanduser() for run in runs]
+  out = epath.Path(os.path.expanduser(out))
+  runs = [epath.Path(os.path.expanduser(run)) for run in runs]
   if out.is_dir():
     raise ResultsError(
       f"{out} is a folder: name the page, {out}/{workdir.REPORT}"

@@ -42,8 +42,8 @@ def prepare() -> None:
   set_by_user = any(name.startswith(MALLOC) for name in os.environ)
   if _is_cpu() and not set_by_user:  # Accelerators have their own allocators.
     _keep_memory()
-  if not jax.config.jax_compilation_cache_dir:
-    jax.config.update("jax_compilation_cache_dir", str(cache_folder()))
+  if not jax.config.jax_compilation_cache_dir and (folder := cache_folder()):
+    jax.config.update("jax_compilation_cache_dir", str(folder))
     jax.config.update("jax_persistent_cache_min_compile_time_secs", 0)
     jax.config.update("jax_persistent_cache_min_entry_size_bytes", 0)
 
@@ -68,10 +68,13 @@ def _is_cpu() -> bool:
   return not any(found for kind in _ACCELERATORS for found in dev.glob(kind))
 
 
-def cache_folder() -> pathlib.Path:
-  """Returns the folder of what is compiled once a machine."""
-  root = os.environ.get("XDG_CACHE_HOME") or pathlib.Path.home() / ".cache"
-  return pathlib.Path(root) / "sslprune_jax"
+def cache_folder() -> pathlib.Path | None:
+  """Returns the folder of what is compiled once a machine.
+
+  None for a user without a home: what others may write to is not run.
+  """
+  root = os.environ.get("XDG_CACHE_HOME") or os.path.expanduser("~/.cache")
+  return None if root.startswith("~") else pathlib.Path(root) / "sslprune_jax"
 
 
 def check_devices() -> None:

@@ -1,6 +1,7 @@
 """Transfers of tickets, without the study that made them."""
 
 import contextlib
+import os
 from collections.abc import Iterable, Sequence
 from typing import Any
 
@@ -62,11 +63,11 @@ def run(
     TicketError: what is no ticket, or does not fit.
   """
   provenance.agree(config)
-  loaded = {path: _load(epath.Path(path).expanduser()) for path in paths}
+  loaded = {path: _load(epath.Path(os.path.expanduser(path))) for path in paths}
   config = _of_tickets(config, loaded)
   validation.validate(config)
   _check_alone(config)
-  workdir = epath.Path(workdir).expanduser()
+  workdir = epath.Path(os.path.expanduser(workdir))
   identities = _identify(loaded, workdir)
   planned = _plan(config, loaded.values())
   first = next(iter(loaded.values()))

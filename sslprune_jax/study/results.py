@@ -9,6 +9,7 @@ wrote the bare lines, which cannot be verified.
 
 import hashlib
 import json
+import os
 from typing import Any
 
 from etils import epath
@@ -125,7 +126,9 @@ def _compare(path: epath.Path, about: dict[str, Any], whole: bool) -> str:
   """Returns what is wrong with a file, or ""."""
   if not path.exists():
     return f"{path}: missing, expected {about['size']} bytes"
-  size = epath.Path(path).stat().length
+  # Of etils, `stat` looks up the owner's name, which may have none.
+  in_bucket = files.in_bucket(path)
+  size = path.stat().length if in_bucket else os.stat(path).st_size
   if size != about["size"]:
     return f"{path}: damaged: found {size} bytes, expected {about['size']}"
   if whole and _describe(path.read_bytes()) != about:

@@ -5,6 +5,7 @@ its share into the same workdir, and what runs last joins the results.
 """
 
 import contextlib
+import os
 from collections.abc import Collection
 from typing import Any
 
@@ -50,7 +51,7 @@ def run(
     Preempted: what was done is saved; the same call goes on from there.
   """
   provenance.agree(config)
-  workdir = epath.Path(workdir).expanduser()
+  workdir = epath.Path(os.path.expanduser(workdir))
   configs = variants.expand(config)
   for study_config in configs.values():
     validation.validate(study_config)
