@@ -101,7 +101,8 @@ def _sweep(workdir, expected, tmp_path, cells):
   """Returns what was neither named nor made again, and what was wrong."""
   found = []
   for number, (name, damage) in enumerate(cells):
-    jax.clear_caches()  # Programs of a hundred studies outgrow a process.
+    if number % 10 == 9:
+      jax.clear_caches()  # Programs of a hundred studies outgrow a process.
     copy = tmp_path / str(number)
     shutil.copytree(workdir, copy)
     damage(copy / name)

@@ -318,10 +318,17 @@ NO_ROW = {
   "arrays of any shape": (
     "features.layout.sum_shards",
     "pruning.masks.dense",
+    "training.state.lay_out_again",
+    "training.state.on_host",
     "training.state.place",
+    "training.state.restore",
+    "training.state.restore_task",
   ),
   "files, or a source of images": (
     "features.extraction.extract",
+    "pruning.archive.read",
+    "pruning.ticket_file.read",
+    "pruning.ticket_file.write",
     "pruning.tickets.load",
     "pruning.tickets.save",
   ),

@@ -15,6 +15,8 @@ from helpers import bits
 ROOT = pathlib.Path(__file__).parent.parent
 pytestmark = pytest.mark.slow
 
+# How often each is done; .ci/run does a fifth.
+TIMES = int(os.environ.get("SSLPRUNE_JAX_TIMES", 100))
 _STUDY = (
   f"--config={ROOT}/configs/rotnet.py:digits",
   "--config.seeds=(0,)",
@@ -103,7 +105,7 @@ def test_a_hundred_kills_change_no_bit(whole, tmp_path):
   def look(status, out, err):
     assert status == -signal.SIGKILL, err
 
-  _side_by_side(100, signal.SIGKILL, whole, tmp_path, look)
+  _side_by_side(TIMES, signal.SIGKILL, whole, tmp_path, look)
 
 
 @pytest.mark.parametrize(
@@ -112,7 +114,7 @@ def test_a_hundred_kills_change_no_bit(whole, tmp_path):
 def test_a_hundred_times_it_is_asked_to_end_and_does(
   number, status, whole, tmp_path
 ):
-  count = 100 if number == signal.SIGINT else 20
+  count = TIMES if number == signal.SIGINT else TIMES // 5
 
   def look(found, out, err):
     # Before Python has begun to run the command a signal is Python's own.
@@ -124,7 +126,7 @@ def test_a_hundred_times_it_is_asked_to_end_and_does(
 
 
 def test_of_two_starts_one_runs_and_the_other_says_so(whole, tmp_path):
-  for number in range(20):
+  for number in range(TIMES // 5):
     workdir = tmp_path / str(number)
     both = [_start(workdir) for _ in range(2)]
     said = [process.communicate() for process in both]

@@ -8,7 +8,7 @@ from helpers import short
 from sslprune_jax import config as config_lib
 from sslprune_jax.config import variants
 from sslprune_jax.runtime.errors import ConfigError
-from sslprune_jax.study import identity, provenance
+from sslprune_jax.study import identity, provenance, stages
 
 
 def _kept(workdir):
@@ -149,7 +149,15 @@ def test_a_report_needs_nothing_but_the_workdir(tmp_path):
 
 def test_a_workdir_that_cannot_be_written_is_named(tmp_path):
   (tmp_path / "file").write_text("")
-  with pytest.raises(
-    ConfigError, match="--workdir=.*cannot be read and written"
-  ):
-    provenance.record(short(), tmp_path / "file" / "run")
+  with pytest.raises(ConfigError, match="--workdir=.*cannot be written"):
+    with stages.hold(tmp_path / "file" / "run", (0, 1)):
+      pass
+
+
+@pytest.mark.parametrize("content", ["", "{", "[]", '{"config": 3}', "\0"])
+def test_a_damaged_config_json_is_named_and_not_the_folder(content, tmp_path):
+  provenance.record(short(), tmp_path)
+  (tmp_path / "config.json").write_text(content)
+  words = f"^{tmp_path}/config.json: cannot be read .*delete it"
+  with pytest.raises(ConfigError, match=words):
+    provenance.record(short(), tmp_path)

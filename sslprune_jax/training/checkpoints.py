@@ -74,7 +74,7 @@ class Checkpoints:
       return
     fields = state_lib.on_host(state, by_sample)
     # Orbax refuses empty trees: an empty one is restored from `like`.
-    fields = {k: v for k, v in fields.items() if state_lib.holds(v)}
+    fields = {k: v for k, v in fields.items() if jax.tree.leaves(v)}
     items = {name: ocp.args.StandardSave(tree) for name, tree in fields.items()}
     with self._saving():
       self._remove(update)
@@ -218,7 +218,7 @@ class Checkpoints:
     self, update: int, like: dict[str, Any]
   ) -> dict[str, dict[str, np.ndarray]]:
     """Restores and verifies some fields of one checkpoint, as named leaves."""
-    saved = {k: v for k, v in like.items() if state_lib.holds(v)}
+    saved = {k: v for k, v in like.items() if jax.tree.leaves(v)}
     items = {k: ocp.args.StandardRestore(tree) for k, tree in saved.items()}
     if "by_sample" in items:  # As it is: of another number of devices, maybe.
       items["by_sample"] = ocp.args.StandardRestore()

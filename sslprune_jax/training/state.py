@@ -222,11 +222,6 @@ def on_host(state: TrainState, by_sample: Tree) -> dict[str, Any]:
   return fields | {"by_sample": by_sample}
 
 
-def holds(tree: Tree) -> bool:
-  """Returns whether a tree has leaves."""
-  return bool(jax.tree.leaves(tree))
-
-
 def lay_out_again(rows: np.ndarray, like: np.ndarray) -> np.ndarray:
   """Lays rows by sample out for another number of devices.
 
