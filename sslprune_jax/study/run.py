@@ -71,7 +71,8 @@ def run(
     for name, study_config in configs.items()
   }
   with stages.hold(workdir, share):
-    provenance.record(config, workdir, accept_numerics=accept_numerics)
+    if config.variants:  # Else its one study lies there.
+      provenance.record(config, workdir, accept_numerics=accept_numerics)
     grown = {}
     for name, study in studies.items():
       grown[name] = provenance.record(
