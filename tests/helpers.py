@@ -1,11 +1,15 @@
 """What tests of studies share: their bits, and how they are killed."""
 
+import os
 import pathlib
 
 import chex
 
 from sslprune_jax.config import recipes
 from sslprune_jax.training import step as step_lib
+
+# How often the slow tests repeat what must never fail; .ci/run does a fifth.
+TIMES = int(os.environ.get("SSLPRUNE_JAX_TIMES", 100))
 
 
 def short():

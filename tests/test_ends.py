@@ -10,13 +10,11 @@ import sys
 import time
 
 import pytest
-from helpers import bits
+from helpers import TIMES, bits
 
 ROOT = pathlib.Path(__file__).parent.parent
 pytestmark = pytest.mark.slow
 
-# How often each is done; .ci/run does a fifth.
-TIMES = int(os.environ.get("SSLPRUNE_JAX_TIMES", 100))
 _STUDY = (
   f"--config={ROOT}/configs/rotnet.py:digits",
   "--config.seeds=(0,)",
