@@ -12,6 +12,18 @@ from sslprune_jax.training import step as step_lib
 TIMES = int(os.environ.get("SSLPRUNE_JAX_TIMES", 100))
 
 
+# The same from the command line, on one seed, but for its lengths.
+NARROW = (
+  "--config.seeds=(0,)",
+  "--config.model.width=0.25",
+  "--config.rotnet.copies=1",
+  "--config.prune.rounds=1",
+  "--config.prune.rewind=3it",
+  "--config.train.batch_size=64",
+  "--config.log.every=1it",
+)
+
+
 def short():
   """Returns a study of a narrow RotNet on digits: seconds, two rounds."""
   config = recipes.study("rotnet", "digits")

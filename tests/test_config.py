@@ -126,6 +126,15 @@ def test_rounds_of_transfers_are_left_out_where_there_are_any():
   assert config.transfer.rounds == (0,)
 
 
+def test_rounds_of_a_number_that_is_none_are_left_to_validation():
+  config = recipes.study("rotnet", "digits")
+  with config.ignore_type():
+    config.prune.rounds = "three"
+  assert rounds.leave_out(config, []) == []
+  with pytest.raises(ConfigError, match="config.prune.rounds: found 'three'"):
+    validation.validate(config)
+
+
 def test_rounds_that_the_user_names_are_refused_as_they_are():
   config = recipes.study("rotnet", "cifar10")
   config.update({"prune": {"rounds": 3}, "retrain": {"rounds": (0, 5)}})

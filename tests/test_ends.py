@@ -10,24 +10,18 @@ import sys
 import time
 
 import pytest
-from helpers import TIMES, bits
+from helpers import NARROW, TIMES, bits
 
 ROOT = pathlib.Path(__file__).parent.parent
 pytestmark = pytest.mark.slow
 
 _STUDY = (
   f"--config={ROOT}/configs/rotnet.py:digits",
-  "--config.seeds=(0,)",
-  "--config.model.width=0.25",
-  "--config.rotnet.copies=1",
-  "--config.prune.rounds=1",
-  "--config.prune.rewind=3it",
+  *NARROW,
   "--config.train.duration=12it",
-  "--config.train.batch_size=64",
   "--config.retrain.rounds=(1,)",
   "--config.retrain.inits=('rewind',)",
   "--config.retrain.train.duration=6it",
-  "--config.log.every=1it",
   "--config.log.checkpoint=3it",
 )
 

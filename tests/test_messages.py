@@ -1,6 +1,5 @@
 """What processes send each other, and errors as they arrive."""
 
-import json
 import pathlib
 
 import jax.numpy as jnp
@@ -87,8 +86,14 @@ def test_what_an_error_carries_arrives_with_it():
   )
 
 
-def test_a_class_that_is_not_loaded_is_never_loaded(monkeypatch):
-  content = messages.pack(["os.path", "join", ["a"], {}])
+def test_an_error_of_more_than_texts_arrives_with_its_name():
+  error = UnicodeDecodeError("utf-8", b"\xff", 0, 1, "invalid start byte")
+  found = messages.unpack_error(messages.pack_error(error))
+  assert type(found) is RuntimeError
+  assert "UnicodeDecodeError" in str(found) and "invalid start" in str(found)
+
+
+def test_a_class_that_is_not_loaded_is_never_loaded():
   for module, name in (
     ("os", "system"),
     ("nosuch_module", "Error"),
@@ -99,4 +104,3 @@ def test_a_class_that_is_not_loaded_is_never_loaded(monkeypatch):
     found = messages.unpack_error(content)
     assert type(found) is RuntimeError
     assert f"{module}.{name}" in str(found)
-  assert json  # Nothing else was run.

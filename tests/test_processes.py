@@ -9,22 +9,16 @@ import sys
 import time
 
 import pytest
-from helpers import bits
+from helpers import NARROW, bits
 
 from sslprune_jax.runtime import processes
 
 ROOT = pathlib.Path(__file__).parent.parent
 _STUDY = (
   f"--config={ROOT}/configs/rotnet.py:digits",
-  "--config.seeds=(0,)",
-  "--config.model.width=0.25",
-  "--config.rotnet.copies=1",
-  "--config.prune.rounds=1",
-  "--config.prune.rewind=3it",
+  *NARROW,
   "--config.train.duration=30it",
-  "--config.train.batch_size=64",
   "--config.retrain.rounds=()",
-  "--config.log.every=1it",
   "--config.log.checkpoint=10it",
 )
 _ROUND = "seed_0/rotnet/round_01"

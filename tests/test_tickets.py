@@ -195,6 +195,20 @@ def test_no_more_is_read_than_the_file_holds(tmp_path):
     tickets.load(path)
 
 
+def test_members_that_lie_over_each_other_are_refused(tmp_path):
+  path = tmp_path / "t.npz"
+  np.savez(path, w=np.zeros(1000, np.float32))
+  content = bytearray(path.read_bytes())
+  first = content.index(b"PK\x01\x02")
+  end = content.index(b"PK\x05\x06")
+  entry, last = content[first:end], content[end:]
+  last[8:12] = (3).to_bytes(2, "little") * 2  # Entries of the directory.
+  last[12:16] = (3 * len(entry)).to_bytes(4, "little")
+  path.write_bytes(content[:first] + entry * 3 + last)
+  with pytest.raises(tickets.TicketError, match="found members of 12"):
+    tickets.load(path)
+
+
 def test_objects_are_never_unpickled(tmp_path):
   path = tmp_path / "t.npz"
   np.savez(path, **{"params/w": np.array([print], object)})

@@ -31,6 +31,8 @@ def leave_out(config: ConfigDict, given: Collection[str]) -> list[str]:
       rounds = lookup(config, name)
       if name in given or not isinstance(rounds, (tuple, list)):
         continue
+      if not isinstance(last, int):  # Refused when it is validated.
+        continue
       if field == "transfer.rounds" and not (
         _find(own, "transfer.protocols", config.transfer.protocols)
       ):

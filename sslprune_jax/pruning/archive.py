@@ -16,6 +16,11 @@ _READ_HEADER = {
   (1, 0): np.lib.format.read_array_header_1_0,
   (2, 0): np.lib.format.read_array_header_2_0,
 }
+# What zipfile raises, by what is damaged.
+_DAMAGE = (
+  *(zipfile.BadZipFile, EOFError, OSError),
+  *(RuntimeError, OverflowError, LookupError),
+)
 _LONGEST_NAME, _DEEPEST_NAME = 400, 32
 
 
@@ -34,23 +39,32 @@ def read(content: bytes) -> dict[str, np.ndarray]:
   """
   try:
     with zipfile.ZipFile(io.BytesIO(content)) as archive:
+      _check_sizes(archive.infolist(), len(content))
       return {
         info.filename.removesuffix(".npy"): _read_member(archive, info)
         for info in archive.infolist()
       }
-  # Of zipfile, by what of it is damaged.
-  except (zipfile.BadZipFile, EOFError, NotImplementedError, OSError) as error:
+  except _DAMAGE as error:
     raise ValueError(f"no archive of arrays: {error}") from None
-  except (RuntimeError, OverflowError, LookupError) as error:
-    raise ValueError(f"no archive of arrays: {error}") from None
+
+
+def _check_sizes(members: list[zipfile.ZipInfo], size: int) -> None:
+  """Refuses members that are together larger than their file of `size` bytes."""
+  for info in members:
+    if info.compress_type != zipfile.ZIP_STORED:
+      raise ValueError(f"{info.filename}: found it deflated, expected as it is")
+  # They may lie over each other, each as large as the file.
+  total = sum(info.file_size for info in members)
+  if total > size:
+    raise ValueError(
+      f"found members of {total} bytes, expected at most the file's {size}"
+    )
 
 
 def _read_member(archive: zipfile.ZipFile, info: zipfile.ZipInfo) -> np.ndarray:
   name = info.filename
   if len(name) > _LONGEST_NAME or name.count("/") > _DEEPEST_NAME:
     raise ValueError(f"{name[:40]}...: found a name too long, expected shorter")
-  if info.compress_type != zipfile.ZIP_STORED:
-    raise ValueError(f"{name}: found it deflated, expected it as it is")
   content = archive.read(info)  # No longer than the file: it is stored.
   file = io.BytesIO(content)
   version = np.lib.format.read_magic(file)

@@ -3,7 +3,8 @@
 A lock is a file that says who holds it: host, boot, process, and a beat that
 the holder counts on. A lock of this host is stale when its process is gone; one
 of another host when its beat stands still. The file is made exclusively, which
-NFS does too; in a bucket the last of two that start at the same moment wins.
+NFS does too; in a bucket two that start at the same moment may both believe to
+be alone.
 """
 
 import contextlib

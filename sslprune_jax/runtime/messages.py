@@ -1,7 +1,8 @@
 """What processes send each other: JSON and arrays, and errors by their names.
 
 Nothing that is received is code, nor imports any: an error of a class that is
-not loaded here arrives as a `UserError`, or as a `RuntimeError`.
+neither Python's own nor a `UserError` that is loaded here arrives as a
+`RuntimeError`.
 """
 
 import builtins
@@ -61,7 +62,10 @@ def unpack_error(content: bytes) -> BaseException:
   if not is_error:
     return RuntimeError(f"process 0: {module}.{name}: {arguments}")
   if module == builtins.__name__:
-    return found(*arguments)
+    try:
+      return found(*arguments)
+    except TypeError:  # One that is made of more than texts and numbers.
+      return RuntimeError(f"process 0: {name}: {arguments}")
   error = found.__new__(found, *arguments)  # Its `__init__` may want others.
   error.args = tuple(arguments)
   vars(error).update(carried)
