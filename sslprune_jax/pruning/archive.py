@@ -49,7 +49,7 @@ def read(content: bytes) -> dict[str, np.ndarray]:
 
 
 def _check_sizes(members: list[zipfile.ZipInfo], size: int) -> None:
-  """Refuses members that are together larger than their file of `size` bytes."""
+  """Refuses members that are together larger than their file, in bytes."""
   for info in members:
     if info.compress_type != zipfile.ZIP_STORED:
       raise ValueError(f"{info.filename}: found it deflated, expected as it is")
