@@ -33,9 +33,15 @@ def _start(workdir):
     stdout=subprocess.PIPE,
     stderr=subprocess.PIPE,
     text=True,
-    # A shell in the background has its children ignore Ctrl-C.
-    preexec_fn=lambda: signal.signal(signal.SIGINT, signal.default_int_handler),
   )
+
+
+@pytest.fixture(scope="module", autouse=True)
+def ctrl_c():
+  """Hears Ctrl-C, and so do the children: a shell's background does not."""
+  before = signal.signal(signal.SIGINT, signal.default_int_handler)
+  yield
+  signal.signal(signal.SIGINT, before)
 
 
 @pytest.fixture(scope="module")
