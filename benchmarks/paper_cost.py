@@ -59,6 +59,14 @@ def _chip_hours(config: ConfigDict) -> float:
   return images * slower / _IMAGES_A_SECOND / 3600
 
 
+# What the network sees for each image of a batch.
+_ROWS = {
+  "rotnet": lambda config: config.rotnet.copies,
+  "exemplar": lambda config: config.exemplar.views,
+  "s4l": lambda config: 8,
+}
+
+
 @functools.cache
 def _multiply_adds(name: str, size: int = 224) -> int:
   """Counts those of a forward pass, without the head."""
@@ -84,17 +92,13 @@ def _of_stage(config: ConfigDict, stage: Stage) -> float:
   of_training = {
     "batch_size": config_lib.lookup(config, section).batch_size,
     "num_images": images,
-    "reads": 2 if task == "s4l" else 1,
+    "samples": _ROWS[task](config) if task in ("rotnet", "s4l") else 1,
   }
   length = config_lib.updates(config, f"{section}.duration", **of_training)
   if stage.round and not stage.init:
     length -= config_lib.updates(config, "prune.rewind", **of_training)
-  rows = {
-    "rotnet": config.rotnet.copies,
-    "exemplar": config.exemplar.views,
-    "s4l": 8,
-  }
-  return length * of_training["batch_size"] * rows.get(task, 1)
+  rows = _ROWS[task](config) if task in _ROWS else 1
+  return length * of_training["batch_size"] * rows
 
 
 def _of_transfer(config: ConfigDict, stage: TransferStage) -> float:

@@ -2,7 +2,9 @@
 
 A tenth of the images of each class is labelled: --config.labels.images, or all
 of some classes: --config.labels.classes. ImageNet: the paper's recipe
-(supplement 6.4), whose batch of 2048 is 1024 images and 1024 labelled ones.
+(supplement 6.4), whose batch of 2048 rows is 256 images and 256 labelled ones
+at all four angles, and whose epochs are of the labelled tenth (Zhai et al.'s
+code). The other sets are ours: their epochs are of all images.
 
   python -m sslprune_jax.main --config=configs/s4l.py:cifar10
 

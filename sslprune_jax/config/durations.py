@@ -17,9 +17,9 @@ def to_updates(
       "3840000samples" images seen.
     batch_size: images an update, over all devices.
     num_images: images in the training set; an epoch is the whole batches of it.
-    samples: images that are seen for each image of a batch: 2 of S4L, whose
-      batch of 1024 stands beside as many labelled images; 1 of Exemplar, as
-      views of an image are one image.
+    samples: what is counted for each image of a batch: 8 of S4L, whose batch
+      of 256 stands beside as many labelled images, all at four angles, which
+      is the paper's 2048; 1 of Exemplar, as views of an image are one image.
 
   Returns:
     Updates, rounded half up.

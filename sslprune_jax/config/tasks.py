@@ -75,7 +75,11 @@ TASKS: Registry[TaskRow] = Registry(
       "RotNet",
       "the angle of four that an image was turned by",
       "#D55E00",
-      {"copies": Field(4, "angles an image: all 4, or 1", one_of((1, 4)))},
+      {
+        "copies": Field(
+          1, "angles an image: 1 at random, or all 4", one_of((1, 4))
+        )
+      },
     ),
     TaskRow(
       "exemplar",

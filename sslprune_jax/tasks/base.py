@@ -64,8 +64,8 @@ class Task:
     augment: augmentation; see `Views`.
     normalise: normalisation; see `Views`.
     reads: rows that are read into a batch for each of its images.
-    samples: images that a duration in samples counts for each of them.
     rows: rows that the network sees for each image of the batch.
+    samples: number that a duration in samples counts for each of them.
     by_epoch: whether `begin_epoch` is to be called.
     scored_on: "test", or "train" for a task that has no answer for new images.
   """
@@ -74,8 +74,8 @@ class Task:
   augment: Callable[[jax.Array, jax.Array], jax.Array]
   normalise: Callable[[jax.Array], jax.Array]
   reads: int = dataclasses.field(default=1, init=False)
-  samples: ClassVar[int] = 1
   rows: int = dataclasses.field(default=1, init=False)
+  samples: int = dataclasses.field(default=1, init=False)
   by_epoch: ClassVar[bool] = False
   scored_on: ClassVar[str] = "test"
 

@@ -31,6 +31,7 @@ class RotNet(Task):
   def __post_init__(self):
     check("rotnet", self)
     object.__setattr__(self, "rows", self.copies)
+    object.__setattr__(self, "samples", self.copies)
 
   def view(self, keys: jax.Array, batch: Batch) -> Batch:
     """Rotates what `Task.view` made: after crop and flip, so exactly."""

@@ -4,7 +4,6 @@ Reference: Zhai et al. 2019, arXiv 1905.03670.
 """
 
 import dataclasses
-from typing import ClassVar
 
 import jax
 import jax.numpy as jnp
@@ -38,8 +37,6 @@ class S4L(Task):
     rotation_weight: weight of the rotation loss beside the label loss.
   """
 
-  samples: ClassVar[int] = 2
-
   rotation_weight: float = default("s4l", "rotation_weight")
 
   @classmethod
@@ -51,6 +48,7 @@ class S4L(Task):
   def __post_init__(self):
     object.__setattr__(self, "reads", 2)
     object.__setattr__(self, "rows", 2 * NUM_ROTATIONS)
+    object.__setattr__(self, "samples", 2 * NUM_ROTATIONS)
 
   def order(
     self, seed: int, epoch: int, source: data.Source, shared: Tree
