@@ -37,7 +37,7 @@ from sslprune_jax.runtime import devices, environment
 from sslprune_jax.runtime import rng as rng_lib
 from sslprune_jax.training import optimizer as optimizer_lib
 from sslprune_jax.training import state
-from sslprune_jax.transfer import linear
+from sslprune_jax.transfer import logistic
 
 _BATCH = 256
 _EPOCHS = 28
@@ -144,7 +144,7 @@ def _ours(train, test):
   epoch = _compile(length, tuple(milestones))
   rows = jax.device_put(x[None], devices.split())
   labels = jax.device_put(y.astype(np.int32), devices.replicated_sharding())
-  classifier = linear.create(rows, np.arange(len(x), dtype=np.int32), 10)
+  classifier = logistic.create(rows, np.arange(len(x), dtype=np.int32), 10)
   opt_state = optimizer.init(classifier.params)
   for number in range(_EPOCHS):
     index = order(epoch=number)[: len(x) // _BATCH * _BATCH]
@@ -158,7 +158,7 @@ def _ours(train, test):
       np.int32(number * len(index)),
     )
   return float(
-    linear.accuracy(classifier, test[0][None], test[1][None].astype(np.int32))
+    logistic.accuracy(classifier, test[0][None], test[1][None].astype(np.int32))
   )
 
 
@@ -168,7 +168,7 @@ def _compile(length, milestones):
   schedule = optimizer_lib.schedule(
     "step", 0.01, length=length, milestones=list(milestones)
   )
-  return linear.make_epoch(optimizer, schedule)
+  return logistic.make_epoch(optimizer, schedule)
 
 
 def _sgd(train, test):

@@ -23,7 +23,7 @@ from sslprune_jax import (
 )
 from sslprune_jax.data import augment, colour
 from sslprune_jax.features import kmeans, layout, neighbours, pca
-from sslprune_jax.models import layers, network
+from sslprune_jax.models import grids, layers
 from sslprune_jax.pruning import controls, magnitude, sparsity
 from sslprune_jax.pruning import masks as masks_lib
 from sslprune_jax.tasks import (
@@ -35,7 +35,7 @@ from sslprune_jax.tasks import (
   rotnet,
 )
 from sslprune_jax.training import state
-from sslprune_jax.transfer import knn, linear, precision, svm, target
+from sslprune_jax.transfer import knn, logistic, precision, svm, target
 
 _TREE = {"trunk": {"a": {"kernel": np.ones((3, 2), np.float32)}}}
 _FLAT = {"trunk": {"a": {"kernel": np.ones(6, np.float32)}}}
@@ -44,7 +44,7 @@ _MASKS, _FLAT_MASKS = masks_lib.dense(_TREE), masks_lib.dense(_FLAT)
 _RNG = np.random.default_rng(0)
 _HEAD = {"head": {"kernel": np.ones((2, 3)), "bias": np.ones(3)}}
 _STATE = types.SimpleNamespace(params=_HEAD)
-_CLASSIFIER = linear.Classifier(_HEAD, np.zeros(2), np.ones(2))
+_CLASSIFIER = logistic.Classifier(_HEAD, np.zeros(2), np.ones(2))
 _BANK = {"neighbours": 1, "temperature": 0.1, "num_classes": 2}
 _TRIPLETS = {"first": 0, "views": 2, "margin": 0.5, "mining": "batch-hard"}
 _KEY, _KEYS = jax.random.key(0), jax.random.split(jax.random.key(0), 4)
@@ -207,11 +207,15 @@ CASES = [
   case(layers.check_size, "rank 3.*expected 4", "vgg16", ones(4, 4, 3), 16),
   case(layers.sobel, r"rank 3.*expected 4.*\[x\]", ones(4, 4, 3)),
   case(
-    network.readout, r"rank 3.*\[stage1\]", {"stage1": ones(4, 4, 3)}, "stage1"
+    grids.read_grid,
+    r"rank 3.*\[stage1\]",
+    {"stage1": ones(4, 4, 3)},
+    "stage1",
   ),
   case(
-    network.adaptive_pool, r"rank 3.*expected 4.*\[x\]", ones(4, 4, 3), 2, 1
+    grids.readout, r"rank 3.*\[stage1\]", {"stage1": ones(4, 4, 3)}, "stage1"
   ),
+  case(grids.adaptive_pool, r"rank 3.*expected 4.*\[x\]", ones(4, 4, 3), 2, 1),
   # Training: a step says it of its batch, in `test_train`.
   case(state.initialize, r"rank 1.*\[rng\]", None, (8, 8, 1), _KEYS),
   case(
@@ -241,16 +245,22 @@ CASES = [
     ones(1, 3, 4),
     **_BANK,
   ),
-  case(linear.create, "rank 2.*expected 3", ones(3, 2), ones(3, dtype=int), 2),
   case(
-    linear.loss,
+    logistic.create,
+    "rank 2.*expected 3",
+    ones(3, 2),
+    ones(3, dtype=int),
+    2,
+  ),
+  case(
+    logistic.loss,
     r"rank 2.*expected 1.*\[labels\]",
     _HEAD,
     ones(3, 2),
     ones(3, 1, dtype=int),
   ),
   case(
-    linear.accuracy,
+    logistic.accuracy,
     r"rank 2.*expected 3.*\[features\]",
     _CLASSIFIER,
     ones(3, 2),
@@ -294,10 +304,14 @@ NO_ROW = {
     "features.extraction.make_step",
     "features.layout.blocks",
     "features.layout.shards",
+    "models.alexnet.alexnet",
+    "models.alexnet.alexnet_rotnet",
     "models.layers.maybe_remat",
     "models.layers.norm",
     "models.layers.scale_width",
+    "models.grids.pooling",
     "models.network.build",
+    "models.network.endpoints",
     "models.network.from_config",
     "models.network.layer_order",
     "models.network.num_features",
@@ -313,7 +327,7 @@ NO_ROW = {
     "tasks.make",
     "transfer.base.load",
     "transfer.base.recipe_settings",
-    "transfer.linear.make_epoch",
+    "transfer.logistic.make_epoch",
   ),
   "arrays of any shape": (
     "features.layout.sum_shards",

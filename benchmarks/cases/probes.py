@@ -24,7 +24,7 @@ class Linear:
 
     from sslprune_jax.runtime import devices
     from sslprune_jax.training import optimizer
-    from sslprune_jax.transfer import linear
+    from sslprune_jax.transfer import logistic
 
     features, labels = _features(50_000, 512, 10, seed=1)
     self._test = _features(10_000, 512, 10, seed=2)
@@ -40,15 +40,15 @@ class Linear:
       length=_EPOCHS * updates,
       milestones=[8 * updates, 16 * updates, 24 * updates],
     )
-    self._epoch = linear.make_epoch(self._optimizer, schedule)
+    self._epoch = logistic.make_epoch(self._optimizer, schedule)
     self._updates = updates
 
   def answer(self):
     """Returns the accuracy on new features."""
-    from sslprune_jax.transfer import linear
+    from sslprune_jax.transfer import logistic
 
     features, labels = self._test
-    found = linear.accuracy(self.run(), features[None], labels[None])
+    found = logistic.accuracy(self.run(), features[None], labels[None])
     return {"accuracy": float(found)}
 
   def run(self):
@@ -56,10 +56,12 @@ class Linear:
     import jax
 
     from sslprune_jax.runtime import rng as rng_lib
-    from sslprune_jax.transfer import linear
+    from sslprune_jax.transfer import logistic
 
     size = len(self._labels)
-    classifier = linear.create(self._rows, np.arange(size, dtype=np.int32), 10)
+    classifier = logistic.create(
+      self._rows, np.arange(size, dtype=np.int32), 10
+    )
     opt_state = self._optimizer.init(classifier.params)
     for epoch in range(_EPOCHS):
       order = rng_lib.permutation(0, epoch, size)[: self._updates * 256]

@@ -1,9 +1,10 @@
-"""AlexNet with batch norm, as RotNet and DeepCluster train it.
+"""AlexNet without groups, with batch norm in place of response normalisation.
 
-Reference: Krizhevsky et al. 2012, without groups, with batch norm after every
-layer in place of local response normalisation.
+Reference: Krizhevsky et al. 2012; as in the code of DeepCluster (Caron et al.
+2018), the paper's author's own, or of RotNet (Gidaris et al. 2018).
 """
 
+from collections.abc import Sequence
 from typing import Any
 
 import flax.linen as nn
@@ -11,6 +12,8 @@ import jax
 import jax.numpy as jnp
 
 from sslprune_jax.models.layers import (
+  DENSE_INIT,
+  FC_INIT,
   ConvNorm,
   DenseNorm,
   check_size,
@@ -19,39 +22,76 @@ from sslprune_jax.models.layers import (
   scale_width,
 )
 
-# Width, kernel, stride, padding; pooled after the first, second and fifth.
-_CONVS = ((96, 11, 4, 2), (256, 5, 1, 2), (384, 3, 1, 1), (384, 3, 1, 1))
-_CONVS += ((256, 3, 1, 1),)
+# Kernel, stride, padding; pooled after the first, second and fifth.
+_WINDOWS = ((11, 4, 2), (5, 1, 2), (3, 1, 1), (3, 1, 1), (3, 1, 1))
 
 
 class AlexNet(nn.Module):
-  """Five convolutions and two fully connected layers; no dropout.
+  """Five convolutions with biases and batch norm, and two dense layers.
 
-  `width` is a factor of all channels.
+  Attributes:
+    name_: its name in `models.build`, for errors.
+    channels: channels of each convolution.
+    dense_norm: whether the dense layers have batch norm, and neither biases nor
+      dropout.
+    dropout: share of what each of them reads that is dropped, in training.
+    width: factor of all channels.
+    dtype: dtype of the compute.
+    axis_name: mapped axis over which batch norm averages.
+    remat: whether convolutions are computed twice; see `models.build`.
   """
 
+  name_: str
+  channels: Sequence[int]
+  dense_norm: bool
+  dropout: float = 0.5
   width: float = 1.0
   dtype: Any = jnp.float32
   axis_name: str | None = None
   remat: bool = False
 
+  @property
+  def head_init(self) -> nn.initializers.Initializer:
+    """Initializer of a linear head's kernel."""
+    return DENSE_INIT if self.dense_norm else FC_INIT
+
   @nn.compact
   def __call__(self, x: jax.Array, train: bool) -> dict[str, jax.Array]:
     """Maps `f32[B,H,W,C]` to the named endpoints."""
-    check_size("alexnet", x, 63)
+    check_size(self.name_, x, 63)
     shared = {"dtype": self.dtype, "axis_name": self.axis_name}
     endpoints = {}
-    for i, (channels, *window) in enumerate(_CONVS, start=1):
-      channels = scale_width(channels, self.width)
+    for i, window in enumerate(_WINDOWS, start=1):
+      channels = scale_width(self.channels[i - 1], self.width)
       x = maybe_remat(ConvNorm, self.remat)(
-        channels, *window, **shared, name=f"stage{i}"
+        channels, *window, use_bias=True, **shared, name=f"stage{i}"
       )(x, train)
       endpoints[f"stage{i}"] = x
       if i in (1, 2, 5):
         x = max_pool(x, padding=0)
     x = x.reshape(x.shape[0], -1)
+    outputs = scale_width(4096, self.width)
     for i in (6, 7):
-      x = maybe_remat(DenseNorm, self.remat)(
-        scale_width(4096, self.width), **shared, name=f"fc{i}"
-      )(x, train)
-    return {**endpoints, "features": x.astype(jnp.float32)}
+      if self.dense_norm:
+        before = DenseNorm(outputs, **shared, name=f"fc{i}")(x, train)
+      else:
+        x = nn.Dropout(self.dropout, deterministic=not train)(x)
+        before = nn.Dense(
+          outputs, kernel_init=FC_INIT, dtype=self.dtype, name=f"fc{i}"
+        )(x)
+      x = nn.relu(before)
+    return {
+      **endpoints,
+      "preactivation": before.astype(jnp.float32),
+      "features": x.astype(jnp.float32),
+    }
+
+
+def alexnet(**settings: Any) -> AlexNet:
+  """Makes DeepCluster's trunk; settings as `AlexNet`'s."""
+  return AlexNet("alexnet", (96, 256, 384, 384, 256), False, **settings)
+
+
+def alexnet_rotnet(**settings: Any) -> AlexNet:
+  """Makes RotNet's trunk; settings as `AlexNet`'s."""
+  return AlexNet("alexnet_rotnet", (64, 192, 384, 256, 256), True, **settings)

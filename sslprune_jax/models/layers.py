@@ -11,6 +11,8 @@ import jax.numpy as jnp
 # and PyTorch's default, uniform within 1 / sqrt(fan-in), for dense layers.
 CONV_INIT = nn.initializers.variance_scaling(2.0, "fan_out", "normal")
 DENSE_INIT = nn.initializers.variance_scaling(1 / 3, "fan_in", "uniform")
+# That of DeepCluster's AlexNet and VGG-16, in every dense layer.
+FC_INIT = nn.initializers.normal(0.01)
 
 
 class ConvNorm(nn.Module):
@@ -55,7 +57,7 @@ class ConvNorm(nn.Module):
 
 
 class DenseNorm(nn.Module):
-  """Dense layer, batch norm, ReLU; attributes as in `ConvNorm`."""
+  """Dense layer without bias, and batch norm; attributes as in `ConvNorm`."""
 
   width: int
   dtype: Any = jnp.float32
@@ -65,9 +67,13 @@ class DenseNorm(nn.Module):
   def __call__(self, x: jax.Array, train: bool) -> jax.Array:
     """Maps `[B,F]` to `[B,width]`."""
     x = nn.Dense(
-      self.width, kernel_init=DENSE_INIT, dtype=self.dtype, name="dense"
+      self.width,
+      use_bias=False,
+      kernel_init=DENSE_INIT,
+      dtype=self.dtype,
+      name="dense",
     )(x)
-    return nn.relu(norm(self.dtype, self.axis_name, train)(x))
+    return norm(self.dtype, self.axis_name, train)(x)
 
 
 def norm(dtype: Any, axis_name: str | None, train: bool) -> nn.BatchNorm:
@@ -143,17 +149,17 @@ def sobel(x: jax.Array) -> jax.Array:
     x: f32[B,H,W,C], normalised.
 
   Returns:
-    f32[B,H,W,2]: how much brighter it is to the right, and below.
+    f32[B,H,W,2]: how much brighter it is to the left, and above, where what is
+    outside counts as 0: signs and border are those of DeepCluster's own code.
   """
   chex.assert_rank(x, 4, custom_message="x")
   grey = x.astype(jnp.float32).mean(-1)
-  # Repeating the border adds no edge around every image; zeros would.
-  padded = jnp.pad(grey, ((0, 0), (1, 1), (1, 1)), mode="edge")
+  padded = jnp.pad(grey, ((0, 0), (1, 1), (1, 1)))
 
   def across(a):  # 1 2 1 over columns, differences over rows
     smooth = a[:, :, :-2] + 2 * a[:, :, 1:-1] + a[:, :, 2:]
-    return smooth[:, 2:] - smooth[:, :-2]
+    return smooth[:, :-2] - smooth[:, 2:]
 
-  below = across(padded)
-  right = across(padded.swapaxes(1, 2)).swapaxes(1, 2)
-  return jnp.stack([right, below], axis=-1)
+  above = across(padded)
+  left = across(padded.swapaxes(1, 2)).swapaxes(1, 2)
+  return jnp.stack([left, above], axis=-1)

@@ -11,10 +11,9 @@ import jax.numpy as jnp
 from ml_collections import ConfigDict
 
 from sslprune_jax.config.networks import NETWORKS
+from sslprune_jax.models.grids import read_grid
 from sslprune_jax.models.layers import DENSE_INIT, sobel
 from sslprune_jax.runtime import devices
-
-_MOST_READ = 9000  # numbers an image, about
 
 
 class Network(nn.Module):
@@ -44,8 +43,9 @@ class Network(nn.Module):
         running ones (pass `mutable=["batch_stats"]`).
 
     Returns:
-      `stage1`, `stage2`, ... [B,H',W',C'], `features` f32[B,F] and `logits`
-      f32[B,K].
+      `stage1`, `stage2`, ... [B,H',W',C'], `features` f32[B,F],
+      `preactivation` f32[B,F], the same before a ReLU that they end in, if they
+      do, and `logits` f32[B,K].
     """
     # `nn.Conv` takes a single image, and bytes, without a word.
     chex.assert_rank(images, 4, custom_message="images")
@@ -54,8 +54,9 @@ class Network(nn.Module):
     outputs = self.trunk(images, train and not self.probed)
     read = outputs["features"]
     if self.probed:
-      read = jax.lax.stop_gradient(readout(outputs, self.probed))
-      # Any trunk's numbers get the scale that the rate of a recipe is for.
+      read = jax.lax.stop_gradient(read_grid(outputs, self.probed))
+      # Any trunk's numbers get the scale that the rate of a recipe is for; a
+      # stage's by channel.
       read = nn.BatchNorm(
         use_running_average=not train,
         momentum=0.9,
@@ -63,7 +64,10 @@ class Network(nn.Module):
         use_scale=False,
         name="scale",
       )(read)
-    return {**outputs, "logits": self.head(read).astype(jnp.float32)}
+      read = read.reshape(len(read), -1)
+    logits = self.head(read).astype(jnp.float32)
+    features = outputs["features"]
+    return {"preactivation": features, **outputs, "logits": logits}
 
 
 def build(
@@ -102,7 +106,12 @@ def build(
   trunk = NETWORKS.load(name)(
     width=width, dtype=dtype, axis_name=batch_norm_axis, remat=remat
   )
-  head = nn.Dense(num_outputs, kernel_init=DENSE_INIT, dtype=dtype, name="head")
+  head = nn.Dense(
+    num_outputs,
+    kernel_init=getattr(trunk, "head_init", DENSE_INIT),
+    dtype=dtype,
+    name="head",
+  )
   return Network(trunk.clone(name="trunk"), head, sobel, probed)
 
 
@@ -146,60 +155,21 @@ def with_head(network: Network, head: nn.Module) -> Network:
   return network.clone(head=head.clone(name="head"))
 
 
-def readout(outputs: dict[str, jax.Array], layer: str) -> jax.Array:
-  """Returns what a classifier reads of a layer.
-
-  The features as they are; a stage averaged over a grid that leaves about 9,000
-  numbers, as Goyal et al. 2019 (arXiv 1905.01235) pool those of ResNet-50:
-  6 x 6 x 256, 4 x 4 x 512, 3 x 3 x 1024, 2 x 2 x 2048.
-
-  Args:
-    outputs: endpoints of a network.
-    layer: the name of an endpoint.
-
-  Returns:
-    f32[B,F].
-
-  Raises:
-    ValueError: there is no such endpoint.
-  """
-  if layer not in outputs:
-    raise ValueError(f"found {layer!r}, expected one of {sorted(outputs)}")
-  x = outputs[layer].astype(jnp.float32)
-  chex.assert_rank(x, {2, 4}, custom_message=layer)
-  if x.ndim == 2:
-    return x
-  side = max(1, round((_MOST_READ / x.shape[-1]) ** 0.5))
-  x = adaptive_pool(x, min(side, x.shape[1]), axis=1)
-  x = adaptive_pool(x, min(side, x.shape[2]), axis=2)
-  return x.reshape(len(x), -1)
-
-
-def adaptive_pool(x: jax.Array, size: int, axis: int) -> jax.Array:
-  """Averages an axis of length L down to `size` bins.
-
-  Bin i covers floor(i L / size) to ceil((i + 1) L / size) - 1, so that bins may
-  share a row: PyTorch's adaptive average pooling.
-  """
-  chex.assert_rank(x, 4, custom_message="x")
-  length = x.shape[axis]
-  first = [i * length // size for i in range(size)]
-  last = [-(-(i + 1) * length // size) for i in range(size)]
-  parts = [
-    jax.lax.slice_in_dim(x, a, b, axis=axis).mean(axis, keepdims=True)
-    for a, b in zip(first, last, strict=True)
-  ]
-  return jnp.concatenate(parts, axis)
-
-
-def num_features(network: Network, image_shape: tuple[int, int, int]) -> int:
-  """Returns the width of a network's features for images (H, W, C)."""
+def endpoints(
+  network: Network, image_shape: tuple[int, int, int]
+) -> dict[str, tuple[int, ...]]:
+  """Returns the shape of every output of a network for an image (H, W, C)."""
   outputs, _ = jax.eval_shape(
     lambda: network.init_with_output(
       jax.random.key(0), jnp.zeros((1, *image_shape)), train=False
     )
   )
-  return outputs["features"].shape[-1]
+  return {name: output.shape[1:] for name, output in outputs.items()}
+
+
+def num_features(network: Network, image_shape: tuple[int, int, int]) -> int:
+  """Returns the width of a network's features for images (H, W, C)."""
+  return endpoints(network, image_shape)["features"][0]
 
 
 def uses(network: Network, image_shape: tuple[int, int, int]) -> dict[str, int]:

@@ -13,6 +13,7 @@ import jax.numpy as jnp
 
 from sslprune_jax.models.layers import (
   DENSE_INIT,
+  FC_INIT,
   ConvNorm,
   average,
   check_size,
@@ -23,10 +24,7 @@ from sslprune_jax.models.layers import (
 
 
 class VGG(nn.Module):
-  """A VGG network.
-
-  Each stage ends in a 2 x 2 max-pool. Dropout is left out, as in all networks
-  here: a study compares masks under one deterministic step.
+  """A VGG network; each stage ends in a 2 x 2 max-pool.
 
   Attributes:
     name_: its name in `models.build`, for errors.
@@ -34,6 +32,7 @@ class VGG(nn.Module):
     dense: widths of the fully connected layers before the head. Without any,
       the last stage is averaged over space: on 32 x 32 images that is one
       pixel, and 28 x 28 images keep theirs by leaving out the last pool.
+    dropout: share of what is dropped between them, in training.
     width: factor of all channels.
     dtype: dtype of the compute.
     axis_name: mapped axis over which batch norm averages.
@@ -43,10 +42,16 @@ class VGG(nn.Module):
   name_: str
   convs: Sequence[int]
   dense: Sequence[int] = ()
+  dropout: float = 0.5
   width: float = 1.0
   dtype: Any = jnp.float32
   axis_name: str | None = None
   remat: bool = False
+
+  @property
+  def head_init(self) -> nn.initializers.Initializer:
+    """Initializer of a linear head's kernel."""
+    return FC_INIT if self.dense else DENSE_INIT
 
   @nn.compact
   def __call__(self, x: jax.Array, train: bool) -> dict[str, jax.Array]:
@@ -69,19 +74,26 @@ class VGG(nn.Module):
     if not self.dense:
       return {**endpoints, "features": average(x)}
     x = x.reshape(x.shape[0], -1)
-    for i, outputs in enumerate(self.dense, start=len(self.convs) + 1):
+    for i, outputs in enumerate(self.dense):
+      if i:
+        x = nn.relu(x)
+        x = nn.Dropout(self.dropout, deterministic=not train)(x)
       x = nn.Dense(
         scale_width(outputs, self.width),
-        kernel_init=DENSE_INIT,
+        kernel_init=FC_INIT,
         dtype=self.dtype,
-        name=f"fc{i}",
+        name=f"fc{len(self.convs) + 1 + i}",
       )(x)
-      x = nn.relu(x)
-    return {**endpoints, "features": x.astype(jnp.float32)}
+    x = x.astype(jnp.float32)
+    return {**endpoints, "preactivation": x, "features": nn.relu(x)}
 
 
 def vgg16(**settings: Any) -> VGG:
-  """Makes DeepCluster's trunk, with two dense layers; settings as `VGG`'s."""
+  """Makes DeepCluster's trunk, with two dense layers; settings as `VGG`'s.
+
+  Its own code: batch norm after convolutions alone, dropout between the dense
+  layers, initialised from N(0, 0.01).
+  """
   return VGG("vgg16", (2, 2, 3, 3, 3), (4096, 4096), **settings)
 
 

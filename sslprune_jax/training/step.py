@@ -25,9 +25,9 @@ Step = Callable[[TrainState, Batch], tuple[TrainState, dict[str, jax.Array]]]
 
 # Raised by hand when an update ends in other bits: workdirs record it, and one
 # begun with another number is not gone on with unasked.
-NUMERICS = 0
+NUMERICS = 1
 
-_LOSS = zlib.crc32(b"loss")
+_LOSS, _DROPOUT = zlib.crc32(b"loss"), zlib.crc32(b"dropout")
 
 
 def make_step(
@@ -63,11 +63,9 @@ def make_step(
 
     def loss_and_rest(params):
       variables = {"params": params, "batch_stats": state.batch_stats}
-      outputs, updated = network.apply(
-        variables, view["image"], train=True, mutable=["batch_stats"]
-      )
+      outputs, batch_stats = _forward(network, variables, view["image"], key)
       loss, metrics = task.loss(outputs, view, state.task_state, rng)
-      return loss, (metrics, outputs, updated.get("batch_stats", {}))
+      return loss, (metrics, outputs, batch_stats)
 
     differentiate = jax.grad(loss_and_rest, has_aux=True)
     gradients, (metrics, outputs, batch_stats) = differentiate(state.params)
@@ -144,6 +142,23 @@ def make_evaluation_step(network: Any, task: Task) -> Callable:
     evaluation_step,
     in_axes=({"variables": None, "task_state": base.TASK_AXES}, 0),
   )
+
+
+def _forward(network: Any, variables: Tree, images: jax.Array, key: jax.Array):
+  """Returns a network's outputs in training, and its new statistics.
+
+  What is dropped is drawn by update and device.
+  """
+  device = jax.lax.axis_index(devices_lib.AXIS)
+  dropout = jax.random.fold_in(jax.random.fold_in(key, _DROPOUT), device)
+  outputs, updated = network.apply(
+    variables,
+    images,
+    train=True,
+    mutable=["batch_stats"],
+    rngs={"dropout": dropout},
+  )
+  return outputs, updated.get("batch_stats", {})
 
 
 def _row_keys(key: jax.Array, rows: int) -> jax.Array:

@@ -97,7 +97,9 @@ class Trainer:
     )
     self.step = step.pmap(self.step_of_device)
     self.evaluation_step = step.make_evaluation_step(self.network, task)
-    self._extraction_step = extraction.make_step(self.network, task.normalise)
+    # What DeepCluster's own code clusters: features before their ReLU.
+    clustered = self.network, task.normalise, "preactivation"
+    self._extraction_step = extraction.make_step(*clustered)
 
   def check_batch(self, count: int, unit: str) -> None:
     """Refuses a batch that does not divide; see `recipe.check_devices`."""

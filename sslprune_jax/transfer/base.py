@@ -133,7 +133,11 @@ def load(row: ProtocolRow) -> type[Protocol]:
 
 
 class Probe(Protocol):
-  """Judges a trunk by features that are extracted once, in evaluation mode."""
+  """Judges a trunk by features that are extracted once, in evaluation mode.
+
+  Attributes:
+    channels: channels of what it reads; all numbers of features.
+  """
 
   def __init__(self, *args: Any):
     super().__init__(*args)
@@ -145,13 +149,16 @@ class Probe(Protocol):
       outputs, variables = network.init_with_output(
         jax.random.key(0), images, train=False
       )
-      return models.readout(outputs, layer), variables["params"]["head"]
+      grid = models.read_grid(outputs, layer)
+      return outputs[layer], grid, variables["params"]["head"]
 
     try:
-      read, head = jax.eval_shape(read_out)
+      endpoint, grid, head = jax.eval_shape(read_out)
     except ValueError as error:
       raise ConfigError(f"config.transfer.layers: {error}") from None
-    self._check_memory(read.shape[-1])
+    self.channels = grid.shape[-1]
+    self._pooling = models.pooling(endpoint.shape[1:])
+    self._check_memory(math.prod(grid.shape))
     # One head for all tickets, whatever was on top of them.
     self._head = jax.tree.map(lambda x: np.zeros(x.shape, x.dtype), head)
     normalise = make_normalise(target.dataset)
@@ -226,6 +233,7 @@ class Probe(Protocol):
       )
       self.target.check_labelled(source, found[-1].labels)
     scores, settings = self.judge(*found, directory, seed)
+    settings |= {"pooling": self._pooling}
     return Judgement(scores, settings, ticket.masks, ticket.params)
 
   @abc.abstractmethod

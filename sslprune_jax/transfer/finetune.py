@@ -10,7 +10,7 @@ from etils import epath
 from ml_collections import ConfigDict
 
 from sslprune_jax import config as config_lib
-from sslprune_jax import tasks
+from sslprune_jax import models, tasks
 from sslprune_jax import workdir as workdir_lib
 from sslprune_jax.config.protocols import ProtocolRow
 from sslprune_jax.features import extraction
@@ -123,7 +123,8 @@ class FineTuning(Protocol):
       )
     settings = recipe_settings(self._recipe) | {"updates": self.trainer.length}
     if self._probed:
-      settings["augment"] = True
+      read = models.endpoints(self.trainer.network, self.shape)[self._probed]
+      settings |= {"augment": True, "pooling": models.pooling(read)}
     return Judgement(scores, settings, masks, state.params)
 
   def _precision(self, state) -> dict[str, float]:

@@ -3,14 +3,14 @@
 import math
 
 import chex
+import flax.linen as nn
 import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
 
 from sslprune_jax import models
-from sslprune_jax.models import layers
-from sslprune_jax.models import network as network_lib
+from sslprune_jax.models import grids, layers
 from sslprune_jax.runtime.trees import named_leaves
 from sslprune_jax.training import state
 
@@ -28,6 +28,7 @@ def _shapes(network, image_shape):
     ("resnet50", 1000, 224, 25_557_032),
     ("resnet18", 10, 32, 11_173_962),
     ("vgg16", 1000, 224, 138_365_992),
+    ("alexnet", 1000, 224, 62_378_344 + 2 * 1376),  # and batch norm
     ("vgg19", 10, 32, 20_040_522),
   ],
 )
@@ -47,6 +48,7 @@ def test_parameter_counts_are_the_published_ones(
     ("resnet18", 32, 17, 20),
     ("resnet50", 224, 49, 53),
     ("alexnet", 224, 7, 7),
+    ("alexnet_rotnet", 224, 7, 7),
     ("vgg19", 32, 16, 16),
     ("vgg16", 224, 15, 15),
   ],
@@ -103,6 +105,59 @@ def test_bf16_computes_with_float32_weights_and_logits():
   assert outputs["logits"].dtype == outputs["features"].dtype == jnp.float32
 
 
+@pytest.mark.parametrize("name, size", [("alexnet", 63), ("vgg16", 32)])
+def test_dense_layers_drop_half_of_what_they_read_in_training_alone(name, size):
+  network = models.build(name, 10, width=0.125)
+  images = jax.random.normal(RNG, (4, size, size, 3))
+  variables = state.initialize(network, (size, size, 3), RNG)
+
+  def run(seed, share=0.5):
+    _, kept = network.clone(trunk=network.trunk.clone(dropout=share)).apply(
+      variables,
+      images,
+      train=True,
+      mutable=["batch_stats", "intermediates"],
+      rngs={"dropout": jax.random.key(seed)},
+      capture_intermediates=lambda module, _: isinstance(module, nn.Dropout),
+    )
+    dropped = kept["intermediates"]["trunk"]
+    assert len(dropped) == (2 if name == "alexnet" else 1)
+    return np.asarray(dropped["Dropout_0"]["__call__"][0])
+
+  whole, one, other = run(0, share=0.0), run(0), run(1)
+  np.testing.assert_array_equal(one, run(0))
+  assert not np.array_equal(one, other)
+  for found in (one, other):
+    assert 0.4 < np.mean(found[whole > 0] > 0) < 0.6
+    np.testing.assert_allclose(found[found > 0], 2 * whole[found > 0])
+  first, second = (
+    network.apply(variables, images, train=False)["logits"] for _ in range(2)
+  )
+  np.testing.assert_array_equal(first, second)
+
+
+@pytest.mark.parametrize("name, size", [("alexnet", 63), ("convnet", 8)])
+def test_features_end_in_a_relu_or_are_their_own_preactivation(name, size):
+  network = models.build(name, 10, width=0.125)
+  images = jax.random.normal(RNG, (4, size, size, 3))
+  variables = state.initialize(network, (size, size, 3), RNG)
+  found = jax.jit(lambda: network.apply(variables, images, train=False))()
+  before = found["preactivation"]
+  after = nn.relu(before) if name == "alexnet" else before
+  np.testing.assert_array_equal(found["features"], after)
+  assert (before < 0).any() == (name == "alexnet")
+
+
+@pytest.mark.parametrize(
+  "name, small", [("alexnet", True), ("resnet18", False)]
+)
+def test_dense_layers_of_deepclusters_networks_start_small(name, small):
+  network = models.build(name, 100, width=0.125)
+  params = state.initialize(network, (63, 63, 3), RNG)["params"]
+  assert (abs(np.std(params["head"]["kernel"]) - 0.01) < 1e-3) == small
+  assert not np.any(params["head"]["bias"])
+
+
 @pytest.mark.parametrize("name", ["alexnet", "resnet50", "vgg16", "vgg19"])
 def test_images_that_are_too_small_are_refused(name):
   with pytest.raises(ValueError, match=f"{name} takes images of at least"):
@@ -145,11 +200,14 @@ def test_synchronised_batch_norm_is_one_big_batch():
 def test_sobel_filters_see_edges_and_no_colour():
   step = np.zeros((1, 5, 5, 3), np.float32)
   step[:, :, 3:] = 1.0  # Brighter to the right.
-  right, below = np.moveaxis(np.asarray(layers.sobel(step))[0], -1, 0)
-  np.testing.assert_allclose(right, np.tile([0, 0, 4, 4, 0], (5, 1)))
-  np.testing.assert_allclose(below, 0, atol=1e-6)
+  left, above = np.moveaxis(np.asarray(layers.sobel(step))[0], -1, 0)
+  # Outside there is nothing: the border of what is bright is an edge too.
+  rows = np.array([3.0, 4.0, 4.0, 4.0, 3.0])
+  edges = np.outer(rows, [0, 0, -1, -1, 1])
+  np.testing.assert_allclose(left, edges, atol=1e-6)
+  np.testing.assert_allclose(above[1:-1], 0, atol=1e-6)
   turned = layers.sobel(step.swapaxes(1, 2))[0]
-  np.testing.assert_allclose(turned[..., 1], right.T, atol=1e-6)
+  np.testing.assert_allclose(turned[..., 1], left.T, atol=1e-6)
   tinted = step * np.array([3.0, 0.0, 0.0])  # The same brightness in red.
   np.testing.assert_allclose(
     layers.sobel(tinted), layers.sobel(step), atol=1e-6
@@ -184,18 +242,54 @@ def test_stages_are_read_at_the_sizes_of_goyal_et_al():
     "stage3": 9216,
     "stage4": 8192,
     "features": 2048,
+    "preactivation": 2048,
     "logits": 10,
   }
   with pytest.raises(ValueError, match="found 'stage9', expected one of"):
     models.readout({"features": jnp.zeros((1, 2))}, "stage9")
 
 
+@pytest.mark.parametrize(
+  "shape, window, stride",
+  [
+    # Goyal et al.'s code: res2 to res5 of ResNet-50 on images of 224.
+    ((56, 56, 256), 16, 8),
+    ((28, 28, 512), 13, 5),
+    ((14, 14, 1024), 8, 3),
+    ((7, 7, 2048), 6, 1),
+  ],
+)
+def test_stages_of_resnet50_are_averaged_over_the_windows_of_goyal_et_al(
+  shape, window, stride
+):
+  x = np.asarray(jax.random.normal(RNG, (2, *shape)))
+  found = models.read_grid({"stage": x}, "stage")
+  sides = range(0, shape[0] - window + 1, stride)
+  expected = [
+    [x[:, i : i + window, j : j + window].mean((1, 2)) for j in sides]
+    for i in sides
+  ]
+  np.testing.assert_allclose(
+    found, np.moveaxis(np.array(expected), 2, 0), atol=1e-5
+  )
+  assert models.pooling(shape) == f"windows of {window} every {stride}"
+  np.testing.assert_array_equal(
+    models.readout({"stage": x}, "stage"), np.reshape(found, (2, -1))
+  )
+
+
+def test_other_stages_are_averaged_over_bins():
+  assert models.pooling((28, 28, 16)) == "bins, 24 x 24"
+  assert models.pooling((2, 3, 64)) == "bins, 2 x 3"
+  assert models.pooling((64,)) == ""
+
+
 def test_bins_of_unequal_size_share_a_row():
   x = jnp.arange(5.0)[None, :, None, None]
   np.testing.assert_allclose(
-    network_lib.adaptive_pool(x, 3, axis=1).ravel(), [0.5, 2, 3.5]
+    grids.adaptive_pool(x, 3, axis=1).ravel(), [0.5, 2, 3.5]
   )
-  np.testing.assert_array_equal(network_lib.adaptive_pool(x, 5, axis=1), x)
+  np.testing.assert_array_equal(grids.adaptive_pool(x, 5, axis=1), x)
 
 
 def test_a_probe_leaves_the_trunk_alone():
@@ -218,6 +312,8 @@ def test_a_probe_leaves_the_trunk_alone():
   chex.assert_trees_all_equal(
     batch_stats["trunk"], variables["batch_stats"]["trunk"]
   )
+  # Normalised by channel, as Goyal et al. do: 32 of them at 8 x 8 places.
+  assert batch_stats["scale"]["mean"].shape == (32,)
   assert np.any(batch_stats["scale"]["mean"])
 
 
@@ -265,6 +361,7 @@ def test_a_network_that_forgets_has_the_same_weights_and_gradients(name, size):
         images,
         train=True,
         mutable=["batch_stats"],
+        rngs={"dropout": key},
       )
       return jnp.sum(outputs["logits"] ** 2), updated
 

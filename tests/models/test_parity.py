@@ -47,7 +47,7 @@ class Twin:
 
   def dense(self, x, name):
     kernel = self.weights[f"{name}/kernel"]
-    return F.linear(x, kernel.T, self.weights[f"{name}/bias"])
+    return F.linear(x, kernel.T, self.weights.get(f"{name}/bias"))
 
   def resnet(self, x, blocks, small):
     x = self.conv(x, "stem", stride=1 if small else 2)
@@ -87,7 +87,10 @@ class Twin:
         x = F.max_pool2d(x, 3, 2)
     x = x.permute(0, 2, 3, 1).flatten(1)
     for i in (6, 7):
-      x = F.relu(self.norm(self.dense(x, f"trunk/fc{i}/dense"), f"fc{i}"))
+      if f"trunk/fc{i}/kernel" in self.weights:
+        x = F.relu(self.dense(x, f"trunk/fc{i}"))
+      else:
+        x = F.relu(self.norm(self.dense(x, f"trunk/fc{i}/dense"), f"fc{i}"))
     return self.dense(x, "head")
 
 
@@ -97,12 +100,15 @@ NETWORKS = {
   "vgg19": (32, lambda t, x: t.vgg(x, (2, 2, 4, 4, 4), ())),
   "vgg16": (32, lambda t, x: t.vgg(x, (2, 2, 3, 3, 3), ("fc6", "fc7"))),
   "alexnet": (63, lambda t, x: t.alexnet(x)),
+  "alexnet_rotnet": (63, lambda t, x: t.alexnet(x)),
 }
 
 
 def _drawn(name, size):
   """Returns a network, variables with statistics that are not 0 and 1."""
   network = models.build(name, 10)
+  if hasattr(network.trunk, "dropout"):  # PyTorch would drop others.
+    network = network.clone(trunk=network.trunk.clone(dropout=0.0))
   rng = np.random.default_rng(0)
   images = rng.normal(size=(4, size, size, 3)).astype(np.float32)
   variables = jax.jit(lambda k: network.init(k, images, train=False))(

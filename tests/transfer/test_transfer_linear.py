@@ -7,7 +7,7 @@ import optax
 
 from sslprune_jax.runtime import devices
 from sslprune_jax.training import optimizer as optimizer_lib
-from sslprune_jax.transfer import linear
+from sslprune_jax.transfer import logistic
 
 RNG = np.random.default_rng(0)
 
@@ -27,7 +27,7 @@ def test_the_gradient_equals_numpy():
   y = RNG.integers(0, 3, 7)
   kernel, bias = RNG.normal(size=(4, 3)), RNG.normal(size=3)
   params = {"head": {"kernel": jnp.float32(kernel), "bias": jnp.float32(bias)}}
-  (loss, metrics), gradient = jax.value_and_grad(linear.loss, has_aux=True)(
+  (loss, metrics), gradient = jax.value_and_grad(logistic.loss, has_aux=True)(
     params, jnp.float32(x), jnp.asarray(y)
   )
   logits = x @ kernel + bias
@@ -47,20 +47,31 @@ def test_the_gradient_equals_numpy():
 
 def test_statistics_are_those_of_the_training_images_alone():
   features, place, _ = _laid_out(30, 5)
-  found = linear.create(jnp.asarray(features), jnp.asarray(place), 3)
+  found = logistic.create(jnp.asarray(features), jnp.asarray(place), 3)
   rows = features[0, place]
   np.testing.assert_allclose(found.mean, rows.mean(0), rtol=1e-4)
   np.testing.assert_allclose(found.scale, 1 / rows.std(0), rtol=1e-4)
 
 
+def test_statistics_of_a_grid_are_those_of_its_channels():
+  features, place, _ = _laid_out(30, 6)
+  found = logistic.create(
+    jnp.asarray(features), jnp.asarray(place), 3, channels=2
+  )
+  grid = features[0, place].reshape(30, 3, 2)
+  mean, deviation = grid.mean((0, 1)), grid.std((0, 1))
+  np.testing.assert_allclose(found.mean, np.tile(mean, 3), rtol=1e-4)
+  np.testing.assert_allclose(found.scale, np.tile(1 / deviation, 3), rtol=1e-4)
+
+
 def test_updates_equal_numpys_with_nesterov_and_weight_decay():
   features, place, labels = _laid_out(30, 5)
   optimizer = optimizer_lib.optimizer("sgd", weight_decay=0.1, momentum=0.9)
-  epoch = linear.make_epoch(
+  epoch = logistic.make_epoch(
     optimizer, optax.piecewise_constant_schedule(0.5, {3: 0.1})
   )
   index = np.stack([RNG.permutation(place)[:8] for _ in range(5)])
-  classifier = linear.create(jnp.asarray(features), jnp.asarray(place), 3)
+  classifier = logistic.create(jnp.asarray(features), jnp.asarray(place), 3)
   features = jax.device_put(features, devices.split())
   state = optimizer.init(classifier.params)
   for first, rows in ((0, index[:2]), (2, index[2:])):
@@ -86,7 +97,7 @@ def test_updates_equal_numpys_with_nesterov_and_weight_decay():
 
 
 def test_accuracy_counts_no_padding():
-  classifier = linear.Classifier(
+  classifier = logistic.Classifier(
     {"head": {"kernel": jnp.eye(2), "bias": jnp.zeros(2)}},
     jnp.zeros(2),
     jnp.ones(2),
@@ -94,5 +105,5 @@ def test_accuracy_counts_no_padding():
   features = jnp.array([[[1.0, 0], [0, 1], [1, 0], [0, 0]]])
   labels = jnp.array([[0, 1, 1, -1]])
   np.testing.assert_allclose(
-    linear.accuracy(classifier, features, labels), 2 / 3
+    logistic.accuracy(classifier, features, labels), 2 / 3
   )
