@@ -111,7 +111,9 @@ def _study(name, dataset):
 
 
 def _task(config, num_classes):
-  source = types.SimpleNamespace(num_classes=num_classes, multi_label=False)
+  source = types.SimpleNamespace(
+    num_classes=num_classes, multi_label=False, crops=False
+  )
   return tasks.make(config, config.tasks[0], source)
 
 
@@ -151,3 +153,4 @@ def test_npid_on_cifar10_is_that_of_its_authors():
   assert (config.npid.temperature, config.npid.momentum) == (0.1, 0.5)
   assert not config.dataset.flip
   assert config.dataset.crop_scale == (0.2, 1.0)
+  assert recipes.study("npid", "imagenet2012").dataset.crop_scale == (0.2, 1.0)

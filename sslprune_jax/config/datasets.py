@@ -67,9 +67,9 @@ FIELDS: dict[str, Field] = {
   "flip": Field(True, "whether images are mirrored at random"),
   "crop_scale": Field(
     (),
-    "least and largest share of the area of random resized crops on the "
-    "device, such as (0.2, 1.0); streamed images are cropped as they are "
-    "decoded",
+    "least and largest share of the area of random resized crops, such as "
+    "(0.2, 1.0); (): (0.08, 1.0) of images that are cropped as they are "
+    "decoded, and no such crop of others",
     each("() or two shares of the area", is_number),
   ),
   "rotation": Field(

@@ -169,7 +169,11 @@ SETTINGS = {
   },
   ("npid", "imagenet2012"): {
     "log": _EVERY_EPOCH,
-    "dataset": {"jitter": (0.4, 0.4, 0.4, 0.4), "grey": 0.2},
+    "dataset": {
+      "jitter": (0.4, 0.4, 0.4, 0.4),
+      "grey": 0.2,
+      "crop_scale": (0.2, 1.0),
+    },
   },
   ("deepcluster", "digits"): {
     "deepcluster": {"clusters": 30, "components": 32},

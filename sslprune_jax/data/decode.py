@@ -6,13 +6,13 @@ import math
 import numpy as np
 from PIL import ExifTags, Image, ImageOps
 
-from sslprune_jax.data.sources import DataError
+from sslprune_jax.data.sources import DataError, Spec
 from sslprune_jax.runtime import rng
 
 # The one resize filter: antialiased when it shrinks, unlike OpenCV's linear.
 _FILTER = Image.Resampling.BILINEAR
 _SHORTER_SIDE = 256 / 224  # of the evaluation view, before its central crop
-_SCALE = (0.08, 1.0)  # of the area
+SCALE = Spec.crop_scale  # of the area, of a random resized crop
 _RATIO = (3 / 4, 4 / 3)
 _ATTEMPTS = 10
 _TRANSPOSED = (5, 6, 7, 8)  # EXIF orientations that swap width and height
@@ -24,6 +24,7 @@ def decode(
   seed: int | None = None,
   where: str = "image",
   whole: bool = False,
+  scale: tuple[float, float] = SCALE,
 ) -> np.ndarray:
   """Decodes an image file and fits it to a shape.
 
@@ -39,6 +40,7 @@ def decode(
     seed: u64 for a random resized crop (`random_box`); None for evaluation.
     where: name of the image in the error message.
     whole: whether the evaluation view is the whole image.
+    scale: least and largest share of the area of a random resized crop.
 
   Returns:
     u8[H,W,C].
@@ -48,7 +50,7 @@ def decode(
   """
   try:
     with Image.open(io.BytesIO(data)) as image:
-      image, box = _open(image, shape, seed)
+      image, box = _open(image, shape, seed, scale)
       if whole and seed is None:
         box = (0, 0, image.width, image.height)
       return _fit(_convert(image, shape[-1]), shape, box)
@@ -64,7 +66,10 @@ Box = tuple[float, float, float, float]
 
 
 def _open(
-  image: Image.Image, shape: tuple[int, int, int], seed: int | None
+  image: Image.Image,
+  shape: tuple[int, int, int],
+  seed: int | None,
+  scale: tuple[float, float],
 ) -> tuple[Image.Image, Box | None]:
   """Returns the upright image, perhaps reduced, and the box to crop from it."""
   width, height = image.size
@@ -73,7 +78,7 @@ def _open(
     width, height = height, width
   box = None
   if seed is not None:
-    box = random_box(width, height, seed)
+    box = random_box(width, height, seed, scale)
     if orientation == 1:
       # JPEG decodes to 1/2, 1/4 or 1/8 in a fraction of the time: allowed as
       # long as the crop keeps at least as many pixels as are asked for.
@@ -90,16 +95,19 @@ def _open(
   return image, box
 
 
-def random_box(width: int, height: int, seed: int) -> Box:
+def random_box(
+  width: int, height: int, seed: int, scale: tuple[float, float] = SCALE
+) -> Box:
   """Draws the box of a random resized crop: a pure function of its arguments.
 
-  8 to 100 % of the area in a ratio of 3/4 to 4/3; after ten attempts that do
-  not fit, the largest central box within these ratios.
+  A share of the area in a ratio of 3/4 to 4/3; after ten attempts that do not
+  fit, the largest central box within these ratios.
 
   Args:
     width: width of the image, in pixels.
     height: height of the image, in pixels.
     seed: u64, drawn for this image this time.
+    scale: least and largest share of the area.
 
   Returns:
     left, top, right, bottom in whole pixels.
@@ -109,7 +117,7 @@ def random_box(width: int, height: int, seed: int) -> Box:
   words = np.random.Philox(key=int(seed)).random_raw(4 * _ATTEMPTS)
   low, high = math.log(_RATIO[0]), math.log(_RATIO[1])
   for area, shape, x, y in rng.to_units(words).reshape(-1, 4).tolist():
-    area = width * height * (_SCALE[0] + area * (_SCALE[1] - _SCALE[0]))
+    area = width * height * (scale[0] + area * (scale[1] - scale[0]))
     ratio = math.exp(low + shape * (high - low))
     w, h = round(math.sqrt(area * ratio)), round(math.sqrt(area / ratio))
     if 0 < w <= width and 0 < h <= height:

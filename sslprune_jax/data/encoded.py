@@ -43,6 +43,7 @@ class EncodedSource(abc.ABC):
       multi_label: attribute of `Source`.
     """
     self.name, self.split, self.whole = spec.name, spec.split, spec.whole
+    self._crop_scale = spec.crop_scale
     self.image_shape = image_shape
     self.class_names = tuple(class_names)
     self.num_classes = len(self.class_names)
@@ -87,6 +88,7 @@ class EncodedSource(abc.ABC):
           int(seeds[row]) if cropped else None,
           self._where(int(indices[row])),
           self.whole,
+          self._crop_scale,
         )
         label[row] = label_of_row
 

@@ -38,6 +38,8 @@ class Spec:
     whole: whether evaluation resizes the whole image where it has another
       size, in place of its central crop.
     resident: whether all images are read into memory, in the evaluation view.
+    crop_scale: least and largest share of the area of the random crops that are
+      taken while images are decoded.
   """
 
   name: str
@@ -48,6 +50,7 @@ class Spec:
   workers: int | None = None
   whole: bool = False
   resident: bool = False
+  crop_scale: tuple[float, float] = (0.08, 1.0)
 
   @classmethod
   def from_config(
@@ -69,6 +72,7 @@ class Spec:
       dataset.workers,
       whole,
       dataset.resident,
+      tuple(dataset.crop_scale) or cls.crop_scale,
     )
 
 

@@ -51,13 +51,9 @@ def _dataset_rules(dataset: ConfigDict) -> Iterator[tuple[str, Rule]]:
   yield (
     "dataset.crop_scale",
     Rule(
-      "() or two shares of the area, 0 < least <= most <= 1; () unless "
-      "dataset.resident",
+      "() or two shares of the area, 0 < least <= most <= 1",
       lambda scale: (
-        len(scale) == 0
-        or (
-          dataset.resident and len(scale) == 2 and 0 < scale[0] <= scale[1] <= 1
-        )
+        len(scale) == 0 or (len(scale) == 2 and 0 < scale[0] <= scale[1] <= 1)
       ),
     ),
   )

@@ -30,7 +30,8 @@ def make(config: ConfigDict, name: str, source: data.Source) -> Task:
     augment=data.Augment(
       padding=dataset.padding,
       flip=dataset.flip,
-      crop_scale=tuple(dataset.crop_scale) or None,
+      # What is cropped as it is decoded is not cropped again.
+      crop_scale=None if source.crops else tuple(dataset.crop_scale) or None,
       rotation=dataset.rotation,
       jitter=tuple(dataset.jitter),
       grey=dataset.grey,

@@ -140,6 +140,23 @@ def test_boxes_spread_over_scale_and_ratio():
   assert abs(np.log(ratio).mean()) < 0.02
 
 
+def test_boxes_follow_the_scale_that_is_asked_for():
+  areas = []
+  for seed in range(500):
+    left, top, right, bottom = random_box(400, 400, seed, (0.2, 0.6))
+    areas.append((right - left) * (bottom - top) / 160_000)
+  assert 0.198 < min(areas) < 0.22 and 0.58 < max(areas) < 0.602
+  # A white corner that crops of at most a tenth of the area seldom show.
+  pixels = np.zeros((40, 40, 3), np.uint8)
+  pixels[:4, :4] = 255
+  shown = [
+    [decode(png(pixels), (8, 8, 3), seed, scale=scale).max() > 0
+     for seed in range(100)]
+    for scale in ((0.01, 0.1), (0.9, 1.0))
+  ]  # fmt: skip
+  assert sum(shown[0]) < 30 and sum(shown[1]) > 60
+
+
 def test_a_box_that_cannot_fit_falls_back_to_the_centre():
   assert random_box(300, 3, seed=0) == (148, 0, 152, 3)
   assert random_box(3, 300, seed=0) == (0, 148, 3, 152)
