@@ -1,9 +1,9 @@
 """Figure 4 (F4): from which depth on do tickets of RotNet fall behind?
 
 Only the first n convolutions are pruned, and retrained on labels as winning
-tickets and with random re-init: of ResNet-50 by stage (ImageNet), of ResNet-18
-by stage (CIFAR-10, ours), of the convnet one by one. Remaining weights are
-those of the pruned layers.
+tickets and with random re-init, beside random masks of these layers: of
+ResNet-50 by stage (ImageNet), of ResNet-18 by stage (CIFAR-10, ours), of the
+convnet one by one. Remaining weights are those of the pruned layers.
 
   python -m sslprune_jax.main --processes=2 \
     --config=configs/paper/fig4_depth.py:digits
@@ -42,5 +42,7 @@ def get_config(dataset="imagenet2012"):
       study = paper.study(task, dataset)
       study.prune.first_layers = first_layers
       study.retrain.inits = ("rewind", "reinit")
+      if task == "labels":
+        study.retrain.inits += ("random",)
       variants.add(config, f"{task}_{depth}", study)
   return config

@@ -28,5 +28,7 @@ def get_config(dataset="cifar10"):
     study.retrain.inits = ("rewind", "reinit")
     if task == "labels":
       study.retrain.inits += ("random",)
+      if dataset == "cifar10":  # As the paper has it there.
+        study.retrain.inits += ("adjusted",)
     variants.add(config, task, study)
   return config

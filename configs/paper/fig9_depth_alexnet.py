@@ -36,5 +36,7 @@ def get_config(dataset="imagenet2012"):
       paper.narrow(study, "alexnet", width=0.125, size=64)
       study.prune.first_layers = first_layers
       study.retrain.inits = ("rewind", "reinit")
+      if task == "labels":
+        study.retrain.inits += ("random",)
       variants.add(config, f"{task}_{depth}", study)
   return config

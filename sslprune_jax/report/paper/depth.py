@@ -31,6 +31,9 @@ def draw_depths(run: FigureRun) -> Drawn:
       for task in ("labels", "rotnet")
       for init in ("rewind", "reinit")
     }
+    curves["labels", "random"] = run.curve(
+      f"labels_{depth}", "random", "labels"
+    )
     count = layers[depth]
     title = f"First {count} layers" if count > 1 else "First layer"
     drawn.append(
