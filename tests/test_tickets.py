@@ -16,6 +16,7 @@ from sslprune_jax.features import extraction
 from sslprune_jax.pruning import masks as masks_lib
 from sslprune_jax.pruning import tickets
 from sslprune_jax.runtime.trees import digests, from_names
+from sslprune_jax.study import identity
 
 PARAMS = {
   "trunk": {"a": {"kernel": np.arange(1, 25, dtype=np.float32).reshape(4, 6)}},
@@ -74,7 +75,7 @@ _TRAINED = pathlib.Path(__file__).parent.joinpath(
 
 def test_a_ticket_computes_the_features_that_extraction_finds():
   ticket = tickets.load(_TRAINED)
-  config = ConfigDict(ticket.meta["config"])
+  config = ConfigDict(identity.complete(ticket.meta["config"]))
   source = data.load(data.Spec.from_config(config.dataset, config.dataset.test))
   network = models.from_config(config.model, config.npid.embedding)
   step = extraction.make_step(network, augment.make_normalise(config.dataset))

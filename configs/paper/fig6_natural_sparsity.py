@@ -3,8 +3,9 @@
 The weights that training itself drove to zero, by three thresholds (exactly 0,
 machine precision, 1e-5), their histogram, and what that does to pruning: label
 masks and random masks, plain and adjusted. ResNet-18 on CIFAR-10, which the
-paper finds 80.3 % sparse, and ResNet-50 on ImageNet, which is not; on the small
-sets ResNet-18 of a quarter of the width, on Labels.
+paper finds 80.3 % sparse, and on ImageNet, whose networks are not, with that
+set's stem: one network on two sets; on the small sets ResNet-18 of a quarter of
+the width, on Labels.
 
   python -m sslprune_jax.main --processes=2 \
     --config=configs/paper/fig6_natural_sparsity.py:digits
@@ -25,6 +26,8 @@ def get_config(dataset="cifar10"):
   config = paper.figure("fig6_natural_sparsity", dataset)
   for task in ("labels", "rotnet")[: 2 if dataset in paper.PAPER else 1]:
     study = paper.study(task, dataset)
+    if dataset == "imagenet2012":
+      study.model.update(name="resnet18", stem="imagenet")
     paper.narrow(study, "resnet18", width=0.25, size=8)
     variants.add(config, task, paper.natural_sparsity(study, task))
   return config

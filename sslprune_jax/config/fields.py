@@ -70,6 +70,12 @@ _TOP = {
 _MODEL = {
   "name": Field("convnet", "name of the network: convnet, resnet18, ..."),
   "width": Field(1.0, "factor of the channels of every layer", ABOVE_ZERO),
+  "stem": Field(
+    "",
+    "stem of a ResNet: small, 3 x 3, or imagenet, 7 x 7 and pooling; '': the "
+    "network's own, small of resnet18, imagenet of resnet50",
+    one_of(("", "small", "imagenet")),
+  ),
   "outputs": Field(
     0, "outputs for labels; 0: as many as there are classes", whole(0)
   ),

@@ -36,8 +36,10 @@ def updates(config: ConfigDict, field: str, **of_training: int) -> int:
 
 
 def network_name(model: ConfigDict) -> str:
-  """Names a network as results do: "resnet18", or "resnet18 x 0.25"."""
-  return model.name + (f" x {model.width:g}" if model.width != 1 else "")
+  """Names a network as results do: "resnet18", "resnet18 (imagenet) x 0.25"."""
+  stem = f" ({model.stem})" if model.stem else ""
+  width = f" x {model.width:g}" if model.width != 1 else ""
+  return model.name + stem + width
 
 
 def resolve(config: ConfigDict) -> dict[str, Any]:

@@ -14,6 +14,7 @@ from sslprune_jax.config.networks import NETWORKS
 from sslprune_jax.models.grids import read_grid
 from sslprune_jax.models.layers import DENSE_INIT, sobel
 from sslprune_jax.runtime import devices
+from sslprune_jax.runtime.errors import ConfigError
 
 
 class Network(nn.Module):
@@ -79,6 +80,7 @@ def build(
   sobel: bool = False,
   probed: str = "",
   width: float = 1.0,
+  stem: str = "",
   remat: bool = False,
 ) -> Network:
   """Builds a network by name.
@@ -93,6 +95,7 @@ def build(
     sobel: whether fixed filters stand in front: see `layers.sobel`.
     probed: endpoint that the head reads; see `Network`.
     width: factor of the trunk's channels, above 0.
+    stem: stem of a residual network, "small" or "imagenet"; "" for its own.
     remat: whether a training step keeps the inputs of blocks (of layers where
       there are none) and computes what is in them twice, to save memory.
 
@@ -100,12 +103,20 @@ def build(
     The module.
 
   Raises:
-    ConfigError: an unknown name.
+    ConfigError: an unknown name, or a stem of a network that has none.
   """
   dtype = jnp.dtype(dtype)
-  trunk = NETWORKS.load(name)(
-    width=width, dtype=dtype, axis_name=batch_norm_axis, remat=remat
-  )
+  settings = {"width": width, "dtype": dtype, "remat": remat}
+  settings |= {"stem": stem} if stem else {}
+  try:
+    trunk = NETWORKS.load(name)(axis_name=batch_norm_axis, **settings)
+  except TypeError as error:
+    if not stem or "'stem'" not in str(error):
+      raise
+    raise ConfigError(
+      f"config.model.stem: found {stem!r}, expected '': {name} has no stem to "
+      "choose"
+    ) from None
   head = nn.Dense(
     num_outputs,
     kernel_init=getattr(trunk, "head_init", DENSE_INIT),
@@ -133,6 +144,7 @@ def from_config(
     sobel=model.sobel,
     probed=probed,
     width=model.width,
+    stem=model.stem,
     remat=model.remat,
   )
 

@@ -77,7 +77,8 @@ class ResNet(nn.Module):
     name_: its name in `models.build`, for errors.
     blocks: number of blocks of each stage.
     bottleneck: the kind of the blocks.
-    small_images: a 3 x 3 stem without pooling, as for CIFAR.
+    stem: "small", a 3 x 3 convolution, as for CIFAR; or "imagenet", a 7 x 7 one
+      of stride 2 and pooling.
     width: factor of all channels.
     dtype: dtype of the compute.
     axis_name: mapped axis over which batch norm averages.
@@ -87,7 +88,7 @@ class ResNet(nn.Module):
   name_: str
   blocks: Sequence[int]
   bottleneck: bool
-  small_images: bool
+  stem: str
   width: float = 1.0
   dtype: Any = jnp.float32
   axis_name: str | None = None
@@ -96,8 +97,9 @@ class ResNet(nn.Module):
   @nn.compact
   def __call__(self, x: jax.Array, train: bool) -> dict[str, jax.Array]:
     """Maps `f32[B,H,W,C]` to the named endpoints."""
-    check_size(self.name_, x, 8 if self.small_images else 32)
-    kernel, stride = (3, 1) if self.small_images else (7, 2)
+    small = self.stem == "small"
+    check_size(self.name_, x, 8 if small else 32)
+    kernel, stride = (3, 1) if small else (7, 2)
     x = ConvNorm(
       scale_width(64, self.width),
       kernel,
@@ -107,7 +109,7 @@ class ResNet(nn.Module):
       axis_name=self.axis_name,
       name="stem",
     )(x, train)
-    if not self.small_images:
+    if not small:
       x = max_pool(x, padding=1)
     endpoints = {}
     for i, blocks in enumerate(self.blocks, start=1):
@@ -151,11 +153,11 @@ class Stage(nn.Module):
     return x
 
 
-def resnet18(**settings: Any) -> ResNet:
-  """Makes the trunk for images of 8 x 8 to 32 x 32; settings as `ResNet`'s."""
-  return ResNet("resnet18", (2, 2, 2, 2), False, True, **settings)
+def resnet18(stem: str = "small", **settings: Any) -> ResNet:
+  """Makes the trunk, by default for CIFAR's images; settings as `ResNet`'s."""
+  return ResNet("resnet18", (2, 2, 2, 2), False, stem, **settings)
 
 
-def resnet50(**settings: Any) -> ResNet:
-  """Makes the trunk for images of ImageNet's size; settings as `ResNet`'s."""
-  return ResNet("resnet50", (3, 4, 6, 3), True, False, **settings)
+def resnet50(stem: str = "imagenet", **settings: Any) -> ResNet:
+  """Makes the trunk, by default for ImageNet's; settings as `ResNet`'s."""
+  return ResNet("resnet50", (3, 4, 6, 3), True, stem, **settings)

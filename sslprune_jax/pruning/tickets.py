@@ -69,7 +69,11 @@ class Ticket:
     model = self._config("model")
     try:
       return models.build(
-        model["name"], num_outputs, width=model["width"], sobel=model["sobel"]
+        model["name"],
+        num_outputs,
+        width=model["width"],
+        sobel=model["sobel"],
+        stem=model.get("stem", ""),  # Tickets were made before there was one.
       )
     except (KeyError, TypeError, ValueError) as error:
       raise TicketError(f"meta.config.model: {error}") from None

@@ -124,4 +124,4 @@ def _pairs(configs: dict[str, ConfigDict]):
 def _network(config: ConfigDict):
   model, dataset = config.model, config.dataset
   shape = dataset.image_size, dataset.channels
-  return model.name, model.width, model.sobel, *shape
+  return model.name, model.width, model.stem, model.sobel, *shape

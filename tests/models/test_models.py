@@ -168,6 +168,25 @@ def test_vgg19_takes_fashion_mnist():
   assert _shapes(models.build("vgg19", 10), (28, 28, 1))
 
 
+def test_a_resnet_has_the_stem_that_is_asked_for():
+  small, large = (
+    models.build("resnet18", 10, stem=s) for s in ("", "imagenet")
+  )
+  kernels = [
+    _shapes(network, (64, 64, 3))["params"]["trunk"]["stem"]["conv"]["kernel"]
+    for network in (small, large)
+  ]
+  assert [k.shape for k in kernels] == [(3, 3, 3, 64), (7, 7, 3, 64)]
+  # torchvision's ResNet-18 with 1,000 classes.
+  network = models.build("resnet18", 1000, stem="imagenet")
+  params = _shapes(network, (224, 224, 3))["params"]
+  found = sum(math.prod(leaf.shape) for leaf in jax.tree.leaves(params))
+  assert found == 11_689_512
+  assert models.endpoints(network, (224, 224, 3))["stage4"] == (7, 7, 512)
+  with pytest.raises(ValueError, match="model.stem: .*'': convnet has no stem"):
+    models.build("convnet", 10, stem="imagenet")
+
+
 def test_unknown_names_are_refused():
   with pytest.raises(ValueError, match="'lenet'.*'resnet50'"):
     models.build("lenet", 10)

@@ -56,7 +56,7 @@ class Twin:
     for i, count in enumerate(blocks, start=1):
       for j in range(1, count + 1):
         at, stride = f"stage{i}/block{j}/", 2 if i > 1 and j == 1 else 1
-        if small:
+        if f"trunk/{at}conv3/conv/kernel" not in self.weights:
           y = self.conv(x, at + "conv1", stride)
           y = self.conv(y, at + "conv2", relu=False)
         else:
@@ -95,6 +95,10 @@ class Twin:
 
 
 NETWORKS = {
+  "resnet18 imagenet": (
+    64,
+    lambda t, x: t.resnet(x, (2, 2, 2, 2), small=False),
+  ),
   "resnet18": (32, lambda t, x: t.resnet(x, (2, 2, 2, 2), small=True)),
   "resnet50": (64, lambda t, x: t.resnet(x, (3, 4, 6, 3), small=False)),
   "vgg19": (32, lambda t, x: t.vgg(x, (2, 2, 4, 4, 4), ())),
@@ -106,7 +110,8 @@ NETWORKS = {
 
 def _drawn(name, size):
   """Returns a network, variables with statistics that are not 0 and 1."""
-  network = models.build(name, 10)
+  name, _, stem = name.partition(" ")
+  network = models.build(name, 10, stem=stem)
   if hasattr(network.trunk, "dropout"):  # PyTorch would drop others.
     network = network.clone(trunk=network.trunk.clone(dropout=0.0))
   rng = np.random.default_rng(0)
