@@ -55,7 +55,8 @@ def _chip_hours(config: ConfigDict) -> float:
     for stage in plan(config)
   )
   size = 32 if config.dataset.name == "cifar10" else 224
-  slower = _multiply_adds(config.model.name, size) / _multiply_adds("resnet50")
+  model = config.model.name, config.model.stem
+  slower = _multiply_adds(*model, size) / _multiply_adds("resnet50")
   return images * slower / _IMAGES_A_SECOND / 3600
 
 
@@ -68,9 +69,9 @@ _ROWS = {
 
 
 @functools.cache
-def _multiply_adds(name: str, size: int = 224) -> int:
+def _multiply_adds(name: str, stem: str = "", size: int = 224) -> int:
   """Counts those of a forward pass, without the head."""
-  network = models.build(name, 1)
+  network = models.build(name, 1, stem=stem)
   shape = (size, size, 3)
   params = jax.eval_shape(
     lambda: network.init(jax.random.key(0), jnp.zeros((1, *shape)), train=False)
@@ -107,7 +108,13 @@ def _of_transfer(config: ConfigDict, stage: TransferStage) -> float:
   if stage.protocol in ("finetune", "prune"):
     return 90 * images
   if stage.protocol == "linear" and config.transfer.linear.augment:
-    images *= 28 * config.transfer.targets[stage.target].linear
+    batch_size = config.transfer.linear.train.batch_size
+    images = batch_size * config_lib.updates(
+      config,
+      "transfer.linear.train.duration",
+      batch_size=batch_size,
+      num_images=int(images),
+    )
   return images / 3
 
 

@@ -35,6 +35,7 @@ def test_every_task_has_a_recipe_for_every_set(task):
     _get_config(task)("svhn")
 
 
+_FAIR = ("40000it", "80000it", "120000it")
 TRANSFERS = ("digits", "fashion_mnist", "imagenet2012", "places205")
 PRESETS = {
   "quickstart": (),
@@ -76,8 +77,10 @@ def test_what_configuration_files_import_is_there():
 @pytest.mark.parametrize(
   "name, target, duration, milestones",
   [
-    ("imagenet2012", "imagenet2012", "28ep", ("8ep", "16ep", "24ep")),
-    ("places205", "places205", "14ep", ("4ep", "8ep", "12ep")),
+    ("imagenet2012", "imagenet2012", "140000it", _FAIR),
+    ("places205", "places205", "140000it", _FAIR),
+    ("imagenet2012,vissl", "imagenet2012", "28ep", ("8ep", "16ep", "24ep")),
+    ("places205,vissl", "places205", "14ep", ("4ep", "8ep", "12ep")),
   ],
 )
 def test_a_linear_classifier_is_trained_as_long_as_goyal_et_al_do(
@@ -117,12 +120,19 @@ def test_transfer_is_judged_by_the_recipes_of_the_paper():
     validation.validate(config)
     assert config.transfer.protocols
   linear = configs["imagenet2012"].transfer.linear.train
-  assert (linear.duration, linear.learning_rate) == ("28ep", 0.01)
-  assert linear.milestones == ("8ep", "16ep", "24ep") and linear.nesterov
-  assert (linear.batch_size, linear.weight_decay) == (256, 5e-4)
+  assert (linear.learning_rate, linear.nesterov) == (0.01, True)
+  assert (linear.batch_size, linear.weight_decay) == (256, 1e-4)
+  alexnet = recipes.alexnet("rotnet")
+  recipes.set_probe(alexnet)
+  linear = alexnet.transfer.linear.train
+  assert (linear.weight_decay, linear.nesterov) == (5e-4, False)
+  with pytest.raises(ConfigError, match="found 'long', .* one of .'fair'"):
+    recipes.set_probe(alexnet, "long")
   tuned = configs["imagenet2012"].transfer.finetune.train
   assert (tuned.duration, tuned.learning_rate) == ("90ep", 0.01)
   assert tuned.milestones == ("50ep", "65ep", "80ep")
+  assert (tuned.batch_size, tuned.weight_decay) == (128, 1e-6)
+  assert tuned.nesterov
   voc = configs["imagenet2012"].transfer.targets.voc2007
   assert (voc.name, voc.train, voc.test) == (
     "voc/2007",

@@ -10,7 +10,7 @@ least that it takes).
 After the colon: `imagenet2012` and `cifar10` with the paper's recipes (without
 a colon cifar10), `fashion_mnist` and `digits` with ours, for two CPU cores.
 
-Cost: 4,000 v5e chip-hours for imagenet2012 and 240 for cifar10 by the estimate
+Cost: 2,700 v5e chip-hours for imagenet2012 and 180 for cifar10 by the estimate
 of benchmarks/paper_cost.py, whose docstring says how; neither was run. Time and
 result for the small sets: docs/results.md.
 """

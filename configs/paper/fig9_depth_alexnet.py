@@ -11,7 +11,7 @@ After the colon: `imagenet2012` and `cifar10` with the paper's recipes (without
 a colon imagenet2012), `fashion_mnist` and `digits` with ours, for two CPU
 cores.
 
-Cost: 12,000 v5e chip-hours for imagenet2012 and 770 for cifar10 by the estimate
+Cost: 7,900 v5e chip-hours for imagenet2012 and 490 for cifar10 by the estimate
 of benchmarks/paper_cost.py, whose docstring says how; neither was run. Time and
 result for the small sets: docs/results.md.
 """

@@ -12,20 +12,18 @@ from ml_collections import ConfigDict
 
 from sslprune_jax.config import fields
 from sslprune_jax.config.datasets import DATASETS, dataset
+from sslprune_jax.config.recipe_tables import PROBE, PROBE_LENGTHS
 from sslprune_jax.config.rules import Field, section
 from sslprune_jax.config.values import lookup
 
-_LINEAR = {
-  "duration": "28ep",
-  "batch_size": 256,
-  "learning_rate": 0.01,
-  "nesterov": True,
-  "weight_decay": 5e-4,
-  "milestones": ("8ep", "16ep", "24ep"),
-}
+# On VOC2007: the paper's length and rate, and where it says nothing the rest of
+# Goyal et al. 2019's code.
 _FINETUNE = {
   "duration": "90ep",
+  "batch_size": 128,
   "learning_rate": 0.01,
+  "nesterov": True,
+  "weight_decay": 1e-6,
   "milestones": ("50ep", "65ep", "80ep"),
 }
 
@@ -50,7 +48,7 @@ def base() -> ConfigDict:
     if name == "transfer":
       config.transfer.targets = ConfigDict()
   config.dataset = dataset("digits")
-  config.transfer.linear.train.update(_LINEAR)
+  config.transfer.linear.train.update(PROBE | PROBE_LENGTHS["vissl"])
   config.transfer.finetune.train.update(_FINETUNE)
   # Studies that differ from this one: name -> the fields that differ. They are
   # run in its place, each in a folder of its name.

@@ -1,12 +1,13 @@
 """Every field of the configuration: its default, its meaning, its rule.
 
-Those of data sets and of tasks stand with their rows, in datasets.py, tasks.py.
+Those of data sets and of tasks stand with their rows, in datasets.py, tasks.py;
+those of transfer in transfers.py.
 """
 
 import dataclasses
 from collections.abc import Mapping
 
-from sslprune_jax.config import datasets
+from sslprune_jax.config import datasets, transfers
 from sslprune_jax.config.rules import (
   ABOVE_ZERO,
   BELOW_ONE,
@@ -20,12 +21,9 @@ from sslprune_jax.config.rules import (
   PATH,
   ROUNDS,
   SHARE,
-  TEMPERATURE,
   Field,
   Rule,
   are_distinct,
-  each,
-  is_number,
   one_of,
   some_of,
   whole,
@@ -33,11 +31,6 @@ from sslprune_jax.config.rules import (
 from sslprune_jax.config.tasks import TASKS
 from sslprune_jax.workdir import INITS
 
-# Of the VOC07 protocol (Goyal et al. 2019): 0.01 to 1000, and 0.5^4 to 0.5^19.
-SVM_COSTS = (
-  *(0.01, 0.1, 1.0, 2.0, 5.0, 10.0, 15.0, 20.0, 50.0, 100.0, 1000.0),
-  *(0.5**power for power in range(4, 20)),
-)
 TARGETS = tuple(datasets.DATASETS)
 
 # JAX makes a key of the last 32 bits: seeds 0 and 2^32 would be the same one.
@@ -153,65 +146,6 @@ _RETRAIN = {
   "inits": Field(INITS[:3], "what retraining starts from", some_of(INITS, 0)),
   "fraction": Field(1.0, "share of each class that is retrained on", SHARE),
 }
-_TRANSFER = {
-  "protocols": Field(
-    (),
-    "protocol, target and, if not all, the share of its training images of "
-    "each class: ('svm:voc2007', 'finetune:imagenet2012:0.01')",
-    Rule("distinct texts", lambda named: are_distinct(named, str)),
-    grows=True,
-  ),
-  "rounds": Field(
-    (0, 3),
-    "rounds whose networks are transferred; 0: dense",
-    ROUNDS,
-    grows=True,
-  ),
-  "random": Field(True, "whether an untrained network is transferred too"),
-  "layers": Field(
-    ("features",),
-    "layers that linear, svm and knn read: features, stage3, ...",
-    NAMES,
-  ),
-  "batch_size": Field(
-    256, "batch in which features are extracted", whole(1), "images"
-  ),
-}
-_LINEAR = {
-  "augment": Field(
-    False,
-    "whether images are augmented and go through the frozen trunk each time; "
-    "otherwise features are extracted once",
-  ),
-}
-_SVM = {
-  "costs": Field(
-    SVM_COSTS,
-    "costs among which cross-validation chooses",
-    each(
-      "costs above 0, at least one", lambda c: is_number(c) and c > 0, least=1
-    ),
-  ),
-}
-_KNN = {
-  "neighbours": Field(200, "training images that vote", whole(1), "images"),
-  "temperature": Field(0.07, "temperature of their votes", TEMPERATURE),
-}
-_FINETUNE = {
-  "epochs": Field(
-    "round",
-    "how long a ticket is trained: one round, or the total of the rounds that "
-    "pruning during transfer takes to come as far",
-    one_of(("round", "total")),
-  ),
-}
-# What a target has of its own; the rest is the network's input.
-_OF_DATASET = ("name", "data_dir", "train", "test", "resident", "flip")
-_TARGET = {name: datasets.FIELDS[name] for name in _OF_DATASET} | {
-  "linear": Field(
-    1.0, "factor of the duration of transfer.linear.train", ABOVE_ZERO
-  )
-}
 _LOG = {
   "every": Field("50it", "time between lines of metrics", DURATION),
   "checkpoint": Field("1000it", "time between checkpoints", DURATION),
@@ -239,13 +173,15 @@ def tables() -> dict[str, Mapping[str, Field]]:
     "prune": _PRUNE,
     "retrain": _RETRAIN,
     "retrain.train": _RECIPE,
-    "transfer": _TRANSFER,
-    **{f"transfer.targets.{name}": _TARGET for name in datasets.DATASETS},
-    "transfer.linear": _LINEAR,
+    "transfer": transfers.TRANSFER,
+    **{
+      f"transfer.targets.{name}": transfers.TARGET for name in datasets.DATASETS
+    },
+    "transfer.linear": transfers.LINEAR,
     "transfer.linear.train": _RECIPE,
-    "transfer.svm": _SVM,
-    "transfer.knn": _KNN,
-    "transfer.finetune": _FINETUNE,
+    "transfer.svm": transfers.SVM,
+    "transfer.knn": transfers.KNN,
+    "transfer.finetune": transfers.FINETUNE,
     "transfer.finetune.train": _RECIPE,
     "log": _LOG,
   }

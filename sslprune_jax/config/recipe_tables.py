@@ -59,6 +59,24 @@ _DEEPCLUSTER = {  # Caron et al. 2018.
   "weight_decay": 1e-5,
   "schedule": "constant",
 }
+# Linear classifiers on frozen features of ResNet-50, and what differs for
+# AlexNet (Goyal et al. 2019's code, fair_self_supervision_benchmark).
+PROBE = {
+  "batch_size": 256,
+  "learning_rate": 0.01,
+  "nesterov": True,
+  "weight_decay": 1e-4,
+}
+PROBES_OF = {"alexnet": {"nesterov": False, "weight_decay": 5e-4}}
+# Their length, by the code that it is of; and as a share of it on Places205.
+PROBE_LENGTHS = {
+  "fair": {
+    "duration": "140000it",
+    "milestones": ("40000it", "80000it", "120000it"),
+  },
+  "vissl": {"duration": "28ep", "milestones": ("8ep", "16ep", "24ep")},
+}
+PLACES_SHARE = {"fair": 1.0, "vissl": 0.5}
 # (task or selection of labels, data set) -> fields of `config.train`.
 RECIPES: dict[tuple[str, str], dict[str, Any]] = {
   ("labels", "cifar10"): _CIFAR,

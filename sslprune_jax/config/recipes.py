@@ -13,7 +13,14 @@ from sslprune_jax.config.base import base, recipe
 from sslprune_jax.config.datasets import DATASETS
 from sslprune_jax.config.datasets import REPORTED_ROUNDS as REPORTED_ROUNDS
 from sslprune_jax.config.datasets import dataset as dataset_section
-from sslprune_jax.config.recipe_tables import ALEXNET, SETTINGS
+from sslprune_jax.config.recipe_tables import (
+  ALEXNET,
+  PLACES_SHARE,
+  PROBE,
+  PROBE_LENGTHS,
+  PROBES_OF,
+  SETTINGS,
+)
 from sslprune_jax.config.recipe_tables import RECIPES as RECIPES
 from sslprune_jax.runtime.errors import ConfigError
 
@@ -76,6 +83,28 @@ def alexnet(task: str) -> ConfigDict:
   config.train.update(recipe(**ALEXNET[task]))
   config.retrain.train.update(recipe(**ALEXNET["labels"]))
   return config
+
+
+def set_probe(config: ConfigDict, length: str = "fair") -> None:
+  """Sets the recipe of linear classifiers to the one of a network's reference.
+
+  Args:
+    config: configuration whose network is chosen; changed in place.
+    length: code that their length is of: "fair", 140,000 updates on any target;
+      or "vissl", 28 epochs, and 14 on Places205.
+
+  Raises:
+    ConfigError: there is no such length.
+  """
+  if length not in PROBE_LENGTHS:
+    raise ConfigError(
+      f"length of linear classifiers: found {length!r}, expected one of "
+      f"{tuple(PROBE_LENGTHS)}"
+    )
+  config.transfer.linear.train.update(
+    PROBE | PROBES_OF.get(config.model.name, {}) | PROBE_LENGTHS[length]
+  )
+  config.transfer.targets.places205.linear = PLACES_SHARE[length]
 
 
 def rewinds(

@@ -11,6 +11,7 @@ import chex
 import numpy as np
 
 from sslprune_jax import data
+from sslprune_jax.config import SVM_COSTS
 from sslprune_jax.runtime import files
 from sslprune_jax.runtime.errors import ConfigError
 from sslprune_jax.transfer import precision
@@ -155,6 +156,11 @@ def _machine(cost: float):
   )
 
 
+def _costs(chosen: tuple) -> tuple[float, ...]:
+  """Returns costs, or those of the list that is named."""
+  return SVM_COSTS.get(chosen[0], chosen)
+
+
 class SVM(Probe):
   """A linear SVM a class."""
 
@@ -177,7 +183,7 @@ class SVM(Probe):
       train.on_host(),
       to_multi_hot(train.labels, names),
       names,
-      tuple(self.config.transfer.svm.costs),
+      _costs(tuple(self.config.transfer.svm.costs)),
     )
     found = precision.of_classes(
       machines.scores(test.on_host()), to_multi_hot(test.labels, names), names

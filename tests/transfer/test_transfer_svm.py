@@ -1,12 +1,15 @@
 """The VOC07 protocol: scikit-learn called by hand, and what it refuses."""
 
+import types
+
 import numpy as np
 import pytest
 from sklearn.metrics import average_precision_score
 from sklearn.model_selection import StratifiedKFold
 from sklearn.svm import LinearSVC
 
-from sslprune_jax.config import SVM_COSTS
+from sslprune_jax.config import SVM_COSTS, base
+from sslprune_jax.study import validation
 from sslprune_jax.transfer import svm
 
 NAMES = ["left", "right"]
@@ -57,8 +60,46 @@ def test_equals_scikit_learn_called_by_hand():
 
 
 def test_costs_are_those_of_the_protocol():
-  assert len(SVM_COSTS) == len(set(SVM_COSTS)) == 27
-  assert {0.01, 1.0, 1000.0, 0.5**4, 0.5**19} <= set(SVM_COSTS)
+  fair, vissl = SVM_COSTS["fair"], SVM_COSTS["vissl"]
+  assert len(fair) == len(set(fair)) == 26
+  assert {1e-7, 0.01, 100.0, 0.5**4, 0.5**19} <= set(fair)
+  assert max(fair) == 100.0 and not {2.0, 5.0, 1000.0} & set(fair)
+  assert vissl == (0.01, 0.1, 1, 2, 5, 10, 15, 20, 50, 100, 1000)
+
+
+@pytest.mark.parametrize(
+  "costs, expected",
+  [
+    (("fair",), SVM_COSTS["fair"]),
+    (("vissl",), SVM_COSTS["vissl"]),
+    ((0.5, 2), (0.5, 2)),
+  ],
+)
+def test_costs_are_chosen_by_name_or_given(costs, expected, monkeypatch):
+  seen = []
+  monkeypatch.setattr(svm, "fit", lambda *args: seen.append(args[-1]))
+  config = base()
+  config.transfer.svm.costs = costs
+  validation.validate(config)
+  made = svm.SVM.__new__(svm.SVM)
+  made.config = config
+  made.target = types.SimpleNamespace(
+    train=types.SimpleNamespace(class_names=NAMES)
+  )
+  features = types.SimpleNamespace(
+    on_host=lambda: np.ones((2, 2)), labels=np.eye(2, dtype=int)
+  )
+  with pytest.raises(AttributeError):  # Nothing was fitted.
+    made.judge(features, features, None, 0)
+  assert seen == [expected]
+
+
+@pytest.mark.parametrize("costs", [(), ("fare",), ("fair", 1.0), (0.0,)])
+def test_other_costs_are_refused_with_the_lists_there_are(costs):
+  config = base()
+  config.transfer.svm.costs = costs
+  with pytest.raises(ValueError, match="svm.costs: found .*'fair'.*'vissl'"):
+    validation.validate(config)
 
 
 def test_the_length_of_features_does_not_matter():
