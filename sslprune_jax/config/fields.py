@@ -145,6 +145,18 @@ _RETRAIN = {
   ),
   "inits": Field(INITS[:3], "what retraining starts from", some_of(INITS, 0)),
   "fraction": Field(1.0, "share of each class that is retrained on", SHARE),
+  "head": Field(
+    "new",
+    "head of winning tickets of Labels on the same classes: new, or own, that "
+    "of W_k; all others have a new one",
+    one_of(("new", "own")),
+  ),
+  "schedule": Field(
+    "restart",
+    "whether the schedule of winning tickets of Labels on the same classes "
+    "restarts, or continues from k; that of all others restarts",
+    one_of(("restart", "continue")),
+  ),
 }
 _LOG = {
   "every": Field("50it", "time between lines of metrics", DURATION),

@@ -73,9 +73,10 @@ def retrain(study: Study, stage: Stage) -> list[Line]:
       dense.params, dense.masks, sparsity.MACHINE_PRECISION
     )
     masks = controls.adjust(masks, alive, rng, study.ranked)
-  variables, masks = trainer.with_new_head(
-    variables, masks, study.image_shape, seed
-  )
+  if not study.trainers.keeps_head(stage):
+    variables, masks = trainer.with_new_head(
+      variables, masks, study.image_shape, seed
+    )
   state = study.train(stage, variables, masks)
   return study.evaluate(stage, state)
 

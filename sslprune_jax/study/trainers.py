@@ -39,10 +39,14 @@ class Trainers:
     self.pretext, self.rewind = {}, {}
     for task in config.tasks:
       self.pretext[task] = self._trainer("train", task, task)
-      self.rewind[task] = self._rewind_update(task)
+      self.rewind[task] = self._update_before_the_end(self.pretext[task], task)
     self.retraining = None
     if config.retrain.rounds and config.retrain.inits:
       self.retraining = self._trainer("retrain.train", "labels", RETRAINING)
+      if config.retrain.schedule == "continue":
+        self._k_of_labels = self._update_before_the_end(
+          self.retraining, "retraining"
+        )
 
   def trainer_for(self, stage: Stage) -> Trainer:
     """Returns the trainer that a stage runs."""
@@ -50,9 +54,22 @@ class Trainers:
 
   def start(self, stage: Stage) -> int:
     """Returns the update of the schedule that a stage starts from."""
-    rewound = stage.round > 0 and stage.init is None
+    if stage.init:
+      continues = self._config.retrain.schedule == "continue"
+      same = self._is_of_the_same_labels(stage)
+      return self._k_of_labels if continues and same else 0
     continues = self._config.prune.schedule == "continue"
-    return self.rewind[stage.task] if rewound and continues else 0
+    return self.rewind[stage.task] if stage.round and continues else 0
+
+  def keeps_head(self, stage: Stage) -> bool:
+    """Returns whether a retraining starts with the head of its ticket."""
+    own = self._config.retrain.head == "own"
+    return own and self._is_of_the_same_labels(stage)
+
+  def _is_of_the_same_labels(self, stage: Stage) -> bool:
+    """Returns whether a retraining repeats what found the winning ticket."""
+    whole = self._config.labels.classes == 1
+    return stage.init == "rewind" and stage.task == "labels" and whole
 
   def num_images(self, stage: Stage) -> int:
     """Counts the images that the network sees in a stage."""
@@ -89,14 +106,13 @@ class Trainers:
       self._cache[key] = Trainer(config, section, made, source)
     return self._cache[key]
 
-  def _rewind_update(self, task: str) -> int:
-    """Returns k, the update of the dense training that is rewound to."""
-    trainer = self.pretext[task]
+  def _update_before_the_end(self, trainer: Trainer, name: str) -> int:
+    """Returns k, the update of a training that is rewound to."""
     update = trainer.to_updates(self._config, "prune.rewind")
     if update >= trainer.length:
       raise ConfigError(
         f"config.prune.rewind: found {self._config.prune.rewind!r}, which is "
-        f"update {update} of {task}, expected one before the end of training, "
+        f"update {update} of {name}, expected one before the end of training, "
         f"update {trainer.length}"
       )
     return update
