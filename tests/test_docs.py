@@ -13,8 +13,8 @@ import pytest
 from absl import flags
 from ml_collections import config_flags
 
+from sslprune_jax.config import every_field, rounds, variants
 from sslprune_jax.config import files as config_files
-from sslprune_jax.config import rounds, variants
 from sslprune_jax.study import validation
 
 ROOT = pathlib.Path(__file__).parent.parent
@@ -146,3 +146,21 @@ def test_the_package_of_the_page_on_extending_runs_to_the_report(tmp_path):
     "--config.transfer.protocols=('knn:digits',)",
   )
   assert "knn" in (tmp_path / "runs/simclr_transfer/results.jsonl").read_text()
+
+
+def test_choices_name_fields_and_values_that_there_are():
+  text = (ROOT / "docs/choices.md").read_text()
+  fields = every_field()
+  sections = {name.partition(".")[0] for name in fields if "." in name}
+  named = re.findall(r"`([a-z_]+(?:\.[a-z_]+)+)(?:=([^`]+))?`", text)
+  named = [pair for pair in named if pair[0].split(".")[0] in sections]
+  assert len(named) > 40
+  for name, value in named:
+    parts = [field for field in fields if field.startswith(f"{name}.")]
+    assert name in fields or parts, name
+    if value:
+      try:
+        value = ast.literal_eval(value)
+      except ValueError:  # As on the command line: costs=fair.
+        value = (value,)
+      fields[name].rule.check(name, value)
