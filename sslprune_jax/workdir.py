@@ -12,6 +12,7 @@ CONFIG = "config.json"  # configuration, versions, commit, rows of its tasks
 RESULTS = "results.jsonl"  # a line a metric of each stage
 OVERLAPS = "overlaps.jsonl"  # of studies with variants
 REPORT = "report.html"
+LEFT_OUT = "left_out.json"  # broken image files, and what is wrong with each
 # Below the folder of a stage.
 RESULT = "result.json"  # its lines; written last, so that it says: done
 METRICS = "metrics.jsonl"

@@ -61,6 +61,19 @@ FIELDS: dict[str, Field] = {
   "workers": Field(
     16, "threads that decode images", whole(1), "threads", changes_bits=False
   ),
+  "max_pixels": Field(
+    100_000_000,
+    "most pixels of an image file; one of more counts as broken",
+    # Beyond this Pillow refuses by itself.
+    whole(1, 178_956_970),
+    "pixels",
+  ),
+  "broken": Field(
+    "refuse",
+    "whether a broken file of a folder of images is refused, or left out: "
+    "refuse, skip",
+    one_of(("refuse", "skip")),
+  ),
   "padding": Field(
     2, "zeros on each side, of the random crop", whole(0), "pixels"
   ),
@@ -172,7 +185,11 @@ DATASETS: dict[str, DatasetRow] = {
       "voc2007",
       {**_STREAMED, "name": "voc/2007", "train": "train+validation"},
     ),
-    DatasetRow("folder", {**_STREAMED, "image_size": 64}),
+    DatasetRow(
+      "folder",
+      {**_STREAMED, "image_size": 64},
+      StudySize("resnet18", 1, "1ep", 8, (0, 4, 8)),
+    ),
   )
 }
 

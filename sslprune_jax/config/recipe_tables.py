@@ -45,6 +45,15 @@ _DIGITS = {  # Ours.
   "weight_decay": 1e-4,
   "schedule": "cosine",
 }
+_PHOTOS = {  # Ours: for some hundred to some ten thousand photos.
+  "duration": "100ep",
+  "batch_size": 64,
+  "optimizer": "adam",
+  "learning_rate": 1e-3,
+  "weight_decay": 1e-4,
+  "schedule": "cosine",
+  "warmup": "2ep",
+}
 _NPID_CIFAR = {  # Wu et al.'s code; the paper runs NPID on ImageNet only.
   "duration": "200ep",
   "batch_size": 128,
@@ -128,6 +137,8 @@ RECIPES: dict[tuple[str, str], dict[str, Any]] = {
   ("deepcluster", "digits"): _DIGITS
   | {"schedule": "constant", "batch_size": 32, "learning_rate": 2e-3},
 }
+for _task in ("labels", "rotnet", "exemplar", "s4l", "npid", "deepcluster"):
+  RECIPES[_task, "folder"] = _PHOTOS
 # Supplement 6.4 has recipes of their own for AlexNet.
 ALEXNET = {
   "labels": _IMAGENET
@@ -206,11 +217,25 @@ SETTINGS = {
     "model": {"sobel": True},
   },
   ("deepcluster", "imagenet2012"): {"model": {"sobel": True, "name": "vgg16"}},
+  ("exemplar", "folder"): {"dataset": _COLOUR},
+  ("npid", "folder"): {
+    "npid": {"objective": "softmax", "temperature": 0.1},
+    "dataset": {
+      "jitter": (0.4, 0.4, 0.4, 0.4),
+      "grey": 0.2,
+      "crop_scale": (0.2, 1.0),
+    },
+  },
+  ("deepcluster", "folder"): {
+    "train": {"schedule": "constant"},
+    "deepcluster": {"clusters": 50, "components": 64},
+    "model": {"sobel": True},
+  },
   # Small sets have few updates: every image at all four angles.
   ("rotnet", "digits"): {"rotnet": {"copies": 4}},
   ("rotnet", "fashion_mnist"): {"rotnet": {"copies": 4}},
   **{
     ("s4l", name): _FEW
-    for name in ("digits", "fashion_mnist", "cifar10", "imagenet2012")
+    for name in ("digits", "fashion_mnist", "cifar10", "imagenet2012", "folder")
   },
 }

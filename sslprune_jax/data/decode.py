@@ -1,12 +1,18 @@
 """Decoding: the bytes of any image file to u8[H,W,C], evaluated or cropped."""
 
-import io
 import math
+from collections.abc import Iterator
 
 import numpy as np
-from PIL import ExifTags, Image, ImageOps
+from PIL import Image
 
-from sslprune_jax.data.sources import DataError, Spec
+from sslprune_jax.data.opening import (
+  UPRIGHT,
+  is_deep,
+  open_image,
+  orientation,
+)
+from sslprune_jax.data.sources import Spec
 from sslprune_jax.runtime import rng
 
 # The one resize filter: antialiased when it shrinks, unlike OpenCV's linear.
@@ -15,7 +21,8 @@ _SHORTER_SIDE = 256 / 224  # of the evaluation view, before its central crop
 SCALE = Spec.crop_scale  # of the area, of a random resized crop
 _RATIO = (3 / 4, 4 / 3)
 _ATTEMPTS = 10
-_TRANSPOSED = (5, 6, 7, 8)  # EXIF orientations that swap width and height
+_BAND = 512  # rows
+_TRANSPOSED = (5, 6, 7, 8)  # those that swap width and height
 
 
 def decode(
@@ -25,22 +32,26 @@ def decode(
   where: str = "image",
   whole: bool = False,
   scale: tuple[float, float] = SCALE,
+  max_pixels: int = Spec.max_pixels,
+  bits: int = 16,
 ) -> np.ndarray:
   """Decodes an image file and fits it to a shape.
 
   An image that has the shape already is returned as it is, unless it is to be
   cropped. Otherwise the evaluation view shrinks the shorter side to 256/224 of
   the shape's and takes the centre, or resizes the whole image, whatever its
-  ratio. EXIF orientation is applied, alpha laid on white, 16 bits cut to 8,
-  animations to their first frame.
+  ratio. EXIF orientation is applied, alpha laid on white, deep greys cut to 8
+  bits, animations to their first frame.
 
   Args:
-    data: bytes of the file, in any format that Pillow reads.
+    data: bytes of the file, in a format of `listing.suffixes`.
     shape: (H, W, C) to return; C is 1 (grey) or 3 (RGB).
     seed: u64 for a random resized crop (`random_box`); None for evaluation.
     where: name of the image in the error message.
     whole: whether the evaluation view is the whole image.
     scale: least and largest share of the area of a random resized crop.
+    max_pixels: most pixels that an image may have.
+    bits: bits that deep greys use of their 16.
 
   Returns:
     u8[H,W,C].
@@ -48,18 +59,16 @@ def decode(
   Raises:
     DataError: it cannot be decoded.
   """
-  try:
-    with Image.open(io.BytesIO(data)) as image:
-      image, box = _open(image, shape, seed, scale)
-      if whole and seed is None:
-        box = (0, 0, image.width, image.height)
-      return _fit(_convert(image, shape[-1]), shape, box)
-  # Pillow's readers raise whatever a broken file makes them stumble over.
-  except Exception as error:
-    reason = str(error).splitlines()[0] if str(error) else repr(error)
-    if isinstance(error, Image.UnidentifiedImageError):
-      reason = "in no format that Pillow knows"  # its own text is an address
-    raise DataError(f"{where}: cannot be decoded: {reason}") from error
+  with open_image(data, where, max_pixels) as image:
+    return _decode(image, shape, seed, whole, scale, bits)
+
+
+def _decode(image, shape, seed, whole, scale, bits) -> np.ndarray:
+  # A function of its own, whose images are gone when the file is closed.
+  image, box = _open(image, shape, seed, scale)
+  if whole and seed is None:
+    box = (0, 0, image.width, image.height)
+  return _fit(_convert(image, shape[-1], bits), shape, box)
 
 
 Box = tuple[float, float, float, float]
@@ -73,13 +82,13 @@ def _open(
 ) -> tuple[Image.Image, Box | None]:
   """Returns the upright image, perhaps reduced, and the box to crop from it."""
   width, height = image.size
-  orientation = image.getexif().get(ExifTags.Base.Orientation, 1)
-  if orientation in _TRANSPOSED:
+  turn = orientation(image)
+  if turn in _TRANSPOSED:
     width, height = height, width
   box = None
   if seed is not None:
     box = random_box(width, height, seed, scale)
-    if orientation == 1:
+    if turn == 1:
       # JPEG decodes to 1/2, 1/4 or 1/8 in a fraction of the time: allowed as
       # long as the crop keeps at least as many pixels as are asked for.
       reduce_h = shape[0] / (box[3] - box[1])
@@ -87,7 +96,8 @@ def _open(
       image.draft(
         None, (math.ceil(width * reduce_w), math.ceil(height * reduce_h))
       )
-  image = ImageOps.exif_transpose(image)
+  if turn != 1:
+    image = image.transpose(UPRIGHT[turn])
   if box is not None:
     scale_w, scale_h = image.width / width, image.height / height
     left, top, right, bottom = box
@@ -129,18 +139,39 @@ def random_box(
   return left, top, left + w, top + h
 
 
-def _convert(image: Image.Image, channels: int) -> Image.Image:
+def _convert(image: Image.Image, channels: int, bits: int) -> Image.Image:
   """Returns an image of mode RGB (3 channels) or L (1)."""
-  if image.mode == "I" or image.mode.startswith("I;16"):
-    # Pillow clips 16 bits to 255 when it converts; the upper byte is meant.
-    grey = np.clip(np.asarray(image).astype(np.int64) >> 8, 0, 255)
-    image = Image.fromarray(grey.astype(np.uint8))
+  if is_deep(image):
+    image = _to_bytes(image, bits)
   if image.has_transparency_data:
-    image = image.convert("RGBA")
-    white = Image.new("RGBA", image.size, "white")
-    image = Image.alpha_composite(white, image)
+    image = _on_white(image)
   mode = "L" if channels == 1 else "RGB"
   return image if image.mode == mode else image.convert(mode)
+
+
+def _bands(image: Image.Image) -> Iterator[tuple[int, int, int, int]]:
+  """Yields the boxes of bands of rows: a large image takes its memory once."""
+  for top in range(0, image.height, _BAND):
+    yield 0, top, image.width, min(top + _BAND, image.height)
+
+
+def _to_bytes(image: Image.Image, bits: int) -> Image.Image:
+  """Returns the upper 8 of so many bits; Pillow itself would clip at 255."""
+  grey = np.empty((image.height, image.width), np.uint8)
+  for box in _bands(image):
+    deep = np.asarray(image.crop(box))
+    grey[box[1] : box[3]] = np.clip(deep >> (bits - 8), 0, 255)
+  return Image.fromarray(grey)
+
+
+def _on_white(image: Image.Image) -> Image.Image:
+  """Lays an image on white."""
+  white = Image.new("RGB", image.size, "white")
+  for box in _bands(image):
+    part = image.crop(box)
+    part = part if part.mode == "RGBA" else part.convert("RGBA")
+    white.paste(part, box, part)
+  return white
 
 
 def _fit(

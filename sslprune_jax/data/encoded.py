@@ -43,7 +43,8 @@ class EncodedSource(abc.ABC):
       multi_label: attribute of `Source`.
     """
     self.name, self.split, self.whole = spec.name, spec.split, spec.whole
-    self._crop_scale = spec.crop_scale
+    self._crop_scale, self._max_pixels = spec.crop_scale, spec.max_pixels
+    self._bits = 16
     self.image_shape = image_shape
     self.class_names = tuple(class_names)
     self.num_classes = len(self.class_names)
@@ -89,6 +90,8 @@ class EncodedSource(abc.ABC):
           self._where(int(indices[row])),
           self.whole,
           self._crop_scale,
+          self._max_pixels,
+          self._bits,
         )
         label[row] = label_of_row
 

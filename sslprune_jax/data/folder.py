@@ -1,20 +1,26 @@
 """A folder of images, one subfolder a class, or no subfolders: unlabelled."""
 
+import functools
 import os
 from collections.abc import Sequence
 
 import numpy as np
 
+from sslprune_jax.data import headers
 from sslprune_jax.data.encoded import EncodedSource
-from sslprune_jax.data.sources import UNLABELLED, DataError, Spec
+from sslprune_jax.data.listing import LeftOut
+from sslprune_jax.data.sources import DataError, Spec
+from sslprune_jax.data.splits import Listed, find_splits, list_classes
 from sslprune_jax.data.subsets import holdout
-
-_SUFFIXES = (".png", ".jpg", ".jpeg", ".webp", ".bmp", ".gif")
-_TEST_FOLDERS = ("test", "val", "validation")
 
 
 class FileSource(EncodedSource):
-  """Images listed in memory and read from files."""
+  """Images listed in memory and read from files.
+
+  Attributes:
+    notes: lines on what was found and left out, for the user.
+    left_out: broken file -> what is wrong with it, of those left out.
+  """
 
   def __init__(
     self,
@@ -22,6 +28,8 @@ class FileSource(EncodedSource):
     files: Sequence[str],
     labels: np.ndarray,
     class_names: Sequence[str],
+    *,
+    bits: int = 16,
   ):
     """Keeps the list.
 
@@ -30,10 +38,13 @@ class FileSource(EncodedSource):
       files: N paths.
       labels: i32[N], -1 where unlabelled.
       class_names: one name a class.
+      bits: bits that deep greys use of their 16.
     """
     size, channels = spec.image_size, spec.channels or 3
     super().__init__(spec, (size, size, channels), class_names, crops=True)
-    self._files, self._labels = files, labels
+    self._files, self._labels, self._bits = files, labels, bits
+    self.notes: tuple[str, ...] = ()
+    self.left_out: dict[str, str] = {}
 
   def __len__(self) -> int:
     return len(self._files)
@@ -44,26 +55,20 @@ class FileSource(EncodedSource):
     return self._labels
 
   def _fetch(self, indices: list[int]) -> list[tuple[bytes, int]]:
-    return [(self._bytes(i), int(self._labels[i])) for i in indices]
-
-  def _bytes(self, index: int) -> bytes:
-    path = self._files[index]
-    try:
-      with open(path, "rb") as file:
-        return file.read()
-    except OSError as error:
-      raise DataError(f"{path}: cannot be read: {error.strerror}") from error
+    return [
+      (headers.read(self._files[i]), int(self._labels[i])) for i in indices
+    ]
 
   def _where(self, index: int) -> str:
     return self._files[index]
 
 
 def load_folder(spec: Spec) -> FileSource:
-  """Lists a folder.
+  """Lists a folder, and looks at the headers of all its images.
 
-  Where `train` and one of `test`, `val`, `validation` lie in it, they are the
-  splits. Otherwise a fifth of every class is held out for `test`, always the
-  same files as long as the folder does not change.
+  Splits and classes are those of `splits`. Where there is no split for the
+  test, a fifth of every class is held out, always the same files as long as the
+  folder does not change.
 
   Args:
     spec: split, and how its images are delivered. `data_dir` holds the splits,
@@ -73,7 +78,8 @@ def load_folder(spec: Spec) -> FileSource:
     The source; files are in the order of their names.
 
   Raises:
-    DataError: names the folder, what was found and what was expected.
+    DataError: names the folder or the file, what was found and what was
+      expected.
   """
   split = spec.split
   if split not in ("train", "test"):
@@ -81,83 +87,70 @@ def load_folder(spec: Spec) -> FileSource:
   root = os.path.expanduser(spec.data_dir)
   if not os.path.isdir(root):
     raise DataError(f"data_dir: found no folder {root}")
-  folders = _folders(root)
-  tests = [name for name in _TEST_FOLDERS if name in folders]
-  if "train" in folders and tests:
-    train = os.path.join(root, "train")
-    names, files, labels = _list(train)
-    if split == "test":
-      test = os.path.join(root, tests[0])
-      names, files, labels = _list(test, names)
-  else:
-    names, files, labels = _list(root)
-    alone = np.flatnonzero(np.bincount(labels + 1) == 1) - 1
-    if alone.size:
-      place = os.path.join(root, names[alone[0]]) if names else root
-      raise DataError(
-        f"{place}: found 1 image, expected 2 or more, to hold one out for test"
-      )
+  workers = spec.workers or os.cpu_count() or 1
+  splits, notes, found = _read(root, spec.max_pixels, workers)
+  if found.broken and spec.broken == "refuse":
+    first, *others = found.broken.values()
+    more = f" (and {len(others)} more files are broken)" if others else ""
+    raise DataError(
+      f"{first}{more}; dataset.broken='skip' leaves out what is broken"
+    )
+  listed = {
+    name: part.take(
+      np.flatnonzero([file not in found.broken for file in part.files])
+    )
+    for name, part in splits.items()
+  }
+  if "test" not in listed:
+    _expect_two(root, listed["train"])
+    labels = listed["train"].labels
     rows = holdout(labels - labels.min(), split)  # unlabelled: one class
-    files, labels = [files[row] for row in rows], labels[rows]
-  return FileSource(spec, files, labels, names)
-
-
-def _folders(root: str) -> list[str]:
-  with os.scandir(root) as entries:
-    return sorted(
-      e.name for e in entries if e.is_dir() and not e.name.startswith(".")
-    )
-
-
-def _images(root: str) -> list[str]:
-  """Returns the images at any depth under a folder, sorted."""
-  return sorted(
-    os.path.join(folder, file)
-    for folder, _, files in os.walk(root)
-    for file in files
-    if file.lower().endswith(_SUFFIXES) and not file.startswith(".")
+    listed[split] = listed["train"].take(rows)
+  part = listed[split]
+  if not part.files:
+    raise DataError(f"{root}: found no {split} image that is whole")
+  source = FileSource(
+    spec, part.files, part.labels, part.names, bits=found.bits
   )
+  source.notes, source.left_out = notes, found.broken
+  return source
 
 
-def _list(
-  root: str, names: list[str] | None = None
-) -> tuple[list[str], list[str], np.ndarray]:
-  """Returns the class names, files, and labels under a folder.
-
-  Args:
-    root: folder that holds classes, or images.
-    names: classes that there may be; by default the subfolders.
-  """
-  folders = _folders(root)
-  if names is None:
-    names = folders
-  unknown = sorted(set(folders) - set(names))
-  if unknown:
+def _expect_two(root: str, part: Listed) -> None:
+  """Refuses a class of one image, of which none can be held out."""
+  alone = np.flatnonzero(np.bincount(part.labels + 1) == 1) - 1
+  if alone.size:
+    place = os.path.join(root, part.names[alone[0]]) if part.names else root
     raise DataError(
-      f"{os.path.join(root, unknown[0])}: found a class that the training "
-      f"images do not have, expected {', '.join(names[:10]) or 'no classes'}"
+      f"{place}: found 1 image, expected 2 or more, to hold one out for test"
     )
-  files, labels = [], []
-  for folder in folders:
-    images = _images(os.path.join(root, folder))
-    _expect_images(images, os.path.join(root, folder))
-    files += images
-    labels += [names.index(folder)] * len(images)
-  with os.scandir(root) as entries:
-    loose = sorted(e.path for e in entries if e.is_file())
-  loose = [path for path in loose if path.lower().endswith(_SUFFIXES)]
-  if names and loose:
-    raise DataError(
-      f"{loose[0]}: found an image beside class folders, expected it in one"
-    )
-  if not folders:
-    _expect_images(loose, root)
-    files, labels = loose, [UNLABELLED] * len(loose)
-  return names, files, np.array(labels, np.int32)
 
 
-def _expect_images(images: list[str], folder: str) -> None:
-  if not images:
-    raise DataError(
-      f"{folder}: found no image, expected {', '.join(_SUFFIXES)} files"
+# Both splits, and the targets of transfer, are listed together.
+@functools.lru_cache(maxsize=8)
+def _read(
+  root: str, max_pixels: int, workers: int
+) -> tuple[dict[str, Listed], tuple[str, ...], headers.Headers]:
+  """Returns what a folder holds: its splits, lines on it, and its headers."""
+  left_out = LeftOut()
+  places, unused = find_splits(root, left_out)
+  train = list_classes(places["train"], left_out)
+  splits = {"train": train}
+  if "test" in places:
+    splits["test"] = list_classes(places["test"], left_out, train.names)
+  files = [file for part in splits.values() for file in part.files]
+  found = headers.check(files, max_pixels, workers)
+  notes = [f"{root}: found {len(files) - len(found.broken):,} images of "]
+  notes[0] += f"{len(train.names)} classes" if train.names else "no class"
+  if left_out.counts or found.broken:
+    broken = f"{len(found.broken)} broken" if found.broken else ""
+    words = ", ".join(filter(None, (broken, left_out.words())))
+    notes[0] += f"; left out: {words}"
+  if unused:
+    notes.append(f"{unused}: not used, as there is a test split beside it")
+  if found.deep and found.bits < 16:
+    notes.append(
+      f"{root}: found {found.deep} images of 16 bits that use {found.bits}: "
+      "read as such"
     )
+  return splits, tuple(notes), found

@@ -40,6 +40,9 @@ class Spec:
     resident: whether all images are read into memory, in the evaluation view.
     crop_scale: least and largest share of the area of the random crops that are
       taken while images are decoded.
+    max_pixels: most pixels of an image; one of more counts as broken.
+    broken: whether a broken file of a folder is refused, "refuse", or left out,
+      "skip".
   """
 
   name: str
@@ -51,6 +54,8 @@ class Spec:
   whole: bool = False
   resident: bool = False
   crop_scale: tuple[float, float] = (0.08, 1.0)
+  max_pixels: int = 100_000_000
+  broken: str = "refuse"
 
   @classmethod
   def from_config(
@@ -73,6 +78,8 @@ class Spec:
       whole,
       dataset.resident,
       tuple(dataset.crop_scale) or cls.crop_scale,
+      dataset.max_pixels,
+      dataset.broken,
     )
 
 

@@ -12,10 +12,53 @@ from ml_collections import ConfigDict
 from sslprune_jax import data
 from sslprune_jax import workdir as workdir_lib
 from sslprune_jax.config.tasks import TASKS
+from sslprune_jax.data.folder import FileSource
 from sslprune_jax.data.sources import Images
 from sslprune_jax.runtime import files
 
 RETRAINING = "retrain"  # beside the names of tasks
+
+
+def adapt(config: ConfigDict) -> tuple[ConfigDict, list[str]]:
+  """Fits a configuration to its images, and says what was found of them.
+
+  Args:
+    config: validated, without variants; not changed.
+
+  Returns:
+    The same, without retraining, and without the judges that read the labels of
+    the same folder, where a folder of images has no labels; and lines for the
+    user.
+
+  Raises:
+    DataError: what was found, and what was expected.
+  """
+  dataset = config.dataset
+  if dataset.name != "folder":
+    return config, []
+  source = data.load(data.Spec.from_config(dataset, dataset.train))
+  lines = list(source.notes) if isinstance(source, FileSource) else []
+  retrains = config.retrain.rounds and config.retrain.inits
+  own = config.transfer.targets.folder.data_dir == dataset.data_dir
+  judged = tuple(
+    named
+    for named in config.transfer.protocols
+    if not (own and named.split(":")[1] == "folder")
+  )
+  if source.num_classes or not (
+    retrains or judged != tuple(config.transfer.protocols)
+  ):
+    return config, lines
+  config = config.copy_and_resolve_references()
+  config.retrain.rounds, config.transfer.protocols = (), judged
+  last = f"seed_{config.seeds[0]}/{config.tasks[0]}"
+  lines.append(
+    f"{dataset.data_dir}: found no labels: masks are not retrained. To judge "
+    "the features by images with labels: sslprune transfer --config=folder "
+    "--config.transfer.targets.folder.data_dir=FOLDER "
+    f"--ticket=WORKDIR/{last}/round_{config.prune.rounds:02d}"
+  )
+  return config, lines
 
 
 class StudyData:
@@ -75,6 +118,16 @@ class StudyData:
     labels = self.train.labels  # May take a pass over all files.
     chosen = data.sample_classes(labels, classes, seed)
     return chosen[data.sample_per_class(labels[chosen], images, seed)]
+
+  def save_left_out(self, workdir: epath.Path) -> None:
+    """Saves which files are broken, if some were left out.
+
+    Args:
+      workdir: folder of the study.
+    """
+    broken = getattr(self.train, "left_out", {})
+    if broken:
+      files.write_json(workdir / workdir_lib.LEFT_OUT, broken)
 
   def save_labelled(self, workdir: epath.Path, purpose: str, seed: int) -> None:
     """Saves the indices of the labelled images, if only some are labelled.

@@ -6,7 +6,7 @@ its share into the same workdir, and what runs last joins the results.
 
 import contextlib
 import os
-from collections.abc import Collection
+from collections.abc import Collection, Iterable
 from typing import Any
 
 from etils import epath
@@ -15,6 +15,7 @@ from ml_collections import ConfigDict
 from sslprune_jax.config import variants
 from sslprune_jax.runtime.progress import Progress
 from sslprune_jax.study import (
+  images,
   overlaps,
   plan,
   procedure,
@@ -52,9 +53,11 @@ def run(
   """
   provenance.agree(config)
   workdir = epath.Path(os.path.expanduser(workdir))
-  configs = variants.expand(config)
-  for study_config in configs.values():
+  configs, notes = {}, []
+  for name, study_config in variants.expand(config).items():
     validation.validate(study_config)
+    configs[name], said = images.adapt(study_config)
+    notes += said
   index, count = share
   jobs = [(name, seed) for name, c in configs.items() for seed in c.seeds]
   own = jobs[index::count]
@@ -79,18 +82,20 @@ def run(
         study.config, study.workdir, accept_numerics=accept_numerics
       )
       study.on_disk.join_with(plan.plan(grown[name]))
-    lines = _run(studies.values(), progress)
+    lines = _run(studies.values(), progress, dict.fromkeys(notes))
     if count == 1:
       overlaps.write(workdir, grown)
   return lines
 
 
 def _run(
-  studies: Collection[Study], progress: Progress
+  studies: Collection[Study], progress: Progress, notes: Iterable[str]
 ) -> list[dict[str, Any]]:
   """Runs studies, one after the other; returns their lines of results."""
   progress.start(
     sum(study.num_images(stage) for study in studies for stage in study.stages)
   )
   with contextlib.closing(progress):
+    for note in notes:
+      progress.say(note)
     return [line for study in studies for line in procedure.run(study)]

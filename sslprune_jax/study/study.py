@@ -108,7 +108,8 @@ class Study:
     self.on_disk.once(stage.path, images, lambda: run(self, stage))
 
   def save_labelled(self) -> None:
-    """Saves the indices of the labelled images, if only some are labelled."""
+    """Saves which images are labelled, and which left out, if only some are."""
+    self._data.save_left_out(self.workdir)
     purposes = self.config.tasks
     if self.trainers.retraining:
       purposes += (RETRAINING,)

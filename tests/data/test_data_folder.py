@@ -1,11 +1,14 @@
 """Tests of folders of images."""
 
+import os
+
 import numpy as np
 import pytest
 from image_files import encode, photo, png
 from PIL import ExifTags, Image
 
 from sslprune_jax.data import DataError, Spec, load
+from sslprune_jax.data import folder as folder_lib
 
 SIZE = 12
 
@@ -23,6 +26,7 @@ def fill(root, names=("cat", "dog"), count=5):
 
 def folder(root, split="train", **settings):
   load.cache_clear()  # The folder is listed anew.
+  folder_lib._read.cache_clear()
   return load(Spec("folder", split, str(root), SIZE, **settings))
 
 
@@ -37,13 +41,157 @@ def test_a_fifth_is_held_out_when_there_are_no_splits(tmp_path):
   assert folder(tmp_path)._files == train._files
 
 
-@pytest.mark.parametrize("name", ["test", "val", "validation"])
-def test_split_folders_are_the_splits(tmp_path, name):
-  fill(tmp_path / "train", count=3)
-  fill(tmp_path / name, names=["dog"], count=2)
+@pytest.mark.parametrize(
+  "names",
+  [
+    ("train", "test"),
+    ("train", "val"),
+    ("Train", "Validation"),
+    ("training", "testing"),
+    ("TRAINING", "Valid"),
+  ],
+)
+def test_split_folders_are_the_splits(tmp_path, names):
+  fill(tmp_path / names[0], count=3)
+  fill(tmp_path / names[1], names=["dog"], count=2)
+  (tmp_path / "labels").mkdir()  # Without images: no class.
+  write(tmp_path / "labels" / "list.json", b"{}")
   train, test = folder(tmp_path), folder(tmp_path, "test")
   assert train.labels.tolist() == [0, 0, 0, 1, 1, 1]
   assert test.labels.tolist() == [1, 1] and test.num_classes == 2
+
+
+def test_a_test_split_is_taken_before_one_for_validation(tmp_path):
+  fill(tmp_path / "train", count=3)
+  fill(tmp_path / "val", count=2)
+  fill(tmp_path / "test", count=1)
+  test = folder(tmp_path, "test")
+  assert len(test) == 2 and all("/test/" in file for file in test._files)
+  assert test.notes[1] == (
+    f"{tmp_path}/val: not used, as there is a test split beside it"
+  )
+
+
+def test_a_training_split_alone_is_held_out_from(tmp_path):
+  fill(tmp_path / "train", count=10)
+  train, test = folder(tmp_path), folder(tmp_path, "test")
+  assert (len(train), len(test)) == (16, 4) and train.num_classes == 2
+
+
+@pytest.mark.parametrize(
+  "names, message",
+  [
+    (("train", "valid", "cat"), "train: found a split, or a class, beside cat"),
+    (
+      ("test", "cat"),
+      "test: found a split, or a class, beside cat: .*rename",
+    ),
+    (("val",), "val: found a split for the test, or a class, and no train"),
+    (("train", "Train"), "rain: found .rain beside it, expected one of them"),
+    (("train", "val", "valid"), "val: found valid beside it, expected one"),
+    (("train", "test", "testing"), "test: found testing beside it"),
+    (("cat/train", "cat/val", "dog"), "found a split inside of cat, which w"),
+    (("photos/train", "photos/test"), "expected dataset.data_dir=.*/photos"),
+  ],
+)
+def test_what_can_be_read_in_two_ways_is_refused(tmp_path, names, message):
+  for name in names:
+    fill(tmp_path / name, count=2)
+  with pytest.raises(DataError, match=message) as error:
+    folder(tmp_path)
+  assert "\n" not in str(error.value)
+
+
+def test_an_image_beside_splits_is_refused(tmp_path):
+  fill(tmp_path / "train")
+  write(tmp_path / "loose.png")
+  with pytest.raises(DataError, match="found a split, or a class, beside loo"):
+    folder(tmp_path)
+
+
+def test_a_folder_of_one_folder_has_no_labels(tmp_path):
+  fill(tmp_path, names=["all"], count=10)
+  train = folder(tmp_path)
+  assert (len(train), train.num_classes) == (8, 0)
+  assert set(train.labels) == {-1}
+  assert train.notes == (f"{tmp_path}: found 10 images of no class",)
+
+
+def test_names_compare_however_their_accents_are_written(tmp_path):
+  composed, apart = "caf\u00e9", "cafe\u0301"
+  fill(tmp_path / "train", names=[composed, "dog"], count=2)
+  fill(tmp_path / "test", names=[apart], count=2)
+  test = folder(tmp_path, "test")
+  assert test.class_names == (composed, "dog")
+  assert test.labels.tolist() == [0, 0]
+  fill(tmp_path / "train", names=[apart], count=2)
+  with pytest.raises(DataError, match="found two folders of this name"):
+    folder(tmp_path)
+
+
+def test_what_is_left_out_is_counted_in_a_line(tmp_path):
+  fill(tmp_path)
+  for name in ("._0.png", ".DS_Store", "Thumbs.db", "desktop.ini"):
+    write(tmp_path / "cat" / name, b"x")
+  for name in (".ipynb_checkpoints", ".thumbnails", "@eaDir", "__MACOSX"):
+    write(tmp_path / "dog" / name / "0.png")
+    write(tmp_path / name / "0.png")
+  write(tmp_path / "cat" / "notes.txt", b"")
+  write(tmp_path / "cat" / "clip.mp4", b"")
+  write(tmp_path / "cat" / "README", b"")
+  os.mkfifo(tmp_path / "cat" / "pipe.png")
+  (tmp_path / "dog" / "back").symlink_to(tmp_path)
+  (tmp_path / "dog" / "deeper").mkdir()
+  (tmp_path / "dog" / "deeper" / "up").symlink_to(tmp_path / "dog")
+  source = folder(tmp_path, workers=2)
+  assert source.notes == (
+    f"{tmp_path}: found 10 images of 2 classes; left out: 1 .mp4, 1 .txt, "
+    "12 hidden, 2 links that lead back, "
+    "1 no file (a pipe, a socket, a device), 1 without suffix",
+  )
+
+
+def test_a_linked_folder_is_a_class_and_a_lost_image_is_missed(tmp_path):
+  fill(tmp_path / "there", names=["cats"])
+  fill(tmp_path / "photos", names=["dog"])
+  (tmp_path / "photos" / "cat").symlink_to(tmp_path / "there" / "cats")
+  train = folder(tmp_path / "photos")
+  assert train.class_names == ("cat", "dog") and len(train) == 8
+  (tmp_path / "photos" / "dog" / "9.png").symlink_to(tmp_path / "gone.png")
+  with pytest.raises(DataError, match="dog/9.png: cannot be read: No such"):
+    folder(tmp_path / "photos")
+
+
+def test_greys_of_twelve_bits_are_read_by_their_range(tmp_path):
+  deep = np.linspace(0, 4095, SIZE * SIZE).reshape(SIZE, SIZE)
+  for split in ("train", "test"):
+    for i in range(2):
+      write(tmp_path / split / f"{i}.png", png(deep.astype(np.uint16)))
+  source = folder(tmp_path, channels=1)
+  assert source.notes[1] == (
+    f"{tmp_path}: found 4 images of 16 bits that use 12: read as such"
+  )
+  read = source.read(np.array([0]))["image"][0, ..., 0]
+  np.testing.assert_array_equal(read, deep.astype(int) >> 4)
+  # One that uses more says that they all have 16.
+  write(tmp_path / "test" / "2.png", png((deep * 16).astype(np.uint16)))
+  source = folder(tmp_path, channels=1)
+  assert len(source.notes) == 1
+  read = source.read(np.array([0]))["image"][0, ..., 0]
+  np.testing.assert_array_equal(read, deep.astype(int) >> 8)
+
+
+# As `opening` has it: pytest sets the filters of warnings anew.
+@pytest.mark.filterwarnings("ignore::PIL.Image.DecompressionBombWarning")
+def test_an_image_of_too_many_pixels_is_broken(tmp_path):
+  fill(tmp_path)
+  large = encode(Image.new("1", (20_000, 6_000)), "PNG")  # 120 million
+  write(tmp_path / "cat" / "large.png", large)
+  with pytest.raises(DataError, match="found 20000 x 6000 pixels, expected at"):
+    folder(tmp_path)
+  with pytest.raises(DataError, match="max_pixels = 300"):
+    folder(tmp_path, max_pixels=300)
+  assert len(folder(tmp_path, broken="skip").left_out) == 1
 
 
 def test_images_may_lie_deeper_and_other_files_beside_them(tmp_path):
@@ -115,18 +263,38 @@ def test_a_crop_depends_on_its_own_seed_alone(tmp_path):
   assert not np.array_equal(together["image"][1], together["image"][2])
 
 
-def test_a_broken_file_is_named_when_it_is_read(tmp_path):
+def test_a_broken_file_is_named_before_anything_is_read(tmp_path):
   fill(tmp_path / "train")
   fill(tmp_path / "test")
   broken = tmp_path / "train" / "dog" / "3.png"
   broken.write_bytes(b"not an image")
+  with pytest.raises(DataError) as error:
+    folder(tmp_path, "test")  # Both splits are looked at.
+  why = f"{broken}: cannot be decoded: in no format that is read here"
+  assert str(error.value) == (
+    f"{why}; dataset.broken='skip' leaves out what is broken"
+  )
+  (tmp_path / "test" / "cat" / "0.png").write_bytes(b"")
+  with pytest.raises(DataError, match=r".and 1 more files are broken."):
+    folder(tmp_path)
+  source = folder(tmp_path, broken="skip")
+  assert len(source) == 9 and str(broken) not in source._files
+  assert source.left_out[str(broken)] == why and len(source.left_out) == 2
+  assert source.notes == (
+    f"{tmp_path}: found 18 images of 2 classes; left out: 2 broken",
+  )
+  assert len(folder(tmp_path, "test", broken="skip")) == 9
+
+
+def test_a_file_that_breaks_off_is_named_when_it_is_read(tmp_path):
+  fill(tmp_path / "train")
+  fill(tmp_path / "test")
+  broken = tmp_path / "train" / "dog" / "3.png"
+  broken.write_bytes(broken.read_bytes()[:300])
   source = folder(tmp_path)
   source.read(np.array([0, 7]))
-  with pytest.raises(DataError) as error:
+  with pytest.raises(DataError, match=f"{broken}: cannot be decoded: "):
     source.read(np.arange(10))
-  assert str(error.value) == (
-    f"{broken}: cannot be decoded: in no format that Pillow knows"
-  )
 
 
 def test_a_file_that_is_gone_is_named(tmp_path):
