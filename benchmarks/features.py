@@ -2,12 +2,12 @@
 
   python benchmarks/features.py runs/npid_digits
 
-For every task and round of the run, a line of test accuracies in percent, on
-the features of the trained network, masked and in evaluation mode: `linear`, a
-linear classifier on all training images; `linear_few`, one on 10 images of each
-class (mean and standard error of 5 draws); `knn`, a vote of the 20 nearest
-training images (cosine). The first line of each task is the same network before
-any training.
+For every task, round and layer of the run, a line of test accuracies in
+percent, on what is read of the trained network, masked and in evaluation mode:
+`linear`, a linear classifier on all training images; `linear_few`, one on 10
+images of each class (mean and standard error of 5 draws); `knn`, a vote of the
+20 nearest training images (cosine). The first lines of each task are the same
+network before any training.
 """
 
 import argparse
@@ -37,11 +37,21 @@ def main():
   parser = argparse.ArgumentParser(description=__doc__.split("\n")[0])
   parser.add_argument("run", type=pathlib.Path, help="workdir of a study")
   parser.add_argument("--seed", type=int, default=0)
+  parser.add_argument(
+    "--layers", default="features", help="such as features,stage3"
+  )
   arguments = parser.parse_args()
   environment.prepare()
   config = ConfigDict(
     json.loads((arguments.run / "config.json").read_text())["config"]
   )
+  layers = arguments.layers.split(",")
+  for line in judge(config, arguments.run, arguments.seed, layers):
+    print(json.dumps(line), flush=True)
+
+
+def judge(config, run, seed, layers):
+  """Yields a line of test accuracies for every task, network and layer."""
   sources = [
     data.load(data.Spec.from_config(config.dataset, config.dataset[split]))
     for split in ("train", "test")
@@ -49,16 +59,18 @@ def main():
   for name in config.tasks:
     task = tasks.make(config, name, sources[0])
     network = models.from_config(config.model, task.num_outputs)
-    step = extraction.make_step(network, task.normalise)
     shape = sources[0].image_shape
-    key = rng_lib.stream_key(arguments.seed, "init")
+    key = rng_lib.stream_key(seed, "init")
     networks = {"random": state.initialize(network, shape, key)}
-    folder = arguments.run / f"seed_{arguments.seed}" / name
+    folder = run / f"seed_{seed}" / name
     for path in sorted(folder.glob("round_*/trained.npz")):
       networks[path.parent.name] = tickets.load(path).variables
-    for of, variables in networks.items():
-      found = [_features(step, variables, source) for source in sources]
-      print(json.dumps({"task": name, "network": of, **_scores(found)}))
+    for layer in layers:
+      step = extraction.make_step(network, task.normalise, layer)
+      for of, variables in networks.items():
+        found = [_features(step, variables, source) for source in sources]
+        line = {"task": name, "network": of, "layer": layer}
+        yield {**line, **_scores(found)}
 
 
 def _features(step, variables, source):

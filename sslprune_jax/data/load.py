@@ -3,6 +3,7 @@
 import functools
 import importlib.util
 import pathlib
+import re
 
 import numpy as np
 from PIL import Image
@@ -12,6 +13,7 @@ from sslprune_jax.data.places import load_places205
 from sslprune_jax.data.sources import ArraySource, DataError, Source, Spec
 from sslprune_jax.data.subsets import holdout, in_memory
 
+_DIGITS = re.compile(r"(train|test)(?:\[(\d+%?)?:(\d+%?)?\])?")
 _RESIDENT_LIMIT = 8 * 2**30  # bytes of images that every device can hold
 
 
@@ -55,10 +57,17 @@ def _open(spec: Spec) -> Source:
 def _digits(spec: Spec) -> ArraySource:
   """Returns scikit-learn's handwritten digits: 8 x 8, or enlarged."""
   split = spec.split
-  if split not in ("train", "test"):
-    raise DataError(f"split: found {split}, expected train or test")
+  match = _DIGITS.fullmatch(split)
+  if not match:
+    raise DataError(
+      f"split: found {split}, expected train or test, or a slice of one, such "
+      "as train[:80%]"
+    )
   images, labels = _read_digits()
-  rows = holdout(labels, split)
+  rows = holdout(labels, match[1])
+  rows = rows[_place(match[2], len(rows)) : _place(match[3], len(rows))]
+  if not rows.size:
+    raise DataError(f"split: found {split}, which is empty")
   grey = np.rint(images[rows] * (255 / 16)).astype(np.uint8)
   size = (spec.image_size or 8,) * 2
   grey = np.stack(
@@ -74,6 +83,13 @@ def _digits(spec: Spec) -> ArraySource:
     name=spec.name,
     split=split,
   )
+
+
+def _place(text: str | None, size: int) -> int | None:
+  """Returns where a slice begins or ends: an image, or a share in percent."""
+  if text is None or not text.endswith("%"):
+    return None if text is None else int(text)
+  return round(size * int(text[:-1]) / 100)
 
 
 @functools.cache

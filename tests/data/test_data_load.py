@@ -30,6 +30,22 @@ def test_digits_are_split_once_and_for_all():
 GOLDEN = [2, 5, 7, 5, 7, 9, 4, 6, 8, 9, 3, 3]
 
 
+def test_digits_are_sliced_as_tfds_slices():
+  whole = load(Spec("digits", "train"))
+  first, last = (
+    load(Spec("digits", split)) for split in ("train[:80%]", "train[80%:]")
+  )
+  np.testing.assert_array_equal(
+    np.concatenate([first.images, last.images]), whole.images
+  )
+  assert len(last) == len(whole) - round(0.8 * len(whole))
+  few = load(Spec("digits", "test[10:30]"))
+  assert len(few) == 20 and few.split == "test[10:30]"
+  assert len(load(Spec("digits", "test[:]"))) == 359
+  with pytest.raises(DataError, match=r"found test.9:9., which is empty"):
+    load(Spec("digits", "test[9:9]"))
+
+
 def test_digits_in_three_channels():
   source = load(Spec("digits", "test", channels=3))
   assert source.image_shape == (8, 8, 3)
