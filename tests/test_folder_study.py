@@ -93,6 +93,7 @@ def test_photos_with_labels_are_retrained_on_and_judged(tmp_path):
     "--config.dataset.data_dir=photos",
     "--config.retrain.rounds=(1,)",
     *_SHORT,
+    *("--config.model.name=convnet", "--config.model.stem="),
     cwd=tmp_path,
   )
   assert said.returncode == 0, said.stderr
