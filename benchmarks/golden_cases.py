@@ -37,7 +37,10 @@ _SHORT = (
   "--config.log.evaluate=5it",
 )
 _ONE_SEED = (*_SHORT, "--config.seeds=(0,)")
-_TRANSFERS = (
+_TRANSFERS = (  # What else recipes say may change without changing bits.
+  "--config.transfer.linear.train.weight_decay=1e-4",
+  "--config.transfer.finetune.train.weight_decay=1e-4",
+  "--config.transfer.finetune.train.nesterov=True",
   "--config.transfer.linear.train.duration=2ep",
   "--config.transfer.linear.train.batch_size=64",
   "--config.transfer.finetune.train.duration=3it",
