@@ -141,6 +141,8 @@ def run(
   logging.set_verbosity(logging.WARNING)
   # Orbax leaves what failed for it to speak of, after a damaged checkpoint.
   logging_lib.getLogger("asyncio").setLevel(logging_lib.CRITICAL)
+  # What is wrong with an image is said by its name.
+  logging_lib.getLogger("PIL").setLevel(logging_lib.CRITICAL)
   endings.outlive_pipe()
   started = time.monotonic()
   try:

@@ -1,13 +1,13 @@
 """Decoding: the bytes of any image file to u8[H,W,C], evaluated or cropped."""
 
 import math
-from collections.abc import Iterator
 
 import numpy as np
 from PIL import Image
 
 from sslprune_jax.data.opening import (
   UPRIGHT,
+  bands,
   is_deep,
   open_image,
   orientation,
@@ -21,7 +21,6 @@ _SHORTER_SIDE = 256 / 224  # of the evaluation view, before its central crop
 SCALE = Spec.crop_scale  # of the area, of a random resized crop
 _RATIO = (3 / 4, 4 / 3)
 _ATTEMPTS = 10
-_BAND = 512  # rows
 _TRANSPOSED = (5, 6, 7, 8)  # those that swap width and height
 
 
@@ -64,45 +63,58 @@ def decode(
 
 
 def _decode(image, shape, seed, whole, scale, bits) -> np.ndarray:
-  # A function of its own, whose images are gone when the file is closed.
-  image, box = _open(image, shape, seed, scale)
-  if whole and seed is None:
+  # A function of its own, whose images are gone when the file is closed. Of a
+  # large one there are two at a time: the one before is closed.
+  turn, size = orientation(image), image.size
+  box = _draw_box(image, turn, shape, seed, scale)
+  for change in (
+    lambda image: _convert(image, shape[-1], bits),
+    lambda image: image.transpose(UPRIGHT[turn]) if turn != 1 else image,
+  ):
+    changed = change(image)
+    if changed is not image:
+      image.close()
+    image = changed
+  if box is not None:
+    width, height = size[::-1] if turn in _TRANSPOSED else size
+    scale_w, scale_h = image.width / width, image.height / height
+    left, top, right, bottom = box
+    box = (left * scale_w, top * scale_h, right * scale_w, bottom * scale_h)
+  elif whole:
     box = (0, 0, image.width, image.height)
-  return _fit(_convert(image, shape[-1], bits), shape, box)
+  return _fit(image, shape, box)
 
 
 Box = tuple[float, float, float, float]
 
 
-def _open(
+def _draw_box(
   image: Image.Image,
+  turn: int,
   shape: tuple[int, int, int],
   seed: int | None,
   scale: tuple[float, float],
-) -> tuple[Image.Image, Box | None]:
-  """Returns the upright image, perhaps reduced, and the box to crop from it."""
+) -> Box | None:
+  """Draws the box to crop from the upright image, and has it read reduced.
+
+  Returns:
+    The box in pixels of the file; None for evaluation.
+  """
+  if seed is None:
+    return None
   width, height = image.size
-  turn = orientation(image)
   if turn in _TRANSPOSED:
     width, height = height, width
-  box = None
-  if seed is not None:
-    box = random_box(width, height, seed, scale)
-    if turn == 1:
-      # JPEG decodes to 1/2, 1/4 or 1/8 in a fraction of the time: allowed as
-      # long as the crop keeps at least as many pixels as are asked for.
-      reduce_h = shape[0] / (box[3] - box[1])
-      reduce_w = shape[1] / (box[2] - box[0])
-      image.draft(
-        None, (math.ceil(width * reduce_w), math.ceil(height * reduce_h))
-      )
-  if turn != 1:
-    image = image.transpose(UPRIGHT[turn])
-  if box is not None:
-    scale_w, scale_h = image.width / width, image.height / height
-    left, top, right, bottom = box
-    box = (left * scale_w, top * scale_h, right * scale_w, bottom * scale_h)
-  return image, box
+  box = random_box(width, height, seed, scale)
+  if turn == 1:
+    # JPEG decodes to 1/2, 1/4 or 1/8 in a fraction of the time: allowed as
+    # long as the crop keeps at least as many pixels as are asked for.
+    reduce_h = shape[0] / (box[3] - box[1])
+    reduce_w = shape[1] / (box[2] - box[0])
+    image.draft(
+      None, (math.ceil(width * reduce_w), math.ceil(height * reduce_h))
+    )
+  return box
 
 
 def random_box(
@@ -149,16 +161,10 @@ def _convert(image: Image.Image, channels: int, bits: int) -> Image.Image:
   return image if image.mode == mode else image.convert(mode)
 
 
-def _bands(image: Image.Image) -> Iterator[tuple[int, int, int, int]]:
-  """Yields the boxes of bands of rows: a large image takes its memory once."""
-  for top in range(0, image.height, _BAND):
-    yield 0, top, image.width, min(top + _BAND, image.height)
-
-
 def _to_bytes(image: Image.Image, bits: int) -> Image.Image:
   """Returns the upper 8 of so many bits; Pillow itself would clip at 255."""
   grey = np.empty((image.height, image.width), np.uint8)
-  for box in _bands(image):
+  for box in bands(image):
     deep = np.asarray(image.crop(box))
     grey[box[1] : box[3]] = np.clip(deep >> (bits - 8), 0, 255)
   return Image.fromarray(grey)
@@ -167,7 +173,7 @@ def _to_bytes(image: Image.Image, bits: int) -> Image.Image:
 def _on_white(image: Image.Image) -> Image.Image:
   """Lays an image on white."""
   white = Image.new("RGB", image.size, "white")
-  for box in _bands(image):
+  for box in bands(image):
     part = image.crop(box)
     part = part if part.mode == "RGBA" else part.convert("RGBA")
     white.paste(part, box, part)

@@ -8,10 +8,11 @@ import numpy as np
 
 from sslprune_jax.data import headers
 from sslprune_jax.data.encoded import EncodedSource
-from sslprune_jax.data.listing import LeftOut
+from sslprune_jax.data.listing import LeftOut, scan
 from sslprune_jax.data.sources import DataError, Spec
 from sslprune_jax.data.splits import Listed, find_splits, list_classes
 from sslprune_jax.data.subsets import holdout
+from sslprune_jax.runtime.errors import printable
 
 
 class FileSource(EncodedSource):
@@ -91,7 +92,7 @@ def load_folder(spec: Spec) -> FileSource:
   splits, notes, found = _read(root, spec.max_pixels, workers)
   if found.broken and spec.broken == "refuse":
     first, *others = found.broken.values()
-    more = f" (and {len(others)} more files are broken)" if others else ""
+    more = f" ({len(others)} more broken)" if others else ""
     raise DataError(
       f"{first}{more}; dataset.broken='skip' leaves out what is broken"
     )
@@ -101,8 +102,9 @@ def load_folder(spec: Spec) -> FileSource:
     )
     for name, part in splits.items()
   }
-  if "test" not in listed:
-    _expect_two(root, listed["train"])
+  holds_out = "test" not in listed
+  _expect_images(root, listed["train"], 2 if holds_out else 1)
+  if holds_out:
     labels = listed["train"].labels
     rows = holdout(labels - labels.min(), split)  # unlabelled: one class
     listed[split] = listed["train"].take(rows)
@@ -116,14 +118,20 @@ def load_folder(spec: Spec) -> FileSource:
   return source
 
 
-def _expect_two(root: str, part: Listed) -> None:
-  """Refuses a class of one image, of which none can be held out."""
-  alone = np.flatnonzero(np.bincount(part.labels + 1) == 1) - 1
-  if alone.size:
-    place = os.path.join(root, part.names[alone[0]]) if part.names else root
-    raise DataError(
-      f"{place}: found 1 image, expected 2 or more, to hold one out for test"
-    )
+def _expect_images(root: str, part: Listed, least: int) -> None:
+  """Refuses a class of too few images that are whole."""
+  counts = {root: len(part.files)}
+  if part.names:
+    paths = [part.folders[name] for name in part.names]
+    of_class = np.bincount(part.labels, minlength=len(paths)).tolist()
+    counts = dict(zip(paths, of_class, strict=True))
+  for place, count in counts.items():
+    if count < least:
+      why = ", to hold one out for test" if least > 1 else ""
+      raise DataError(
+        f"{place}: found {count} image{'s' * (count != 1)}, expected {least} "
+        f"or more that are whole{why}"
+      )
 
 
 # Both splits, and the targets of transfer, are listed together.
@@ -137,7 +145,7 @@ def _read(
   train = list_classes(places["train"], left_out)
   splits = {"train": train}
   if "test" in places:
-    splits["test"] = list_classes(places["test"], left_out, train.names)
+    splits["test"] = list_classes(places["test"], left_out, train)
   files = [file for part in splits.values() for file in part.files]
   found = headers.check(files, max_pixels, workers)
   notes = [f"{root}: found {len(files) - len(found.broken):,} images of "]
@@ -146,6 +154,14 @@ def _read(
     broken = f"{len(found.broken)} broken" if found.broken else ""
     words = ", ".join(filter(None, (broken, left_out.words())))
     notes[0] += f"; left out: {words}"
+  if len(train.folders) == 1:
+    (only,) = train.folders.values()
+    inner, _ = scan(only, LeftOut())
+    if len(inner) > 1:
+      notes.append(
+        f"{only}: the only folder, which holds {len(inner)}: read as images "
+        f"without labels; dataset.data_dir={only} reads these as classes"
+      )
   if unused:
     notes.append(f"{unused}: not used, as there is a test split beside it")
   if found.deep and found.bits < 16:
@@ -153,4 +169,4 @@ def _read(
       f"{root}: found {found.deep} images of 16 bits that use {found.bits}: "
       "read as such"
     )
-  return splits, tuple(notes), found
+  return splits, tuple(map(printable, notes)), found

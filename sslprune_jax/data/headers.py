@@ -90,7 +90,7 @@ def _check(file: str, max_pixels: int) -> tuple[str, int]:
       with open_image(content, file, max_pixels) as image:
         if not is_deep(image):
           return "", 0
-    except DataError:  # Of which some lie behind what a camera wrote.
+    except DataError:  # Some lie behind what a camera wrote before them.
       pass
     return "", _greatest(read(file), file, max_pixels)
   except DataError as error:

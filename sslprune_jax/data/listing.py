@@ -6,14 +6,21 @@ import functools
 import os
 import pathlib
 import unicodedata
+from collections.abc import Callable
 
 from PIL import features
 
 from sslprune_jax.data.opening import reads_heif
 from sslprune_jax.data.sources import DataError
+from sslprune_jax.runtime.errors import printable
 
+# Names of splits; a test split of the first two is taken before one of the
+# others.
+TRAIN = ("train", "training")
+TEST = ("test", "testing", "val", "valid", "validation")
 # Left by cameras, viewers, network drives and archivers; with all hidden ones.
-_DEBRIS = ("@eadir", "__macosx", "thumbs.db", "desktop.ini")
+_DEBRIS = ("@eadir", "__macosx", "thumbs.db", "desktop.ini", "lost+found")
+_DEBRIS += ("$recycle.bin", "__pycache__", "system volume information")
 _SUFFIXES = (
   *(".jpg", ".jpeg", ".jfif", ".png", ".webp", ".bmp", ".gif"),
   *(".ppm", ".tif", ".tiff"),
@@ -35,7 +42,7 @@ class LeftOut:
   def words(self) -> str:
     """Returns such as "3 hidden, 2 .txt"; "" for nothing."""
     counts = sorted(self.counts.items())
-    return ", ".join(f"{count} {reason}" for reason, count in counts)
+    return printable(", ".join(f"{count} {why}" for why, count in counts))
 
 
 def name_of(path: str) -> str:
@@ -69,7 +76,7 @@ def scan(folder: str, left_out: LeftOut) -> tuple[list[str], list[str]]:
   for entry in found:
     if entry.name.startswith(".") or entry.name.lower() in _DEBRIS:
       left_out.counts["hidden"] += 1
-    elif entry.is_dir():
+    elif _holds(entry.is_dir):
       folders.append(entry.path)
     elif reason := _why_no_image(entry):
       left_out.counts[reason] += 1
@@ -78,41 +85,76 @@ def scan(folder: str, left_out: LeftOut) -> tuple[list[str], list[str]]:
   return folders, images
 
 
-_Identity = tuple[int, int]  # device, inode
-
-
-def images_below(
-  folder: str, left_out: LeftOut, above: frozenset[_Identity] | None = None
-) -> list[str]:
-  """Lists the images at any depth under a folder.
+def images_below(folder: str, left_out: LeftOut) -> list[str]:
+  """Lists the images at any depth under a folder, each folder once.
 
   Args:
     folder: path of a folder.
     left_out: gets what is left out, links that lead back among it.
-    above: identities of the folders that were passed on the way; by default
-      those that it lies in.
 
   Returns:
     Their paths, those of a folder before those below it.
+
+  Raises:
+    DataError: a folder cannot be read, or splits lie in one.
   """
-  if above is None:
-    above = frozenset(
-      _identity(parent)
-      for path in (os.path.abspath(folder), os.path.realpath(folder))
-      for parent in pathlib.Path(path).parents
+  found, seen, ahead = [], _above(folder), [folder]
+  while ahead:
+    path = ahead.pop()
+    own = _identity(path)
+    if own in seen:
+      left_out.counts["links that lead back"] += 1
+      continue
+    seen.add(own)
+    folders, images = scan(path, left_out)
+    found += images
+    refuse_splits(path, folders)
+    ahead += reversed(folders)
+  return found
+
+
+def leads_back(folder: str) -> bool:
+  """Returns whether a folder is a link to one that it lies in."""
+  return _identity(folder) in _above(folder)
+
+
+def refuse_splits(folder: str, below: list[str]) -> None:
+  """Refuses a folder that would be a class, and holds splits.
+
+  Args:
+    folder: path of the folder.
+    below: paths of its subfolders.
+
+  Raises:
+    DataError: a split for training and one for the test are among them.
+  """
+  names = {name_of(path).lower(): path for path in below}
+  train, test = (
+    next((names[name] for name in kind if name in names), None)
+    for kind in (TRAIN, TEST)
+  )
+  if train and test:
+    raise DataError(
+      f"{train}: found a split inside of {name_of(folder)}, which would be a "
+      f"class: expected dataset.data_dir={folder}, or splits that hold classes"
     )
-  own = _identity(folder)
-  if own in above:
-    left_out.counts["links that lead back"] += 1
-    return []
-  folders, images = scan(folder, left_out)
-  for below in folders:
-    images += images_below(below, left_out, above | {own})
-  return images
 
 
-def _identity(path: str | pathlib.Path) -> _Identity:
-  status = os.stat(path)
+def _above(folder: str) -> set[tuple[int, int] | None]:
+  """Returns the identities of the folders that a folder lies in."""
+  return {
+    _identity(parent)
+    for path in (os.path.abspath(folder), os.path.realpath(folder))
+    for parent in pathlib.Path(path).parents
+  } - {None}
+
+
+def _identity(path: str | pathlib.Path) -> tuple[int, int] | None:
+  """Returns device and inode; None where that cannot be known."""
+  try:
+    status = os.stat(path)
+  except OSError:
+    return None
   return status.st_dev, status.st_ino
 
 
@@ -130,9 +172,21 @@ def _why_no_image(entry: os.DirEntry) -> str:
   suffix = os.path.splitext(entry.name)[1].lower()
   if suffix in (".heic", ".heif") and not reads_heif():
     return f"{suffix}, which pip install pillow-heif reads"
+  # A link to nothing is an image, or a class, that is missing.
+  if not suffix and not os.path.exists(entry.path):
+    raise DataError(
+      f"{entry.path}: found a link to nothing, expected a folder or an image"
+    )
   if suffix not in suffixes():
     return suffix or "without suffix"
-  # A link to nothing is an image that is missing: it is not passed over.
-  if not entry.is_file() and os.path.exists(entry.path):
+  if not _holds(entry.is_file) and os.path.exists(entry.path):
     return "no file (a pipe, a socket, a device)"
   return ""
+
+
+def _holds(check: Callable[[], bool]) -> bool:
+  """Returns what a check of an entry finds; a link to itself is nothing."""
+  try:
+    return check()
+  except OSError:
+    return False

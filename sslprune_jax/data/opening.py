@@ -24,14 +24,39 @@ UPRIGHT = {
   7: Image.Transpose.TRANSVERSE,
   8: Image.Transpose.ROTATE_90,
 }
+_BAND = 512  # rows
 _FORMATS = ("JPEG", "MPO", "PNG", "WEBP", "BMP", "DIB", "GIF", "PPM", "TIFF")
 _FORMATS += ("AVIF", "HEIF")  # where they are installed
 # `max_pixels` says it, and Pillow refuses twice as many as it warns of.
 warnings.filterwarnings("ignore", category=Image.DecompressionBombWarning)
 # Of odd tags, which every viewer passes over.
 warnings.filterwarnings("ignore", category=UserWarning, module=r"PIL\.")
-_LARGE = 2**24  # pixels
-_ALONE = threading.Lock()
+_MOST_PIXELS = 100_000_000  # that are open at a time, in all threads
+
+
+class _Budget:
+  """Lets threads have images of some pixels open, or a single larger one."""
+
+  def __init__(self, most: int):
+    self._most, self._taken = most, 0
+    self._changed = threading.Condition()
+
+  @contextlib.contextmanager
+  def take(self, pixels: int) -> Iterator[None]:
+    with self._changed:
+      self._changed.wait_for(
+        lambda: not self._taken or self._taken + pixels <= self._most
+      )
+      self._taken += pixels
+    try:
+      yield
+    finally:
+      with self._changed:
+        self._taken -= pixels
+        self._changed.notify_all()
+
+
+_BUDGET = _Budget(_MOST_PIXELS)
 
 
 @functools.cache
@@ -51,7 +76,8 @@ def open_image(
 ) -> Iterator[Image.Image]:
   """Opens an image file, and says in a line what is wrong with it.
 
-  One thread at a time has a large image open: it takes 1 GiB at most.
+  All threads together have 100 million pixels open, or one larger image: that
+  takes 1 GiB, where a reader of Pillow's does not copy (WebP: 2 GiB).
 
   Args:
     data: bytes of the file, or of its beginning.
@@ -67,7 +93,7 @@ def open_image(
     image = Image.open(io.BytesIO(data), formats=_formats())
     pixels = image.width * image.height
     # Closed before the next one is let in.
-    with _ALONE if pixels > _LARGE else contextlib.nullcontext(), image:
+    with _BUDGET.take(pixels), image:
       if pixels > max_pixels:
         raise ValueError(
           f"found {image.width} x {image.height} pixels, expected at most "
@@ -81,6 +107,11 @@ def open_image(
     reason = str(error).splitlines()[0] if str(error) else repr(error)
     if isinstance(error, Image.UnidentifiedImageError):
       reason = "in no format that is read here"  # its own text is an address
+    if isinstance(error, Image.DecompressionBombError):
+      reason = (
+        f"found more than {2 * Image.MAX_IMAGE_PIXELS:,} pixels, expected at "
+        f"most dataset.max_pixels = {max_pixels:,}"
+      )
     raise DataError(f"{where}: cannot be decoded: {reason}") from error
 
 
@@ -89,10 +120,29 @@ def deepest_grey(image: Image.Image) -> int:
 
   Args:
     image: an image that is open.
+
+  Raises:
+    ValueError: they are not of 16 bits.
   """
   if not is_deep(image):
     return 0
-  return int(np.asarray(image).max())
+  least, most = 0, 0
+  for box in bands(image):
+    part = np.asarray(image.crop(box))
+    least, most = min(least, part.min()), max(most, part.max())
+  if least < 0 or most >= 2**16:
+    raise ValueError(f"found greys from {least} to {most}, expected 16 bits")
+  return int(most)
+
+
+def bands(image: Image.Image) -> Iterator[tuple[int, int, int, int]]:
+  """Yields the boxes of bands of rows: what is done by them takes no memory.
+
+  Args:
+    image: an image that is open.
+  """
+  for top in range(0, image.height, _BAND):
+    yield 0, top, image.width, min(top + _BAND, image.height)
 
 
 def is_deep(image: Image.Image) -> bool:
@@ -113,6 +163,8 @@ def orientation(image: Image.Image) -> int:
   Args:
     image: an image that is open.
   """
+  if image.format == "TIFF":  # Turned as it is read.
+    return 1
   if image.format == "PNG":  # Its tags may stand behind its pixels.
     image.load()
   try:

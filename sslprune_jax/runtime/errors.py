@@ -1,12 +1,20 @@
 """Errors that end a command in one line, for the user to read."""
 
 
+def printable(text: str) -> str:
+  """Returns a text in one line: what does not print, as in names, escaped."""
+  return "".join(c if c.isprintable() else ascii(c)[1:-1] for c in text)
+
+
 class UserError(Exception):
   """Says in one line what was found and what was expected, and where.
 
   Commands print it behind `error: ` and exit with 1; anything else is a defect
   of the program, and ends in a traceback.
   """
+
+  def __str__(self) -> str:
+    return printable(super().__str__())
 
 
 class ConfigError(UserError, ValueError):

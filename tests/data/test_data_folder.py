@@ -91,6 +91,17 @@ def test_a_training_split_alone_is_held_out_from(tmp_path):
     (("train", "val", "valid"), "val: found valid beside it, expected one"),
     (("train", "test", "testing"), "test: found testing beside it"),
     (("cat/train", "cat/val", "dog"), "found a split inside of cat, which w"),
+    (("x/y/train", "x/y/test"), "y/train: found a split inside of y, which"),
+    (("train/cat/train", "train/cat/test"), "found a split inside of cat, wh"),
+    (("train/cat", "train/dog", "train/test"), "test: found a split, or a c"),
+    (("train/train/cat", "train/train/dog"), "found a split, or a class, ins"),
+    (("train_set", "test_set"), "train_set: found what is called nearly as a"),
+    (("Train-set", "Test-set"), "nearly as a split, and Test-set: expected"),
+    (("seg_train", "seg_test"), "nearly as a split, and seg_test"),
+    (("train2017", "val2017"), "nearly as a split, and val2017"),
+    (("trainA", "trainB", "testA", "testB"), "nearly as a split, and testA"),
+    (("train/cat", "test/cat", "test/dog"), "dog: found a class that the tra"),
+    (("train/cat", "test/dog"), "dog: found a class .* expected cat"),
     (("photos/train", "photos/test"), "expected dataset.data_dir=.*/photos"),
   ],
 )
@@ -100,6 +111,86 @@ def test_what_can_be_read_in_two_ways_is_refused(tmp_path, names, message):
   with pytest.raises(DataError, match=message) as error:
     folder(tmp_path)
   assert "\n" not in str(error.value)
+
+
+def test_classes_may_be_called_after_trains(tmp_path):
+  fill(tmp_path, names=["train_station", "valley", "testudo"])
+  assert folder(tmp_path).num_classes == 3
+
+
+def test_a_test_split_has_no_classes_where_the_training_images_have_none(
+  tmp_path,
+):
+  for i in range(3):
+    write(tmp_path / "train" / f"{i}.png", seed=i)
+  fill(tmp_path / "test")
+  with pytest.raises(DataError, match="cat: found a class .*have, expected no"):
+    folder(tmp_path)
+
+
+def test_a_folder_around_classes_is_said(tmp_path):
+  fill(tmp_path / "set")
+  source = folder(tmp_path)
+  assert source.num_classes == 0
+  assert source.notes[1] == (
+    f"{tmp_path}/set: the only folder, which holds 2: read as images without "
+    f"labels; dataset.data_dir={tmp_path}/set reads these as classes"
+  )
+
+
+def test_a_class_whose_images_are_all_broken_is_named(tmp_path):
+  fill(tmp_path)
+  for file in (tmp_path / "cat").iterdir():
+    file.write_bytes(b"")
+  with pytest.raises(DataError, match="cat: found 0 images, expected 2"):
+    folder(tmp_path, broken="skip")
+  for file in (tmp_path / "dog").iterdir():
+    file.write_bytes(b"")
+  with pytest.raises(DataError, match="found 0 images"):
+    folder(tmp_path, broken="skip")
+
+
+def test_a_link_to_nothing_may_have_been_a_class(tmp_path):
+  fill(tmp_path)
+  (tmp_path / "bird").symlink_to("/nowhere/birds")
+  with pytest.raises(DataError, match="bird: found a link to nothing, exp"):
+    folder(tmp_path)
+  (tmp_path / "bird").unlink()
+  (tmp_path / "cat" / "loop.jpg").symlink_to("loop.jpg")
+  with pytest.raises(DataError, match="loop.jpg: cannot be read: Too many lev"):
+    folder(tmp_path)
+  assert len(folder(tmp_path, broken="skip").left_out) == 1
+
+
+def test_folders_that_link_to_each_other_are_listed_once(tmp_path):
+  names = [f"class{i}" for i in range(9)]
+  fill(tmp_path, names=names, count=2)
+  for name in names:
+    for other in names:
+      if other != name:
+        (tmp_path / name / f"to_{other}").symlink_to(tmp_path / other)
+  (tmp_path / "self").symlink_to(tmp_path)
+  source = folder(tmp_path)
+  assert source.num_classes == 9
+  assert len(source) + len(folder(tmp_path, "test")) == 9 * 18
+
+
+def test_a_name_that_does_not_print_stays_in_its_line(tmp_path):
+  fill(tmp_path)
+  (tmp_path / "cat" / "bro\nken.png").write_bytes(b"")
+  (tmp_path / "cat" / "odd.\x1b[31m").write_bytes(b"")
+  with pytest.raises(DataError, match=r"bro\\nken.png: cannot be decoded"):
+    folder(tmp_path)
+  (note,) = folder(tmp_path, broken="skip").notes
+  assert note.endswith(r"left out: 1 broken, 1 .\x1b[31m")
+
+
+def test_greys_that_are_not_of_sixteen_bits_are_broken(tmp_path):
+  fill(tmp_path)
+  deep = np.full((9, 9), 70_000, np.int32)
+  write(tmp_path / "cat" / "deep.tif", encode(Image.fromarray(deep), "TIFF"))
+  with pytest.raises(DataError, match="found greys from 0 to 70000, expect"):
+    folder(tmp_path)
 
 
 def test_an_image_beside_splits_is_refused(tmp_path):
@@ -275,7 +366,7 @@ def test_a_broken_file_is_named_before_anything_is_read(tmp_path):
     f"{why}; dataset.broken='skip' leaves out what is broken"
   )
   (tmp_path / "test" / "cat" / "0.png").write_bytes(b"")
-  with pytest.raises(DataError, match=r".and 1 more files are broken."):
+  with pytest.raises(DataError, match=r" .1 more broken.; dataset"):
     folder(tmp_path)
   source = folder(tmp_path, broken="skip")
   assert len(source) == 9 and str(broken) not in source._files

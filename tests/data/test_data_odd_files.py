@@ -87,6 +87,12 @@ READ = {
   "animated": (".gif", lambda p, n: _animated(p)),
   "ppm": (".ppm", lambda p, n: encode(p, "PPM")),
   "tiff": (".tif", lambda p, n: encode(p, "TIFF", compression="tiff_lzw")),
+  "turned tiff": (
+    ".tiff",
+    lambda p, n: encode(
+      np.ascontiguousarray(np.rot90(p)), "TIFF", tiffinfo={274: 6}
+    ),
+  ),
   "avif": (".avif", lambda p, n: encode(p, "AVIF", quality=95)),
   "heic": (".heic", lambda p, n: encode(p, "HEIF", quality=95)),
 }
