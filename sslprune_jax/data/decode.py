@@ -21,6 +21,7 @@ _SHORTER_SIDE = 256 / 224  # of the evaluation view, before its central crop
 SCALE = Spec.crop_scale  # of the area, of a random resized crop
 _RATIO = (3 / 4, 4 / 3)
 _ATTEMPTS = 10
+_LARGE = 2**24  # pixels
 _TRANSPOSED = (5, 6, 7, 8)  # those that swap width and height
 
 
@@ -63,20 +64,15 @@ def decode(
 
 
 def _decode(image, shape, seed, whole, scale, bits) -> np.ndarray:
-  # A function of its own, whose images are gone when the file is closed. Of a
-  # large one there are two at a time: the one before is closed.
-  turn, size = orientation(image), image.size
+  # A function of its own, whose images are gone when the file is closed.
+  turn, (width, height) = orientation(image), image.size
   box = _draw_box(image, turn, shape, seed, scale)
-  for change in (
-    lambda image: _convert(image, shape[-1], bits),
-    lambda image: image.transpose(UPRIGHT[turn]) if turn != 1 else image,
-  ):
-    changed = change(image)
-    if changed is not image:
-      image.close()
-    image = changed
+  if turn in _TRANSPOSED:
+    width, height = height, width
+  image = _shrink(image, shape, box, max(width, height), bits)
+  if turn != 1:
+    image = image.transpose(UPRIGHT[turn])
   if box is not None:
-    width, height = size[::-1] if turn in _TRANSPOSED else size
     scale_w, scale_h = image.width / width, image.height / height
     left, top, right, bottom = box
     box = (left * scale_w, top * scale_h, right * scale_w, bottom * scale_h)
@@ -163,21 +159,45 @@ def _convert(image: Image.Image, channels: int, bits: int) -> Image.Image:
 
 def _to_bytes(image: Image.Image, bits: int) -> Image.Image:
   """Returns the upper 8 of so many bits; Pillow itself would clip at 255."""
-  grey = np.empty((image.height, image.width), np.uint8)
-  for box in bands(image):
-    deep = np.asarray(image.crop(box))
-    grey[box[1] : box[3]] = np.clip(deep >> (bits - 8), 0, 255)
-  return Image.fromarray(grey)
+  grey = np.clip(np.asarray(image) >> (bits - 8), 0, 255)
+  return Image.fromarray(grey.astype(np.uint8))
 
 
 def _on_white(image: Image.Image) -> Image.Image:
   """Lays an image on white."""
   white = Image.new("RGB", image.size, "white")
-  for box in bands(image):
-    part = image.crop(box)
-    part = part if part.mode == "RGBA" else part.convert("RGBA")
-    white.paste(part, box, part)
+  image = image if image.mode == "RGBA" else image.convert("RGBA")
+  white.paste(image, mask=image)
   return white
+
+
+def _shrink(
+  image: Image.Image,
+  shape: tuple[int, int, int],
+  box: Box | None,
+  longest: int,
+  bits: int,
+) -> Image.Image:
+  """Converts an image; a large one in bands, each averaged over squares.
+
+  So it takes its memory once. A square is at most a third of what becomes a
+  pixel; the last ones may be cut off, which moves an edge by less than that.
+  """
+  factor = 1
+  if image.width * image.height > _LARGE:
+    seen = min(image.size) / _SHORTER_SIDE
+    if box is not None:
+      seen = min(box[2] - box[0], box[3] - box[1])
+      seen *= max(image.size) / longest  # JPEG may be read reduced.
+    factor = max(1, int(seen / max(shape[:2]) / 3))
+  if factor == 1:
+    return _convert(image, shape[-1], bits)
+  size = -(-image.width // factor), -(-image.height // factor)
+  small = Image.new("L" if shape[-1] == 1 else "RGB", size)
+  for band in bands(image, factor):
+    part = _convert(image.crop(band), shape[-1], bits).reduce(factor)
+    small.paste(part, (0, band[1] // factor))
+  return small
 
 
 def _fit(

@@ -31,6 +31,9 @@ _FORMATS += ("AVIF", "HEIF")  # where they are installed
 warnings.filterwarnings("ignore", category=Image.DecompressionBombWarning)
 # Of odd tags, which every viewer passes over.
 warnings.filterwarnings("ignore", category=UserWarning, module=r"PIL\.")
+# In blocks that malloc gives back to the system when they are freed, as it does
+# with all above 32 MiB: each thread would keep those of 16 MiB for itself.
+Image.core.set_block_size(2**26)
 _MOST_PIXELS = 100_000_000  # that are open at a time, in all threads
 
 
@@ -135,14 +138,18 @@ def deepest_grey(image: Image.Image) -> int:
   return int(most)
 
 
-def bands(image: Image.Image) -> Iterator[tuple[int, int, int, int]]:
+def bands(
+  image: Image.Image, multiple: int = 1
+) -> Iterator[tuple[int, int, int, int]]:
   """Yields the boxes of bands of rows: what is done by them takes no memory.
 
   Args:
     image: an image that is open.
+    multiple: number of which the rows of a band are a multiple.
   """
-  for top in range(0, image.height, _BAND):
-    yield 0, top, image.width, min(top + _BAND, image.height)
+  rows = max(1, _BAND // multiple) * multiple
+  for top in range(0, image.height, rows):
+    yield 0, top, image.width, min(top + rows, image.height)
 
 
 def is_deep(image: Image.Image) -> bool:

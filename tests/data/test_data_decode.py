@@ -8,6 +8,7 @@ from image_files import encode, photo, png
 from PIL import ExifTags, Image
 
 from sslprune_jax.data import DataError
+from sslprune_jax.data import decode as decode_lib
 from sslprune_jax.data.decode import decode, random_box
 
 PHOTO = photo(40, 60)
@@ -155,6 +156,34 @@ def test_boxes_follow_the_scale_that_is_asked_for():
     for scale in ((0.01, 0.1), (0.9, 1.0))
   ]  # fmt: skip
   assert sum(shown[0]) < 30 and sum(shown[1]) > 60
+
+
+@pytest.mark.parametrize("seed", [None, 3, 4])
+@pytest.mark.parametrize("kind", ["RGB", "RGBA", "L", "turned"])
+def test_a_large_image_is_shrunk_in_bands_to_the_same_picture(
+  kind, seed, monkeypatch
+):
+  image = Image.fromarray(photo(1000, 1300))
+  if kind == "turned":
+    exif = Image.Exif()
+    exif[ExifTags.Base.Orientation] = 6
+    data = encode(image, "PNG", exif=exif)
+  else:
+    image = image.convert(kind)
+    if kind == "RGBA":
+      image.putalpha(Image.fromarray(photo(1000, 1300, 5)[..., 0]))
+    data = png(image)
+  shape = (24, 24, 1 if kind == "L" else 3)
+  whole = decode(data, shape, seed)
+  monkeypatch.setattr(decode_lib, "_LARGE", 1000)
+  reduced = []
+  real = Image.Image.reduce
+  monkeypatch.setattr(
+    Image.Image, "reduce", lambda i, n: reduced.append(n) or real(i, n)
+  )
+  # As JPEG that is read reduced: its last row may be of a part of a square.
+  assert difference(decode(data, shape, seed), whole) < 3
+  assert reduced and min(reduced) > 1
 
 
 def test_a_box_that_cannot_fit_falls_back_to_the_centre():
