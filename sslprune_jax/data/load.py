@@ -35,7 +35,13 @@ def load(spec: Spec) -> Source:
     DataError: one line that says what was found, and what was expected.
   """
   source = _open(spec)
-  return in_memory(source, _RESIDENT_LIMIT) if spec.resident else source
+  if not spec.resident:
+    return source
+  kept = in_memory(source, _RESIDENT_LIMIT)
+  # What was said of files holds of their images in memory.
+  kept.notes = getattr(source, "notes", ())
+  kept.left_out = getattr(source, "left_out", {})
+  return kept
 
 
 def _open(spec: Spec) -> Source:

@@ -31,9 +31,6 @@ _FORMATS += ("AVIF", "HEIF")  # where they are installed
 warnings.filterwarnings("ignore", category=Image.DecompressionBombWarning)
 # Of odd tags, which every viewer passes over.
 warnings.filterwarnings("ignore", category=UserWarning, module=r"PIL\.")
-# In blocks that malloc gives back to the system when they are freed, as it does
-# with all above 32 MiB: each thread would keep those of 16 MiB for itself.
-Image.core.set_block_size(2**26)
 _MOST_PIXELS = 100_000_000  # that are open at a time, in all threads
 
 

@@ -12,7 +12,6 @@ from ml_collections import ConfigDict
 from sslprune_jax import data
 from sslprune_jax import workdir as workdir_lib
 from sslprune_jax.config.tasks import TASKS
-from sslprune_jax.data.folder import FileSource
 from sslprune_jax.data.sources import Images
 from sslprune_jax.runtime import files
 
@@ -37,7 +36,7 @@ def adapt(config: ConfigDict) -> tuple[ConfigDict, list[str]]:
   if dataset.name != "folder":
     return config, []
   source = data.load(data.Spec.from_config(dataset, dataset.train))
-  lines = list(source.notes) if isinstance(source, FileSource) else []
+  lines = list(source.notes)
   retrains = config.retrain.rounds and config.retrain.inits
   own = config.transfer.targets.folder.data_dir == dataset.data_dir
   judged = tuple(

@@ -150,6 +150,16 @@ def test_a_class_whose_images_are_all_broken_is_named(tmp_path):
     folder(tmp_path, broken="skip")
 
 
+def test_what_was_left_out_is_known_of_images_in_memory_too(tmp_path):
+  fill(tmp_path)
+  (tmp_path / "cat" / "0.png").write_bytes(b"")
+  streamed, resident = (
+    folder(tmp_path, broken="skip", resident=r) for r in (False, True)
+  )
+  assert resident.left_out == streamed.left_out and resident.left_out
+  assert resident.notes == streamed.notes and len(resident) == len(streamed)
+
+
 def test_a_link_to_nothing_may_have_been_a_class(tmp_path):
   fill(tmp_path)
   (tmp_path / "bird").symlink_to("/nowhere/birds")
