@@ -2,6 +2,8 @@
 
 import os
 import pwd
+import subprocess
+import sys
 
 import jax
 import pytest
@@ -105,3 +107,17 @@ def test_files_of_an_unknown_user_are_read(monkeypatch, tmp_path):
   (folder / "sparsity.json").write_text("{}")
   results.write(folder, [{"value": 1.0}])
   assert results.read(folder) == [{"value": 1.0}]
+
+
+def test_peak_memory_is_of_this_program_alone():
+  """Not of what started it: a notebook of gigabytes, a worker of pytest."""
+  report = (
+    "from sslprune_jax.runtime import environment;"
+    "before = environment.peak_memory(); held = b'x' * 2**28;"
+    "print(before, environment.peak_memory())"
+  )
+  held = b"x" * 2**31
+  run = [sys.executable, "-c", report]
+  before, after = map(int, subprocess.check_output(run).split())
+  assert before < len(held) / 2
+  assert 0.9 * 2**28 < after - before < 2**29

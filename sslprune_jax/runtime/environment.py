@@ -3,6 +3,7 @@
 import ctypes
 import os
 import pathlib
+import re
 import resource
 import sys
 
@@ -100,6 +101,18 @@ def memory_limit() -> int | None:
   return stats.get("bytes_limit")
 
 
+def peak_memory() -> int:
+  """Returns the most bytes of memory that this process held at a time."""
+  # Linux's ru_maxrss starts from what the process that started this one held,
+  # such as a notebook; VmHWM is of this program alone.
+  status = pathlib.Path("/proc/self/status")
+  if status.exists():
+    (peak,) = re.findall(r"VmHWM:\s+(\d+) kB", status.read_text())
+    return 1024 * int(peak)
+  peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+  return peak * (1 if sys.platform == "darwin" else 1024)
+
+
 def usage(seconds: float) -> str:
   """Says how long a run took and the most memory that it held.
 
@@ -109,9 +122,7 @@ def usage(seconds: float) -> str:
   Returns:
     Text such as "3 min 12 s, peak memory 1.25 GB".
   """
-  peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
-  gigabytes = peak * (1 if sys.platform == "darwin" else 1024) / 1e9
-  text = f"{clock(seconds)}, peak memory {gigabytes:.2f} GB"
+  text = f"{clock(seconds)}, peak memory {peak_memory() / 1e9:.2f} GB"
   for device in jax.local_devices():
     stats = device.memory_stats() or {}
     if "peak_bytes_in_use" in stats:
