@@ -7,7 +7,7 @@ import pytest
 from helpers import bits, die_after
 from PIL import Image
 
-from sslprune_jax import data
+from sslprune_jax import data, tasks
 from sslprune_jax.config import recipes
 from sslprune_jax.pruning import tickets
 from sslprune_jax.runtime.errors import ConfigError
@@ -112,6 +112,26 @@ def test_a_study_runs_to_its_end(task, tmp_path):
   assert {r["metric"] for r in results} == {"accuracy", "loss"}
   events = _events(tmp_path, f"seed_0/{task}/round_00")
   assert [event["update"] for event in events] == [22, 44]
+
+
+@pytest.mark.parametrize(
+  ("task", "chance"),
+  [
+    ("labels", 1 / 10),
+    ("rotnet", 1 / 4),
+    ("s4l", 1 / 10),
+    ("npid", 1 / 10),
+    ("deepcluster", 1 / 12),
+    ("exemplar", 0),
+  ],
+)
+def test_a_task_knows_what_guessing_would_reach(task, chance):
+  config = _config(task)
+  source = data.load(data.Spec.from_config(config.dataset, "train"))
+  assert tasks.make(config, task, source).chance == chance
+  if task == "npid":  # Asked which of all images it is.
+    source.num_classes = 0
+    assert tasks.make(config, task, source).chance == 0
 
 
 def test_the_list_of_labelled_images_is_saved_and_hashed(tmp_path):

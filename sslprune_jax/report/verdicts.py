@@ -12,6 +12,7 @@ from collections.abc import Mapping, Sequence
 from sslprune_jax.report.curves import Curve, Estimate, estimate
 
 HOLDS, FAILS, UNDECIDED = "holds", "does not hold", "undecided"
+WITHHELD = "not judged"
 # What counts as equal: 2 percentage points (ours; the paper compares by eye).
 MARGIN = 0.02
 LEVEL = 0.95
@@ -25,11 +26,11 @@ class Verdict:
 
   Attributes:
     claim: statement, in words.
-    test: test that decided, in words.
+    test: test that decided, or why none was made, in words.
     found: number that was tested; None where there is none.
     low: lower end of its 95 % interval; None where n is 1.
     high: upper end.
-    verdict: `HOLDS`, `FAILS` or `UNDECIDED`.
+    verdict: `HOLDS`, `FAILS`, `UNDECIDED` or `WITHHELD`.
   """
 
   claim: str
@@ -163,6 +164,21 @@ def _blocked_anova(rows: Sequence[Sequence[float]]) -> float:
   from scipy import stats  # Takes half a second, for verdicts alone.
 
   return float(stats.f.sf(between / (ways - 1) / (rest / free), ways - 1, free))
+
+
+def unless(reason: str, judged: Sequence[Verdict]) -> list[Verdict]:
+  """Withholds verdicts where there is a reason to.
+
+  Args:
+    reason: why the numbers say nothing, in words; "" where they do.
+    judged: verdicts.
+
+  Returns:
+    The verdicts, or the same claims, not judged, with the reason.
+  """
+  if not reason:
+    return list(judged)
+  return [Verdict(v.claim, reason, None, None, None, WITHHELD) for v in judged]
 
 
 def difference(

@@ -94,9 +94,8 @@ class Study:
 
   def num_images(self, stage: Stage | TransferStage) -> int:
     """Counts the images that go through the network in a stage."""
-    if isinstance(stage, TransferStage):
-      return self.transfers.num_images(stage)
-    return self.trainers.num_images(stage)
+    is_transfer = isinstance(stage, TransferStage)
+    return (self.transfers if is_transfer else self.trainers).num_images(stage)
 
   def once(
     self,
@@ -256,5 +255,6 @@ class Study:
     }
     return [
       {**line, "metric": metric, "value": value}
+      | ({"chance": trainer.task.chance} if metric == "accuracy" else {})
       for metric, value in scores.items()
     ]

@@ -79,6 +79,11 @@ class Task:
   by_epoch: ClassVar[bool] = False
   scored_on: ClassVar[str] = "test"
 
+  @property
+  def chance(self) -> float:
+    """Returns the accuracy of guessing; 0 where that is next to none."""
+    return 1 / self.num_outputs
+
   # On the host.
 
   @classmethod
@@ -235,16 +240,9 @@ class Task:
     task_state: TaskState,
     metrics: Metrics,
   ) -> TaskState:
-    """Returns the task's state after an update.
+    """Returns the task's state after an update; what is shared stays alike.
 
-    Args:
-      outputs: the network's.
-      batch: a view.
-      task_state: this device's share.
-      metrics: metrics of the loss, averaged over devices.
-
-    Returns:
-      The state; what is shared is the same on all devices.
+    Takes what `loss` takes, and its metrics, averaged over devices.
     """
     del outputs, batch, metrics
     return task_state

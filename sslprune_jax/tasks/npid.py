@@ -76,6 +76,11 @@ class NPID(Task):
     """Says which images `scores` has an answer for."""
     return "test" if self.num_classes else "train"
 
+  @property
+  def chance(self) -> float:
+    """Returns the accuracy of guessing a class; of an image, next to none."""
+    return 1 / self.num_classes if self.num_classes else 0.0
+
   def check(self, source: data.Source, num_features: int) -> None:
     """Refuses more negatives than images."""
     del num_features

@@ -50,6 +50,11 @@ class S4L(Task):
     object.__setattr__(self, "rows", 2 * NUM_ROTATIONS)
     object.__setattr__(self, "samples", 2 * NUM_ROTATIONS)
 
+  @property
+  def chance(self) -> float:
+    """Returns the accuracy of guessing a class."""
+    return 1 / (self.num_outputs - NUM_ROTATIONS)
+
   def order(
     self, seed: int, epoch: int, source: data.Source, shared: Tree
   ) -> np.ndarray:

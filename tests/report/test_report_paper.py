@@ -7,7 +7,7 @@ import pytest
 
 from sslprune_jax import report
 from sslprune_jax.pruning import sparsity
-from sslprune_jax.report import figures, names, paper
+from sslprune_jax.report import figures, names, paper, verdicts
 from sslprune_jax.report.paper import overlaps, runs
 from sslprune_jax.report.paper import page as page_lib
 
@@ -54,8 +54,8 @@ def run(make, tmp_path):
 
 def test_a_gap_that_was_put_in_is_found_and_judged(run):
   (found,) = runs.read([run])
-  drawn, verdicts = paper.FIGURES["fig3_masks"].draw(found)
-  by_claim = {v.claim: v for v in verdicts}
+  drawn, judged = paper.FIGURES["fig3_masks"].draw(found)
+  by_claim = {v.claim: v for v in judged}
   gap = by_claim["Label tickets are above RotNet tickets"]
   assert gap.verdict == "holds" and gap.found.mean > 0.09 and gap.found.n == 3
   match = by_claim["Re-initialised, masks of RotNet match label masks"]
@@ -204,13 +204,86 @@ def test_few_labels_are_held_against_rotnet_and_not_the_other_way(
   gaps |= {"s4l_few_images": 0, "s4l_few_classes": 0.24}
   path = _figure(make, tmp_path / "run", "fig5_few_labels", **gaps)
   (found,) = runs.read([path])
-  verdicts = paper.FIGURES["fig5_few_labels"].draw(found)[1]
+  judged = paper.FIGURES["fig5_few_labels"].draw(found)[1]
   fails = "does not hold"
-  assert [v.verdict for v in verdicts] == [
+  assert [v.verdict for v in judged] == [
     *("holds", "holds", "holds"),  # (a): over RotNet, S4L over both
     *("holds", fails, fails),  # (b): S4L lies below both
     "holds",  # (a) above (b)
   ]
+
+
+def _with_chance(run, variant, dense, chance=0.25):
+  """Gives the dense networks of a variant an accuracy, and chance."""
+  file = run / variant / "results.jsonl"
+  rows = [json.loads(line) for line in file.read_text().splitlines()]
+  for row in rows:
+    if row["stage"] == "pretext":
+      row["chance"] = chance
+      row["value"] = row["value"] if row["round"] else dense
+  file.write_text("".join(json.dumps(row) + "\n" for row in rows))
+
+
+@pytest.mark.parametrize(("dense", "learnt"), [(0.43, False), (0.44, True)])
+def test_masks_of_a_network_that_guesses_are_not_judged(
+  dense, learnt, make, tmp_path
+):
+  path = _figure(make, tmp_path / "run", labels=0, rotnet=0.1, exemplar=0.1)
+  _with_chance(path, "labels", 0.9, chance=0.1)
+  _with_chance(path, "rotnet", dense)
+  (found,) = runs.read([path])
+  judged = paper.FIGURES["fig3_masks"].draw(found)[1]
+  of_rotnet = {v.verdict for v in judged if "RotNet" in v.claim}
+  assert (verdicts.WITHHELD in of_rotnet) != learnt
+  others = {v.verdict for v in judged if "RotNet" not in v.claim}
+  assert verdicts.WITHHELD not in others
+  if not learnt:
+    assert of_rotnet == {verdicts.WITHHELD}
+    page = page_lib.render([page_lib.draw_part(found)], "md", False)
+    assert "5 not judged" in page
+    assert (
+      "dense RotNet is right on 43.0% of its own task, chance is 25.0%: "
+      "expected at least 43.8%" in page
+    )
+
+
+@pytest.mark.parametrize("figure", ["fig1_transfer", "fig2_when_to_prune"])
+@pytest.mark.parametrize(("untrained", "learnt"), [(0.7, True), (0.95, False)])
+def test_features_that_are_no_better_than_an_untrained_networks_are_not_judged(
+  figure, untrained, learnt, make, tmp_path
+):
+  path = _figure(make, tmp_path / "run", figure, labels=0.0, rotnet=0.0)
+  for task in ("labels", "rotnet"):
+    rows = []
+    for protocol in ("finetune", "prune", "linear"):
+      fields = {
+        "protocol": protocol,
+        "target": "digits",
+        "fraction": 1.0,
+        "layer": "features",
+      }
+      of = {"stage": "transfer", "density_of_ranked": 1.0, **fields}
+      rows += [
+        make.result(task, seed, index=index, **of)
+        for seed in (0, 1, 2)
+        for index in (0, 3, 18)
+      ]
+      rows += [
+        make.result("random", seed, index=0, value=untrained, **of)
+        for seed in (0, 1, 2)
+      ]
+    for row in rows:
+      row["density_of_ranked"] = row["density"]
+    (path / task / "results.jsonl").write_text(
+      "".join(json.dumps(row) + "\n" for row in rows)
+    )
+  (found,) = runs.read([path])
+  judged = paper.FIGURES[figure].draw(found)[1]
+  assert judged
+  withheld = [v for v in judged if v.verdict == verdicts.WITHHELD]
+  assert len(withheld) == (0 if learnt else len(judged))
+  for v in withheld:
+    assert "not shown to be above an untrained one" in v.test
 
 
 def test_what_training_drove_to_zero_is_drawn_and_judged(make, tmp_path):
@@ -224,11 +297,11 @@ def test_what_training_drove_to_zero_is_drawn_and_judged(make, tmp_path):
     folder = run / f"labels/seed_{seed}/labels/round_00"
     (folder / "magnitudes.json").write_text(json.dumps(found))
   (read,) = runs.read([run])
-  drawn, verdicts = paper.FIGURES["fig6_natural_sparsity"].draw(read)
+  drawn, judged = paper.FIGURES["fig6_natural_sparsity"].draw(read)
   weights, pruned = drawn
   assert weights.shares["labels"][0] == pytest.approx(0.7)  # Below all bins.
   assert pruned.natural == pytest.approx(0.3) and pruned.dense
-  zero, lossless, controls = verdicts
+  zero, lossless, controls = judged
   assert zero.verdict == "holds" and zero.found.mean == pytest.approx(0.7)
   assert "down to 51 % remaining" in lossless.claim  # Next: 21 % < 30 %.
   assert lossless.verdict == "holds"
@@ -256,5 +329,5 @@ def test_a_variant_of_ones_own_task_is_named_by_its_run(make, tmp_path):
   file.write_text(json.dumps(about))
   (found,) = runs.read([path])
   assert found.names.style("simclr")[0] == "#123456"
-  _, verdicts = paper.FIGURES["fig3_masks"].draw(found)
-  assert "Label tickets are above SimCLR tickets" in {v.claim for v in verdicts}
+  _, judged = paper.FIGURES["fig3_masks"].draw(found)
+  assert "Label tickets are above SimCLR tickets" in {v.claim for v in judged}

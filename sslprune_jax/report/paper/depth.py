@@ -2,6 +2,7 @@
 
 from sslprune_jax.report import verdicts
 from sslprune_jax.report.panels import retraining_panel
+from sslprune_jax.report.paper import grounds
 from sslprune_jax.report.paper.base import RETRAINED, Drawn, PaperFigure
 from sslprune_jax.report.paper.runs import FigureRun
 
@@ -61,7 +62,9 @@ def draw_depths(run: FigureRun) -> Drawn:
         verdicts.minus(gaps[last], gaps[first]),
       ),
     ]
-  return drawn, found
+  return drawn, verdicts.unless(
+    grounds.against_tasks(run, *run.variants), found
+  )
 
 
 FIGURES = {

@@ -7,7 +7,7 @@ from sslprune_jax.report import verdicts
 from sslprune_jax.report.curves import Curve, Point
 from sslprune_jax.report.names import CHANCE, INITS
 from sslprune_jax.report.panels import Panel, retraining_panel
-from sslprune_jax.report.paper import overlaps
+from sslprune_jax.report.paper import grounds, overlaps
 from sslprune_jax.report.paper.base import RETRAINED, STARTS, Drawn, PaperFigure
 from sslprune_jax.report.paper.runs import FigureRun
 from sslprune_jax.report.verdicts import Verdict
@@ -46,13 +46,15 @@ def draw_masks(run: FigureRun) -> Drawn:
   ]
   found = []
   for task in tasks[1:]:
-    found += _judge(run.names.label(task), task, tickets, again, random)
-  found.append(
-    verdicts.greater(
-      "Label tickets are above label masks re-initialised",
-      verdicts.difference(tickets["labels"], again["labels"]),
+    found += verdicts.unless(
+      grounds.against_tasks(run, "labels", task),
+      _judge(run.names.label(task), task, tickets, again, random),
     )
+  claim = verdicts.greater(
+    "Label tickets are above label masks re-initialised",
+    verdicts.difference(tickets["labels"], again["labels"]),
   )
+  found += verdicts.unless(grounds.against_tasks(run, "labels"), [claim])
   return [*drawn, *_draw_overlap(run)], found
 
 

@@ -12,7 +12,13 @@ from sslprune_jax.report.paper import FIGURES, overlaps
 from sslprune_jax.report.paper.base import PaperFigure
 from sslprune_jax.report.paper.runs import FigureRun
 from sslprune_jax.report.results import Run
-from sslprune_jax.report.verdicts import FAILS, HOLDS, UNDECIDED, Verdict
+from sslprune_jax.report.verdicts import (
+  FAILS,
+  HOLDS,
+  UNDECIDED,
+  WITHHELD,
+  Verdict,
+)
 from sslprune_jax.workdir import PRETEXT
 
 # Fields that say nothing of how a variant was trained.
@@ -121,13 +127,13 @@ def _view(part: Part) -> dict:
 def tally(verdicts: Sequence[Verdict]) -> str:
   """Says how many claims hold: "7 hold, 1 does not hold, 2 undecided"."""
   counts = collections.Counter(v.verdict for v in verdicts)
-  plural = {HOLDS: "hold", FAILS: "do not hold", UNDECIDED: "undecided"}
+  plural = {HOLDS: "hold", FAILS: "do not hold"}
   parts = []
-  for verdict, word in plural.items():
+  for verdict in (HOLDS, FAILS, UNDECIDED, WITHHELD):
     count = counts[verdict]
     if count:
-      singular = count == 1 and verdict != UNDECIDED
-      parts.append(f"{count} {verdict if singular else word}")
+      word = verdict if count == 1 else plural.get(verdict, verdict)
+      parts.append(f"{count} {word}")
   return ", ".join(parts) or "nothing tested yet"
 
 

@@ -6,6 +6,7 @@ from sslprune_jax.report import verdicts
 from sslprune_jax.report.curves import Curve
 from sslprune_jax.report.names import INITS
 from sslprune_jax.report.panels import retraining_panel
+from sslprune_jax.report.paper import grounds
 from sslprune_jax.report.paper.base import RETRAINED, Drawn, PaperFigure
 from sslprune_jax.report.paper.runs import FigureRun
 from sslprune_jax.report.tables import Table
@@ -30,7 +31,9 @@ def draw_criteria(run: FigureRun) -> Drawn:
         if curve.points
       }
       found.append(verdicts.differ("Tickets depend on the criterion", means))
-  return drawn, found
+  return drawn, verdicts.unless(
+    grounds.against_tasks(run, *run.variants), found
+  )
 
 
 def _zero(curve: Curve) -> Curve:

@@ -3,6 +3,7 @@
 from sslprune_jax.report import verdicts
 from sslprune_jax.report.curves import Curve
 from sslprune_jax.report.panels import transfer_panel
+from sslprune_jax.report.paper import grounds
 from sslprune_jax.report.paper.base import Drawn, PaperFigure
 from sslprune_jax.report.paper.runs import FigureRun
 from sslprune_jax.report.verdicts import Verdict
@@ -27,7 +28,10 @@ def draw_frozen(run: FigureRun) -> Drawn:
     for curve in transfer.curves:
       if curve.task != "labels":
         name = run.names.label(curve.task)
-        found += _judge(curve, f"{name}, {transfer.title}")
+        found += verdicts.unless(
+          grounds.against_features(transfer, curve),
+          _judge(curve, f"{name}, {transfer.title}"),
+        )
   return drawn, found
 
 
@@ -64,7 +68,10 @@ def draw_when_to_prune(run: FigureRun) -> Drawn:
       if all(pair):
         name = run.names.label(task)
         text = f"{name}, {transfer.title}: better pruned before"
-        found.append(verdicts.greater(text, verdicts.difference(*pair)))
+        found += verdicts.unless(
+          grounds.against_features(transfer, pair[0]),
+          [verdicts.greater(text, verdicts.difference(*pair))],
+        )
   return drawn, found
 
 
