@@ -1,0 +1,1 @@
+"""Networks in and out: checkpoints of others, read and never believed."""
