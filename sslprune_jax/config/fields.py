@@ -69,6 +69,19 @@ _MODEL = {
     "network's own, small of resnet18, imagenet of resnet50",
     one_of(("", "small", "imagenet")),
   ),
+  "stem_padding": Field(
+    -1,
+    "pixels on each side of a ResNet's first convolution; -1: half its kernel",
+    whole(-1),
+    "pixels",
+  ),
+  "padding": Field(
+    "",
+    "how a ResNet's convolutions that stride and its pooling are padded: same, "
+    "as TensorFlow and Flax pad, where they can behind alone; '': on all sides "
+    "alike, as PyTorch",
+    one_of(("", "same")),
+  ),
   "outputs": Field(
     0, "outputs for labels; 0: as many as there are classes", whole(0)
   ),
@@ -77,8 +90,9 @@ _MODEL = {
   ),
   "batch_norm": Field(
     "device",
-    "statistics of batch norm: per device, or global, over all of them",
-    one_of(("device", "global")),
+    "statistics of batch norm: per device, or global, over all of them; none: "
+    "no batch norm, for VGG and AlexNet",
+    one_of(("device", "global", "none")),
   ),
   "sobel": Field(
     False, "whether fixed edge filters stand in front, as for DeepCluster"

@@ -12,11 +12,15 @@ NETWORKS: Registry[Row] = Registry(
   (
     Row("convnet", f"{_MODELS}.convnet:ConvNet"),
     Row("resnet18", f"{_MODELS}.resnet:resnet18"),
+    Row("resnet34", f"{_MODELS}.resnet:resnet34"),
     Row("resnet50", f"{_MODELS}.resnet:resnet50"),
+    Row("resnet101", f"{_MODELS}.resnet:resnet101"),
     Row("alexnet", f"{_MODELS}.alexnet:alexnet"),
     Row("alexnet_rotnet", f"{_MODELS}.alexnet:alexnet_rotnet"),
+    Row("alexnet_torchvision", f"{_MODELS}.alexnet:alexnet_torchvision"),
     Row("vgg19", f"{_MODELS}.vgg:vgg19"),
     Row("vgg16", f"{_MODELS}.vgg:vgg16"),
+    Row("vgg19_dense", f"{_MODELS}.vgg:vgg19_dense"),
   ),
 )
 

@@ -10,5 +10,6 @@ from sslprune_jax.models.network import from_config as from_config
 from sslprune_jax.models.network import layer_order as layer_order
 from sslprune_jax.models.network import num_features as num_features
 from sslprune_jax.models.network import uses as uses
+from sslprune_jax.models.network import variants as variants
 from sslprune_jax.models.network import with_head as with_head
 from sslprune_jax.models.network import without_head as without_head

@@ -35,6 +35,7 @@ class AlexNet(nn.Module):
     dense_norm: whether the dense layers have batch norm, and neither biases nor
       dropout.
     dropout: share of what each of them reads that is dropped, in training.
+    batch_norm: whether the convolutions have batch norm.
     width: factor of all channels.
     dtype: dtype of the compute.
     axis_name: mapped axis over which batch norm averages.
@@ -45,6 +46,7 @@ class AlexNet(nn.Module):
   channels: Sequence[int]
   dense_norm: bool
   dropout: float = 0.5
+  batch_norm: bool = True
   width: float = 1.0
   dtype: Any = jnp.float32
   axis_name: str | None = None
@@ -64,7 +66,12 @@ class AlexNet(nn.Module):
     for i, window in enumerate(_WINDOWS, start=1):
       channels = scale_width(self.channels[i - 1], self.width)
       x = maybe_remat(ConvNorm, self.remat)(
-        channels, *window, use_bias=True, **shared, name=f"stage{i}"
+        channels,
+        *window,
+        use_bias=True,
+        use_norm=self.batch_norm,
+        **shared,
+        name=f"stage{i}",
       )(x, train)
       endpoints[f"stage{i}"] = x
       if i in (1, 2, 5):
@@ -90,6 +97,15 @@ class AlexNet(nn.Module):
 def alexnet(**settings: Any) -> AlexNet:
   """Makes DeepCluster's trunk; settings as `AlexNet`'s."""
   return AlexNet("alexnet", (96, 256, 384, 384, 256), False, **settings)
+
+
+def alexnet_torchvision(**settings: Any) -> AlexNet:
+  """Makes torchvision's trunk, with batch norm or without, as its weights are.
+
+  Settings as `AlexNet`'s. Krizhevsky 2014, arXiv 1404.5997.
+  """
+  channels = (64, 192, 384, 256, 256)
+  return AlexNet("alexnet_torchvision", channels, False, **settings)
 
 
 def alexnet_rotnet(**settings: Any) -> AlexNet:

@@ -16,14 +16,16 @@ FC_INIT = nn.initializers.normal(0.01)
 
 
 class ConvNorm(nn.Module):
-  """Convolution, batch norm and, by default, ReLU.
+  """Convolution, batch norm and ReLU; by default all three.
 
   Attributes:
     width: output channels.
     kernel: side of the kernel.
     stride: stride of the convolution.
-    padding: on each side, as PyTorch pads: it decides what a stride of 2 sees.
+    padding: on each side, as PyTorch pads, or "SAME", as Flax does: it decides
+      what a stride of 2 sees.
     use_bias: whether the convolution has a bias; batch norm makes it redundant.
+    use_norm: whether batch norm follows.
     relu: whether ReLU follows.
     dtype: dtype of the compute; parameters and statistics are float32.
     axis_name: mapped axis over which batch norm averages its statistics; None:
@@ -33,8 +35,9 @@ class ConvNorm(nn.Module):
   width: int
   kernel: int = 3
   stride: int = 1
-  padding: int = 1
+  padding: int | str = 1
   use_bias: bool = False
+  use_norm: bool = True
   relu: bool = True
   dtype: Any = jnp.float32
   axis_name: str | None = None
@@ -52,7 +55,8 @@ class ConvNorm(nn.Module):
       dtype=self.dtype,
       name="conv",
     )(x)
-    x = norm(self.dtype, self.axis_name, train)(x)
+    if self.use_norm:
+      x = norm(self.dtype, self.axis_name, train)(x)
     return nn.relu(x) if self.relu else x
 
 
@@ -115,11 +119,12 @@ def max_pool_2x2(x: jax.Array) -> jax.Array:
   return x.max((2, 4))
 
 
-def max_pool(x: jax.Array, padding: int) -> jax.Array:
-  """Max-pools 3 x 3 windows at a stride of 2."""
+def max_pool(x: jax.Array, padding: int | str) -> jax.Array:
+  """Max-pools 3 x 3 windows at a stride of 2, padded as `ConvNorm`."""
   chex.assert_rank(x, 4, custom_message="x")
-  pads = ((padding, padding), (padding, padding))
-  return nn.max_pool(x, (3, 3), strides=(2, 2), padding=pads)
+  if isinstance(padding, int):
+    padding = ((padding, padding), (padding, padding))
+  return nn.max_pool(x, (3, 3), strides=(2, 2), padding=padding)
 
 
 def average(x: jax.Array) -> jax.Array:

@@ -1,7 +1,7 @@
 """A network is a trunk, which is pruned, and a head, which never is."""
 
 import math
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from typing import Any
 
 import chex
@@ -15,6 +15,16 @@ from sslprune_jax.models.grids import read_grid
 from sslprune_jax.models.layers import DENSE_INIT, sobel
 from sslprune_jax.runtime import devices
 from sslprune_jax.runtime.errors import ConfigError
+
+# What some networks alone have, and its default: the stem of a residual network
+# ("small", "imagenet"), the padding of its first convolution, and of all that
+# strides ("same" as Flax pads); whether VGG and AlexNet have batch norm.
+VARIANTS: dict[str, Any] = {
+  "stem": "",
+  "stem_padding": -1,
+  "padding": "",
+  "batch_norm": True,
+}
 
 
 class Network(nn.Module):
@@ -80,8 +90,8 @@ def build(
   sobel: bool = False,
   probed: str = "",
   width: float = 1.0,
-  stem: str = "",
   remat: bool = False,
+  **variant: Any,
 ) -> Network:
   """Builds a network by name.
 
@@ -95,27 +105,31 @@ def build(
     sobel: whether fixed filters stand in front: see `layers.sobel`.
     probed: endpoint that the head reads; see `Network`.
     width: factor of the trunk's channels, above 0.
-    stem: stem of a residual network, "small" or "imagenet"; "" for its own.
     remat: whether a training step keeps the inputs of blocks (of layers where
       there are none) and computes what is in them twice, to save memory.
+    **variant: what some networks alone have, see `VARIANTS`; at its default it
+      may be given to any.
 
   Returns:
     The module.
 
   Raises:
-    ConfigError: an unknown name, or a stem of a network that has none.
+    ConfigError: an unknown name, or a variant that the network does not have.
   """
   dtype = jnp.dtype(dtype)
   settings = {"width": width, "dtype": dtype, "remat": remat}
-  settings |= {"stem": stem} if stem else {}
+  variant = {k: v for k, v in variant.items() if v != VARIANTS[k]}
   try:
-    trunk = NETWORKS.load(name)(axis_name=batch_norm_axis, **settings)
+    trunk = NETWORKS.load(name)(
+      axis_name=batch_norm_axis, **settings, **variant
+    )
   except TypeError as error:
-    if not stem or "'stem'" not in str(error):
+    field = next((f for f in variant if f"'{f}'" in str(error)), None)
+    if field is None:
       raise
     raise ConfigError(
-      f"config.model.stem: found {stem!r}, expected '': {name} has no stem to "
-      "choose"
+      f"config.model.{field}: found {variant[field]!r}, expected "
+      f"{VARIANTS[field]!r}: {name} has no {field.replace('_', ' ')} to choose"
     ) from None
   head = nn.Dense(
     num_outputs,
@@ -144,9 +158,15 @@ def from_config(
     sobel=model.sobel,
     probed=probed,
     width=model.width,
-    stem=model.stem,
     remat=model.remat,
+    **variants(model),
   )
+
+
+def variants(model: Mapping[str, Any]) -> dict[str, Any]:
+  """Returns the `VARIANTS` of a section `config.model`, of any version."""
+  found = {k: model[k] for k in VARIANTS if k in model}
+  return found | {"batch_norm": model.get("batch_norm") != "none"}
 
 
 class _Headless(nn.Module):

@@ -1,4 +1,4 @@
-"""Residual networks: ResNet-18 for CIFAR and ResNet-50 for ImageNet.
+"""Residual networks: ResNet-18 for CIFAR, and ImageNet's 34, 50 and 101.
 
 Reference: He et al. 2016, arXiv 1512.03385; ResNet-50 strides in the 3 x 3
 convolution, as torchvision's does.
@@ -29,6 +29,7 @@ class Block(nn.Module):
       wide.
     stride: stride of the block.
     bottleneck: kind of the block.
+    padding: "same", or "": see `ResNet`.
     dtype: dtype of the compute.
     axis_name: mapped axis over which batch norm averages.
   """
@@ -36,6 +37,7 @@ class Block(nn.Module):
   width: int
   stride: int
   bottleneck: bool
+  padding: str
   dtype: Any
   axis_name: str | None
 
@@ -48,7 +50,7 @@ class Block(nn.Module):
         width,
         kernel,
         stride,
-        padding=kernel // 2,
+        padding=self.padding.upper() or kernel // 2,
         relu=relu,
         dtype=self.dtype,
         axis_name=self.axis_name,
@@ -79,6 +81,8 @@ class ResNet(nn.Module):
     bottleneck: the kind of the blocks.
     stem: "small", a 3 x 3 convolution, as for CIFAR; or "imagenet", a 7 x 7 one
       of stride 2 and pooling.
+    stem_padding: padding of the stem's convolution; -1: half its kernel.
+    padding: "same", as Flax pads, or "", as PyTorch does.
     width: factor of all channels.
     dtype: dtype of the compute.
     axis_name: mapped axis over which batch norm averages.
@@ -89,6 +93,8 @@ class ResNet(nn.Module):
   blocks: Sequence[int]
   bottleneck: bool
   stem: str
+  stem_padding: int = -1
+  padding: str = ""
   width: float = 1.0
   dtype: Any = jnp.float32
   axis_name: str | None = None
@@ -100,17 +106,18 @@ class ResNet(nn.Module):
     small = self.stem == "small"
     check_size(self.name_, x, 8 if small else 32)
     kernel, stride = (3, 1) if small else (7, 2)
+    own = kernel // 2 if self.stem_padding < 0 else self.stem_padding
     x = ConvNorm(
       scale_width(64, self.width),
       kernel,
       stride,
-      padding=kernel // 2,
+      padding=own,
       dtype=self.dtype,
       axis_name=self.axis_name,
       name="stem",
     )(x, train)
     if not small:
-      x = max_pool(x, padding=1)
+      x = max_pool(x, padding=self.padding.upper() or 1)
     endpoints = {}
     for i, blocks in enumerate(self.blocks, start=1):
       x = Stage(
@@ -118,6 +125,7 @@ class ResNet(nn.Module):
         scale_width(64 * 2 ** (i - 1), self.width),
         1 if i == 1 else 2,
         self.bottleneck,
+        self.padding,
         self.dtype,
         self.axis_name,
         self.remat,
@@ -134,6 +142,7 @@ class Stage(nn.Module):
   width: int
   stride: int
   bottleneck: bool
+  padding: str
   dtype: Any
   axis_name: str | None
   remat: bool
@@ -146,6 +155,7 @@ class Stage(nn.Module):
         self.width,
         self.stride if i == 1 else 1,
         self.bottleneck,
+        self.padding,
         self.dtype,
         self.axis_name,
         name=f"block{i}",
@@ -158,6 +168,16 @@ def resnet18(stem: str = "small", **settings: Any) -> ResNet:
   return ResNet("resnet18", (2, 2, 2, 2), False, stem, **settings)
 
 
+def resnet34(stem: str = "imagenet", **settings: Any) -> ResNet:
+  """Makes the trunk, by default for ImageNet's; settings as `ResNet`'s."""
+  return ResNet("resnet34", (3, 4, 6, 3), False, stem, **settings)
+
+
 def resnet50(stem: str = "imagenet", **settings: Any) -> ResNet:
   """Makes the trunk, by default for ImageNet's; settings as `ResNet`'s."""
   return ResNet("resnet50", (3, 4, 6, 3), True, stem, **settings)
+
+
+def resnet101(stem: str = "imagenet", **settings: Any) -> ResNet:
+  """Makes the trunk, by default for ImageNet's; settings as `ResNet`'s."""
+  return ResNet("resnet101", (3, 4, 23, 3), True, stem, **settings)

@@ -33,6 +33,7 @@ class VGG(nn.Module):
       the last stage is averaged over space: on 32 x 32 images that is one
       pixel, and 28 x 28 images keep theirs by leaving out the last pool.
     dropout: share of what is dropped between them, in training.
+    batch_norm: whether convolutions have batch norm.
     width: factor of all channels.
     dtype: dtype of the compute.
     axis_name: mapped axis over which batch norm averages.
@@ -43,6 +44,7 @@ class VGG(nn.Module):
   convs: Sequence[int]
   dense: Sequence[int] = ()
   dropout: float = 0.5
+  batch_norm: bool = True
   width: float = 1.0
   dtype: Any = jnp.float32
   axis_name: str | None = None
@@ -64,6 +66,7 @@ class VGG(nn.Module):
         x = maybe_remat(ConvNorm, self.remat)(
           channels,
           use_bias=True,
+          use_norm=self.batch_norm,
           dtype=self.dtype,
           axis_name=self.axis_name,
           name=f"stage{i}_conv{j}",
@@ -100,3 +103,8 @@ def vgg16(**settings: Any) -> VGG:
 def vgg19(**settings: Any) -> VGG:
   """Makes the trunk without dense layers; settings as `VGG`'s."""
   return VGG("vgg19", (2, 2, 4, 4, 4), **settings)
+
+
+def vgg19_dense(**settings: Any) -> VGG:
+  """Makes the trunk with its two dense layers; settings as `VGG`'s."""
+  return VGG("vgg19_dense", (2, 2, 4, 4, 4), (4096, 4096), **settings)

@@ -73,7 +73,7 @@ class Ticket:
         num_outputs,
         width=model["width"],
         sobel=model["sobel"],
-        stem=model.get("stem", ""),  # Tickets were made before there was one.
+        **models.variants(model),
       )
     except (KeyError, TypeError, ValueError) as error:
       raise TicketError(f"meta.config.model: {error}") from None

@@ -7,6 +7,7 @@ from typing import Any
 from etils import epath
 from ml_collections import ConfigDict
 
+from sslprune_jax import models
 from sslprune_jax import workdir as workdir_lib
 from sslprune_jax.pruning import sparsity, tickets
 from sslprune_jax.runtime import files, processes
@@ -124,4 +125,5 @@ def _pairs(configs: dict[str, ConfigDict]):
 def _network(config: ConfigDict):
   model, dataset = config.model, config.dataset
   shape = dataset.image_size, dataset.channels
-  return model.name, model.width, model.stem, model.sobel, *shape
+  own = model.name, model.width, model.sobel
+  return *own, *models.variants(model).values(), *shape

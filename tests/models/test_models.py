@@ -25,9 +25,12 @@ def _shapes(network, image_shape):
 @pytest.mark.parametrize(
   "name, outputs, size, parameters",
   [
+    ("resnet34", 1000, 224, 21_797_672),
     ("resnet50", 1000, 224, 25_557_032),
+    ("resnet101", 1000, 224, 44_549_160),
     ("resnet18", 10, 32, 11_173_962),
     ("vgg16", 1000, 224, 138_365_992),
+    ("vgg19_dense", 1000, 224, 143_678_248),
     ("alexnet", 1000, 224, 62_378_344 + 2 * 1376),  # and batch norm
     ("vgg19", 10, 32, 20_040_522),
   ],
@@ -185,6 +188,49 @@ def test_a_resnet_has_the_stem_that_is_asked_for():
   assert models.endpoints(network, (224, 224, 3))["stage4"] == (7, 7, 512)
   with pytest.raises(ValueError, match="model.stem: .*'': convnet has no stem"):
     models.build("convnet", 10, stem="imagenet")
+
+
+@pytest.mark.parametrize(
+  ("name", "parameters"),
+  [
+    ("vgg16", 138_357_544),
+    ("vgg19_dense", 143_667_240),
+    ("alexnet_torchvision", 61_100_840),
+  ],
+)
+def test_counts_without_batch_norm_are_torchvisions(name, parameters):
+  network = models.build(name, 1000, batch_norm=False)
+  params = _shapes(network, (224, 224, 3))["params"]
+  found = sum(math.prod(leaf.shape) for leaf in jax.tree.leaves(params))
+  assert found == parameters
+
+
+def test_padding_is_the_networks_own_or_what_is_asked_for():
+  """Flax pads an even image behind alone, where it strides."""
+  images = jax.random.normal(RNG, (1, 32, 32, 3))
+
+  def endpoints(**variant):
+    network = models.build("resnet18", 10, width=0.125, **variant)
+    variables = state.initialize(network, (32, 32, 3), RNG)
+    return jax.jit(lambda: network.apply(variables, images, train=False))()
+
+  own, same = endpoints(), endpoints(padding="same")
+  np.testing.assert_array_equal(own["stage1"], same["stage1"])
+  assert own["stage2"].shape == same["stage2"].shape
+  assert not np.allclose(own["stage2"], same["stage2"])
+  wide = endpoints(stem_padding=2)
+  assert wide["stage1"].shape == (1, 34, 34, 8)
+  np.testing.assert_array_equal(
+    endpoints(stem_padding=1)["features"], own["features"]
+  )
+
+
+def test_a_network_without_batch_norm_has_no_statistics():
+  network = models.build("vgg19", 10, width=0.125, batch_norm=False)
+  variables = state.initialize(network, (32, 32, 3), RNG)
+  assert not jax.tree.leaves(variables["batch_stats"])
+  with pytest.raises(ValueError, match="batch_norm: .*resnet18 has no batch"):
+    models.build("resnet18", 10, batch_norm=False)
 
 
 def test_unknown_names_are_refused():
