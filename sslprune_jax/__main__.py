@@ -15,7 +15,9 @@ _COMMANDS = {
   "report": ("report", "Joins the results of runs into one page."),
   "verify": ("study", "Reads all that a run left, for damage."),
   "preflight": ("preflight", "Says what a study costs on a TPU, without one."),
+  "import": ("exchange", "Reads a network of others as a ticket."),
 }
+_SHARED = ("exchange",)  # Of several commands: these are told which.
 _FIELDS = "Lists what --config.FIELD=VALUE sets: defaults, units, meaning."
 _DEFAULT_WIDTH = 40  # Characters of a default; longer ones are cut.
 
@@ -44,9 +46,10 @@ def main() -> int:
     endings.refuse(
       f"found the command {words[0]!r}, expected one of {expected}", status=2
     )
-  # Processes that the command starts are given what is left.
-  del sys.argv[1]
   module = f"{__package__}.{_COMMANDS[words[0]][0]}"
+  if _COMMANDS[words[0]][0] not in _SHARED:
+    # Processes that the command starts are given what is left.
+    del sys.argv[1]
   runpy.run_module(module, run_name="__main__", alter_sys=True)
   return 0
 

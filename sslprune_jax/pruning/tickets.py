@@ -54,14 +54,15 @@ class Ticket:
     """Builds the ticket's network; it computes in float32.
 
     Raises:
-      TicketError: the ticket does not say which network it is of, or its head
-        is more than a linear layer, which its task alone can build.
+      TicketError: the ticket does not say which network it is of, or has no
+        head, or one that is more than a linear layer, which its task alone can
+        build.
     """
-    head = named_leaves(self.params["head"])
+    head = named_leaves(self.params.get("head", {}))
     if "kernel" not in head:
       raise TicketError(
-        f"params/head: found {sorted(head)}, expected the kernel of a "
-        "linear layer; Ticket.features needs no head"
+        f"params/head: found {sorted(head) or 'no head'}, expected the kernel "
+        "of a linear layer; Ticket.features needs no head"
       )
     return self._build(head["kernel"].shape[-1])
 

@@ -1,0 +1,153 @@
+"""Networks in: `sslprune import FILE`."""
+
+import argparse
+import sys
+from collections.abc import Sequence
+
+from sslprune_jax.runtime import endings
+
+_LEAST_STD = 1e-6
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+  """Reads a checkpoint of anybody, and writes a ticket.
+
+  Args:
+    argv: arguments; those of the process by default.
+
+  Returns:
+    The exit status.
+  """
+  parser = endings.ArgumentParser(
+    prog="sslprune",
+    description="Networks of others, as tickets: what this program prunes, "
+    "judges and hands over.",
+  )
+  commands = parser.add_subparsers(
+    dest="command", required=True, parser_class=endings.ArgumentParser
+  )
+  _add_import(commands)
+  flags = parser.parse_args(argv)
+  # Imported here, so that --help and a mistyped flag answer at once.
+  import numpy as np
+  from etils import epath
+
+  from sslprune_jax.exchange import importing
+  from sslprune_jax.exchange.fitting import Input
+  from sslprune_jax.pruning import tickets
+  from sslprune_jax.runtime.errors import UserError
+
+  out = epath.Path(flags.out)
+  if out.suffix != ".npz" or out.exists():
+    endings.refuse(
+      f"--out={out}: found a file or another ending, expected the name of a "
+      "new file that ends in .npz"
+    )
+  seen = Input(
+    size=flags.size,
+    mean=flags.mean,
+    std=flags.std,
+    bgr=flags.bgr,
+    stem_padding=flags.stem_padding,
+  )
+  try:
+    imported = importing.import_checkpoint(
+      flags.file, seen, prefix=flags.prefix, masks=flags.masks
+    )
+    tickets.save(out, imported.ticket)
+  except (UserError, OSError) as error:
+    endings.refuse(error)
+  ticket = imported.ticket
+  height, width, channels = ticket.meta["image_shape"]
+  count = sum(np.size(leaf) for leaf in _leaves(ticket.params))
+  for words in imported.said:
+    print(words)
+  print(
+    f"{out}: {count:,} weights, images of {height} x {width} x {channels}, "
+    f"mean {ticket.meta['config']['dataset']['mean']}, standard deviation "
+    f"{ticket.meta['config']['dataset']['std']}"
+  )
+  return 0
+
+
+def _add_import(commands: argparse._SubParsersAction) -> None:
+  words = "Reads a checkpoint of PyTorch, safetensors or Flax as a ticket."
+  parser = commands.add_parser("import", help=words, description=words)
+  parser.add_argument("file", metavar="FILE", help="the checkpoint")
+  parser.add_argument(
+    "--out", required=True, metavar="TICKET", help="the file to write: x.npz"
+  )
+  parser.add_argument(
+    "--prefix",
+    help="what stands before the network's names, such as module.encoder_k, "
+    "where a file holds several",
+  )
+  parser.add_argument(
+    "--masks", metavar="FILE", help="masks, by the names of the weights"
+  )
+  parser.add_argument(
+    "--size",
+    type=_pixels,
+    default=0,
+    help="side of its images, in pixels (default: 224; 32 behind a stem of "
+    "3 x 3)",
+  )
+  parser.add_argument(
+    "--mean",
+    type=_channels(0.0),
+    default=(0.485, 0.456, 0.406),
+    help="mean of each channel, of pixels in [0, 1] (default: ImageNet's)",
+  )
+  parser.add_argument(
+    "--std",
+    type=_channels(_LEAST_STD),
+    default=(0.229, 0.224, 0.225),
+    help="standard deviation of each (default: ImageNet's); --mean=0,0,0 "
+    "--std=1,1,1 where pixels were not normalised",
+  )
+  parser.add_argument(
+    "--bgr",
+    action="store_true",
+    help="the network reads blue first; --mean and --std stay red first",
+  )
+  parser.add_argument(
+    "--stem_padding",
+    type=_pixels,
+    default=-1,
+    help="padding of a ResNet's first convolution (default: half its kernel; "
+    "2 of solo-learn's for CIFAR)",
+  )
+
+
+def _pixels(text: str) -> int:
+  if not text.isdigit() or not int(text) <= 4096:
+    raise argparse.ArgumentTypeError(f"found {text!r}, expected pixels")
+  return int(text)
+
+
+def _channels(least: float):
+  """Returns what reads a number a channel, from `least` to 1."""
+
+  def read(text: str) -> tuple[float, ...]:
+    try:
+      found = tuple(float(word) for word in text.split(","))
+    except ValueError:
+      found = ()
+    if len(found) not in (1, 3) or not all(least <= x <= 1 for x in found):
+      raise argparse.ArgumentTypeError(
+        f"found {text!r}, expected 1 or 3 numbers from {least:g} to 1, such "
+        "as 0.5,0.5,0.5"
+      )
+    return found
+
+  return read
+
+
+def _leaves(tree):
+  from sslprune_jax.runtime.trees import named_leaves
+
+  return named_leaves(tree).values()
+
+
+if __name__ == "__main__":
+  sys.exit(main())

@@ -1,0 +1,249 @@
+"""Which network arrays by torchvision's names are of, by names and shapes.
+
+A layout lists where each of our parameters comes from. Whether all fit is said
+by their shapes, held against those of our network in `importing`.
+"""
+
+import dataclasses
+import re
+from collections.abc import Mapping
+from typing import Any
+
+from sslprune_jax.exchange.names import Found
+from sslprune_jax.exchange.tensors import CheckpointError, Tensor
+
+CONVOLUTION, DENSE, PLAIN = "convolution", "dense", "plain"
+_LEAVES = {
+  "weight": "scale",
+  "bias": "bias",
+  "running_mean": "mean",
+  "running_var": "var",
+}
+_RESNETS = {
+  ((2, 2, 2, 2), False): "resnet18",
+  ((3, 4, 6, 3), False): "resnet34",
+  ((3, 4, 6, 3), True): "resnet50",
+  ((3, 4, 23, 3), True): "resnet101",
+}
+_VGGS = {(2, 2, 3, 3, 3): "vgg16", (2, 2, 4, 4, 4): "vgg19"}
+_ALEXNETS = {
+  (64, 192, 384, 256, 256): "alexnet_torchvision",
+  (96, 256, 384, 384, 256): "alexnet",
+}
+_SIDE_OF_STRIDES = 32  # Pixels of an image for one of VGG's last grid.
+
+
+@dataclasses.dataclass(frozen=True)
+class Source:
+  """Where a parameter of ours comes from.
+
+  Attributes:
+    name: torchvision's name, without `.weight` and so on.
+    leaf: the rest of it.
+    kind: what is turned round: "convolution", "dense" or "plain".
+    grid: height and width of what a dense layer reads, flattened; 0: no grid.
+  """
+
+  name: str
+  leaf: str
+  kind: str = PLAIN
+  grid: int = 0
+
+
+@dataclasses.dataclass(frozen=True)
+class Layout:
+  """A network of ours, and where its variables come from.
+
+  Attributes:
+    model: fields of `config.model`.
+    image_size: side of the images that it takes, where its dense layers fix it
+      (others may be as they like): the published one, 224.
+    params: our name -> source.
+    batch_stats: our name -> source.
+    outputs: outputs of its head; 0 without.
+  """
+
+  model: dict[str, Any]
+  image_size: int
+  params: dict[str, Source]
+  batch_stats: dict[str, Source]
+  outputs: int
+
+
+def recognise(found: Found) -> Layout:
+  """Returns the layout of a network.
+
+  Args:
+    found: the network, by torchvision's names.
+
+  Raises:
+    CheckpointError: it is one that ours cannot hold, with the reason.
+  """
+  if found.family == "resnet":
+    return _resnet(found)
+  return _sequential(found)
+
+
+class _Builder:
+  """Collects the sources of a layout."""
+
+  def __init__(self, tensors: Mapping[str, Tensor]):
+    self.tensors = tensors
+    self.params: dict[str, Source] = {}
+    self.batch_stats: dict[str, Source] = {}
+
+  def conv(self, ours: str, theirs: str) -> None:
+    self.params[f"trunk/{ours}/conv/kernel"] = Source(
+      theirs, "weight", CONVOLUTION
+    )
+    if f"{theirs}.bias" in self.tensors:
+      self.params[f"trunk/{ours}/conv/bias"] = Source(theirs, "bias")
+
+  def norm(self, ours: str, theirs: str) -> None:
+    for leaf, name in _LEAVES.items():
+      where = self.batch_stats if leaf.startswith("running") else self.params
+      where[f"trunk/{ours}/bn/{name}"] = Source(theirs, leaf)
+
+  def dense(self, ours: str, theirs: str, grid: int = 0) -> None:
+    self.params[f"{ours}/kernel"] = Source(theirs, "weight", DENSE, grid)
+    self.params[f"{ours}/bias"] = Source(theirs, "bias")
+
+  def shape(self, theirs: str) -> tuple[int, ...]:
+    tensor = self.tensors.get(f"{theirs}.weight")
+    if tensor is None:
+      tensor = self.tensors.get(f"{theirs}.weight_orig")
+    if tensor is None:
+      raise CheckpointError(f"{theirs}.weight: found none, expected it")
+    return tensor.shape
+
+  def head(self, theirs: str) -> int:
+    """Adds the head, if there is a linear one; returns its outputs."""
+    weight = self.tensors.get(f"{theirs}.weight")
+    if weight is None or f"{theirs}.bias" not in self.tensors:
+      return 0
+    self.dense("head", theirs)
+    return weight.shape[0]
+
+
+def _resnet(found: Found) -> Layout:
+  tensors = found.tensors
+  blocks: dict[int, int] = {}
+  for name in tensors:
+    match = re.match(r"layer(\d)\.(\d+)\.conv1\.", name)
+    if match:
+      stage, block = int(match[1]), int(match[2])
+      blocks[stage] = max(blocks.get(stage, 0), block + 1)
+  counts = tuple(blocks.get(stage, 0) for stage in (1, 2, 3, 4))
+  bottleneck = any(".conv3." in name for name in tensors)
+  build = _Builder(tensors)
+  stem = build.shape("conv1")
+  name = _RESNETS.get((counts, bottleneck))
+  if name is None or len(stem) != 4:
+    kind = "bottleneck" if bottleneck else "basic"
+    known = {f"{n}: {list(c)}" for (c, _), n in _RESNETS.items()}
+    raise CheckpointError(
+      f"found a ResNet of {list(counts)} {kind} blocks, expected one of "
+      f"{sorted(known)}"
+    )
+  if stem[2] not in (3, 7):
+    raise CheckpointError(
+      f"conv1.weight: found a stem of {stem[2]} x {stem[3]}, expected 7 x 7, "
+      "or 3 x 3 as for CIFAR"
+    )
+  build.conv("stem", "conv1")
+  build.norm("stem", "bn1")
+  for stage, count in enumerate(counts, start=1):
+    for block in range(count):
+      ours, theirs = f"stage{stage}/block{block + 1}", f"layer{stage}.{block}"
+      for n in (1, 2, 3) if bottleneck else (1, 2):
+        build.conv(f"{ours}/conv{n}", f"{theirs}.conv{n}")
+        build.norm(f"{ours}/conv{n}", f"{theirs}.bn{n}")
+      if any(name.startswith(f"{theirs}.downsample.") for name in tensors):
+        build.conv(f"{ours}/shortcut", f"{theirs}.downsample.0")
+        build.norm(f"{ours}/shortcut", f"{theirs}.downsample.1")
+  model = {
+    "name": name,
+    "width": stem[0] / 64,
+    "stem": "imagenet" if stem[2] == 7 else "small",
+  }
+  outputs = build.head("fc")
+  return Layout(model, 0, build.params, build.batch_stats, outputs)
+
+
+def _sequential(found: Found) -> Layout:
+  """Returns the layout of a VGG or an AlexNet: numbered layers in a row."""
+  build = _Builder(found.tensors)
+  places = sorted({
+    int(match[1])
+    for name in found.tensors
+    if (match := re.fullmatch(r"features\.(\d+)\.weight(?:_orig)?", name))
+    and len(found.tensors[name].shape) == 4
+  })  # fmt: skip
+  shapes = [build.shape(f"features.{place}") for place in places]
+  batch_norm = f"features.{places[0] + 1}.running_mean" in found.tensors
+  if shapes[0][2] == 11:
+    name, width, ours, grid, size = _alexnet(shapes)
+  else:
+    name, width, ours, grid, size = _vgg(places, shapes, batch_norm, build)
+  for layer, place in zip(ours, places, strict=True):
+    build.conv(layer, f"features.{place}")
+    if batch_norm:
+      build.norm(layer, f"features.{place + 1}")
+  outputs = 0
+  dense = sorted({
+    int(match[1])
+    for name in found.tensors
+    if (match := re.fullmatch(r"classifier\.(\d+)\.weight(?:_orig)?", name))
+  })  # fmt: skip
+  if grid:
+    for number, place in zip((6, 7), dense, strict=False):
+      build.dense(f"trunk/fc{number}", f"classifier.{place}", grid)
+      grid = 0  # The second reads no grid.
+    last = f"classifier.{dense[2]}" if len(dense) > 2 else "top_layer"
+    outputs = build.head(last)
+  model = {"name": name, "width": width}
+  model |= {} if batch_norm else {"batch_norm": "none"}
+  # DeepCluster's networks see edges, of which there are two.
+  model |= {"sobel": True} if shapes[0][1] == 2 else {}
+  return Layout(model, size, build.params, build.batch_stats, outputs)
+
+
+def _alexnet(shapes):
+  channels = tuple(shape[0] for shape in shapes)
+  name = _ALEXNETS.get(channels)
+  if name is None:
+    raise CheckpointError(
+      f"found an AlexNet of {list(channels)} channels, expected one of "
+      f"{[list(known) for known in _ALEXNETS]}"
+    )
+  return name, 1.0, [f"stage{i}" for i in range(1, 6)], 6, 224
+
+
+def _vgg(places, shapes, batch_norm, build):
+  """Reads off where the pools are: they take a place each."""
+  step = 3 if batch_norm else 2
+  convs = [1]
+  for before, place in zip(places, places[1:], strict=False):
+    if place - before > step:
+      convs.append(0)
+    convs[-1] += 1
+  name = _VGGS.get(tuple(convs))
+  if name is None:
+    raise CheckpointError(
+      f"found convolutions in groups of {convs}, expected a VGG of one of "
+      f"{[list(known) for known in _VGGS]}, or an AlexNet"
+    )
+  layers = [
+    f"stage{i}_conv{j}"
+    for i, count in enumerate(convs, start=1)
+    for j in range(1, count + 1)
+  ]
+  grid = 0
+  if any(key.startswith("classifier.0.") for key in build.tensors):
+    first = build.shape("classifier.0")
+    cells = (
+      first[2] * first[3] if len(first) == 4 else first[1] // shapes[-1][0]
+    )
+    grid = round(cells**0.5)
+    name = "vgg19_dense" if name == "vgg19" else name
+  return name, shapes[0][0] / 64, layers, grid, grid * _SIDE_OF_STRIDES

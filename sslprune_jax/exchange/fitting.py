@@ -1,0 +1,219 @@
+"""A network in a checkpoint, held against ours -> a ticket."""
+
+import dataclasses
+import functools
+import re
+from collections.abc import Mapping
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+from ml_collections import ConfigDict
+
+from sslprune_jax import config as config_lib
+from sslprune_jax import models
+from sslprune_jax.exchange import architectures
+from sslprune_jax.exchange.architectures import Layout, Source
+from sslprune_jax.exchange.names import Found
+from sslprune_jax.exchange.tensors import CheckpointError, Tensor
+from sslprune_jax.pruning import masks as masks_lib
+from sslprune_jax.pruning.tickets import Ticket
+from sslprune_jax.runtime.trees import from_names, named_leaves
+
+# Sides of the images of such networks, in pixels; small is CIFAR's.
+_LARGE, _SMALL = 224, 32
+_FIRST = ("conv1", "features.0")  # Convolutions that see the image.
+MASK = "weight_mask"  # Last part of the name of a mask beside its weight.
+_IMAGENET = (0.485, 0.456, 0.406), (0.229, 0.224, 0.225)
+
+
+@dataclasses.dataclass(frozen=True)
+class Input:
+  """What a file of weights does not say: how its network sees images.
+
+  Attributes:
+    size: side of the images, in pixels; 0: 224, or 32 behind a small stem.
+    mean: mean of each channel, of pixels in [0, 1].
+    std: standard deviation of each channel.
+    bgr: whether the network reads blue first; mean and std are of red first.
+    stem_padding: padding of a ResNet's first convolution, in pixels; -1: half
+      its kernel.
+  """
+
+  size: int = 0
+  mean: tuple[float, ...] = _IMAGENET[0]
+  std: tuple[float, ...] = _IMAGENET[1]
+  bgr: bool = False
+  stem_padding: int = -1
+
+
+def make_ticket(
+  found: Found, layout: Layout, seen: Input, masks: Mapping[str, Tensor]
+) -> Ticket:
+  """Makes the ticket of a network.
+
+  Args:
+    found: the network, by torchvision's names.
+    layout: source of each of our parameters.
+    seen: size and normalisation of its images.
+    masks: masks by torchvision's names of the layers; of those that are not
+      there the file's own, or full ones.
+
+  Returns:
+    The ticket; its meta lacks the task and the source.
+
+  Raises:
+    CheckpointError: names a parameter that is missing, left over, of another
+      shape, or not finite.
+  """
+  config = _config(found, layout, seen)
+  size, channels = config.dataset.image_size, config.dataset.channels
+  network = models.from_config(config.model, layout.outputs or 1)
+  if not layout.outputs:
+    network = models.without_head(network)
+  images = jnp.zeros((1, size, size, channels))
+  like = jax.eval_shape(
+    lambda: network.init(jax.random.key(0), images, train=False)
+  )
+  read = functools.partial(_read, found, bgr=seen.bgr)
+  params, batch_stats = (
+    {
+      name: read(name, sources.get(name), leaf.shape)
+      for name, leaf in named_leaves(like.get(group, {})).items()
+    }
+    for group, sources in (
+      ("params", layout.params),
+      ("batch_stats", layout.batch_stats),
+    )
+  )
+  kept = _masks(found, layout, params, masks, seen.bgr)
+  _check_rest(found, layout)
+  return Ticket(
+    masks=from_names(kept),
+    params=from_names(
+      {k: np.where(kept[k], v, np.float32(0)) for k, v in params.items()}
+    ),
+    batch_stats=from_names(batch_stats),
+    meta={
+      "kind": "imported",
+      "seed": 0,
+      "round": 0,
+      "image_shape": [size, size, channels],
+      "config": config_lib.resolve(config),
+    },
+  )
+
+
+def _masks(
+  found: Found,
+  layout: Layout,
+  params: Mapping[str, np.ndarray],
+  masks: Mapping[str, Tensor],
+  bgr: bool,
+) -> dict[str, np.ndarray]:
+  """Returns the mask of every parameter by its name."""
+  kept = named_leaves(masks_lib.dense(from_names(params)))
+  lost = min(
+    masks.keys() - {s.name for s in layout.params.values()}, default=""
+  )
+  if lost:
+    raise CheckpointError(f"mask of {lost}: found no such layer in the network")
+  for name, bits in kept.items():
+    source = layout.params[name]
+    mask = masks.get(source.name) or found.tensors.get(f"{source.name}.{MASK}")
+    if mask is not None and bits.ndim:
+      turned = _turn(mask.read(), source, bgr)
+      if turned.shape != bits.shape:
+        raise CheckpointError(
+          f"mask of {source.name}: found the shape {mask.shape}, expected that "
+          "of its weight"
+        )
+      kept[name] = turned != 0
+  return kept
+
+
+def _config(found: Found, layout: Layout, seen: Input) -> ConfigDict:
+  """Returns the configuration that a ticket says its network by."""
+  config = config_lib.base()
+  config.dataset = config_lib.dataset("folder")
+  small = layout.model.get("stem") == "small"
+  size = seen.size or layout.image_size or (_SMALL if small else _LARGE)
+  channels = len(seen.mean)
+  config.dataset.update(
+    image_size=size, mean=seen.mean, std=seen.std, channels=channels
+  )
+  padding = {"padding": found.padding, "stem_padding": seen.stem_padding}
+  config.model.update(**layout.model, **padding)
+  return config
+
+
+def _read(
+  found: Found,
+  ours: str,
+  source: Source | None,
+  shape: tuple[int, ...],
+  *,
+  bgr: bool,
+) -> np.ndarray:
+  """Reads a parameter, f32 and of a shape of ours."""
+  tensor = None
+  if source is not None:
+    theirs = f"{source.name}.{source.leaf}"
+    tensor = found.tensors.get(theirs) or found.tensors.get(f"{theirs}_orig")
+  if tensor is None:
+    raise CheckpointError(f"{ours}: found nothing for it in the file")
+  array = _turn(tensor.read(), source, bgr).astype(np.float32)
+  if array.shape != shape:
+    raise CheckpointError(
+      f"{ours}: found {found.prefix}{theirs} of shape {tensor.shape}, which is "
+      f"{array.shape} here, expected {shape}"
+    )
+  if not np.isfinite(array).all():
+    raise CheckpointError(
+      f"{found.prefix}{theirs}: found NaN or infinity, expected finite numbers"
+    )
+  return array
+
+
+def _turn(array: np.ndarray, source: Source, bgr: bool) -> np.ndarray:
+  """Turns an array of PyTorch's layout to ours."""
+  if source.kind == architectures.CONVOLUTION and array.ndim == 4:
+    array = array.transpose(2, 3, 1, 0)
+    if bgr and source.name in _FIRST:
+      array = array[:, :, ::-1]
+  elif source.kind == architectures.DENSE:
+    if array.ndim == 4:  # A convolution over the whole grid, as timm has it.
+      array = array.transpose(2, 3, 1, 0)
+    elif source.grid and array.ndim == 2:
+      grid = (source.grid, source.grid)
+      channels = array.shape[1] // source.grid**2
+      if array.shape[1] == channels * source.grid**2:
+        array = array.reshape(-1, channels, *grid).transpose(2, 3, 1, 0)
+    else:
+      array = array.T
+    array = array.reshape(-1, array.shape[-1])
+  return np.ascontiguousarray(array)
+
+
+def _check_rest(found: Found, layout: Layout) -> None:
+  """Refuses what stands in the trunk, and is no parameter of ours."""
+  sources = [*layout.params.values(), *layout.batch_stats.values()]
+  taken = {f"{source.name}.{source.leaf}" for source in sources}
+  head = ("fc.", "classifier.", "top_layer.")
+  over = [
+    name
+    for name in found.tensors
+    if name.replace("_orig", "").replace("_mask", "") not in taken
+    and not name.startswith(head)
+  ]
+  inside = [
+    group
+    for group in found.left
+    if re.fullmatch(r"(conv1|bn1|layer\d|features)", group[len(found.prefix) :])
+    and group.startswith(found.prefix)
+  ]
+  for name in over[:1] + inside[:1]:
+    raise CheckpointError(
+      f"{name}: found it in the trunk, and {layout.model['name']} has no such "
+      "part, expected a network of known layers alone"
+    )

@@ -1,0 +1,152 @@
+"""A checkpoint of anybody -> a ticket."""
+
+import dataclasses
+import hashlib
+import json
+import pathlib
+import re
+
+from etils import epath
+
+from sslprune_jax.exchange import (
+  architectures,
+  containers,
+  fitting,
+  flax_names,
+  names,
+)
+from sslprune_jax.exchange.architectures import Layout
+from sslprune_jax.exchange.names import Found
+from sslprune_jax.exchange.tensors import (
+  Checkpoint,
+  CheckpointError,
+  Tensor,
+  in_memory,
+)
+from sslprune_jax.pruning.tickets import Ticket
+
+_SAID = 6  # Groups of what was left that are named.
+
+
+@dataclasses.dataclass(frozen=True)
+class Imported:
+  """A ticket, and what was taken of the file.
+
+  Attributes:
+    ticket: the network; its masks are full, or the file's own.
+    said: sentences on what was taken and what was left.
+  """
+
+  ticket: Ticket
+  said: list[str]
+
+
+def import_checkpoint(
+  path: epath.PathLike,
+  seen: fitting.Input,
+  *,
+  prefix: str | None = None,
+  masks: epath.PathLike | None = None,
+) -> Imported:
+  """Reads a checkpoint as a ticket.
+
+  Args:
+    path: file or folder; see `containers.open_checkpoint`.
+    seen: size and normalisation of its images.
+    prefix: end of what stands before its names; see `names.find`.
+    masks: file of masks by the names of the weights; None: the checkpoint's
+      own, or full ones.
+
+  Returns:
+    The ticket, and what to say of it.
+
+  Raises:
+    CheckpointError: the file is none, or of a network that ours cannot hold.
+  """
+  kept = _read_masks(masks)
+  with containers.open_checkpoint(path) as checkpoint:
+    if checkpoint.ticket is not None:
+      return Imported(checkpoint.ticket, ["found a ticket: taken as it is"])
+    tensors = names.flatten(checkpoint.tree)
+    found = flax_names.find(tensors) or names.find(tensors, prefix)
+    layout = architectures.recognise(found)
+    _check_strides(pathlib.Path(path), layout)
+    ticket = fitting.make_ticket(found, layout, seen, kept)
+    said = _say(checkpoint, found, layout)
+  path = pathlib.Path(path)
+  stem = re.sub(r"\W+", "_", path.name.partition(".")[0]).strip("_").lower()
+  meta = {
+    "task": stem or "imported",
+    **ticket.meta,
+    "source": {"sha256": _digest(path), "prefix": found.prefix},
+  }
+  return Imported(dataclasses.replace(ticket, meta=meta), said)
+
+
+def _check_strides(path: pathlib.Path, layout: Layout) -> None:
+  """Refuses a network of Hugging Face's that strides where ours does not.
+
+  Weights do not say it, but the configuration beside them does.
+  """
+  beside = path.parent / "config.json"
+  try:
+    config = json.loads(beside.read_text()) if beside.exists() else {}
+  except (ValueError, OSError):
+    return
+  if isinstance(config, dict) and config.get("downsample_in_bottleneck"):
+    raise CheckpointError(
+      f"{beside} says downsample_in_bottleneck: found the stride in the first "
+      f"1 x 1 convolution, {layout.model['name']} has it in the 3 x 3 one"
+    )
+
+
+def _read_masks(path: epath.PathLike | None) -> dict[str, Tensor]:
+  """Returns masks by torchvision's names of the layers."""
+  if path is None:
+    return {}
+  with containers.open_checkpoint(path) as checkpoint:
+    found = names.find(names.flatten(checkpoint.tree)).tensors
+    masks = {
+      name.removesuffix(suffix): in_memory(tensor.read())
+      for name, tensor in found.items()
+      for suffix in (f".{fitting.MASK}", ".weight")
+      if name.endswith(suffix)
+    }
+  return masks
+
+
+def _say(checkpoint: Checkpoint, found: Found, layout: Layout) -> list[str]:
+  """Returns sentences on what was taken, and what was left."""
+  model = layout.model["name"]
+  width = layout.model.get("width", 1)
+  said = [
+    f"{checkpoint.form}: {model}{'' if width == 1 else f' x {width:g}'}, "
+    f"{len(found.tensors)} arrays behind {found.prefix!r}, "
+    + (f"{layout.outputs} outputs" if layout.outputs else "without a head")
+  ]
+  if found.others:
+    said.append(
+      f"as large a network stands behind {', '.join(map(repr, found.others))}: "
+      "choose by --prefix"
+    )
+  if found.left:
+    groups = [f"{group} ({count})" for group, count in found.left.items()]
+    more = f", ... {len(groups)} groups" if len(groups) > _SAID else ""
+    said.append(f"left: {', '.join(groups[:_SAID])}{more}")
+  if checkpoint.classes:
+    said.append(
+      f"objects of other classes: {', '.join(checkpoint.classes[:4])}"
+    )
+  return said
+
+
+def _digest(path: pathlib.Path) -> str:
+  """Returns the SHA-256 of a file, or of all files of a folder."""
+  digest = hashlib.sha256()
+  paths = sorted(path.rglob("*")) if path.is_dir() else [path]
+  for file in paths:
+    if not file.is_dir():
+      with file.open("rb") as content:
+        while chunk := content.read(2**20):
+          digest.update(chunk)
+  return digest.hexdigest()

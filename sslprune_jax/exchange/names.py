@@ -1,0 +1,189 @@
+"""Names in checkpoints of others -> torchvision's, by one rule.
+
+Names are joined over nested dicts, so that whatever wraps a network
+(`state_dict`, `module`, `encoder_q`, `backbone`) is a prefix of its names. The
+network is where most of its convolutions stand behind one prefix.
+"""
+
+import collections
+import dataclasses
+import re
+from collections.abc import Mapping
+from typing import Any
+
+from sslprune_jax.exchange.forms import FORMS, HEADS
+from sslprune_jax.exchange.tensors import CheckpointError, Tensor
+
+_DEEPEST, _MOST = 12, 100_000  # Dicts in each other, and names: hostile above.
+_LEAST = 5  # Convolutions of a network.
+# Of two networks in a file these are the second choice: a copy that moves
+# slowly after the other or, of DINO, that is moved after.
+_SECOND = ("encoder_k", "momentum", "target", "ema", "student")
+
+
+@dataclasses.dataclass(frozen=True)
+class Found:
+  """A network in a checkpoint.
+
+  Attributes:
+    family: "resnet", or "sequential": VGG and AlexNet.
+    prefix: what stood before its names.
+    tensors: its arrays by torchvision's names.
+    left: groups of names that are not of it, with the number of their arrays.
+    others: prefixes behind which as large a network stands.
+    padding: value of `model.padding` of a ResNet.
+  """
+
+  family: str
+  prefix: str
+  tensors: dict[str, Tensor]
+  left: dict[str, int]
+  others: tuple[str, ...] = ()
+  padding: str = ""
+
+
+def flatten(tree: Mapping[str, Any]) -> dict[str, Tensor]:
+  """Returns the arrays of nested dicts, their names joined by dots.
+
+  Raises:
+    CheckpointError: it is nested too deep, in a circle, or has too many.
+  """
+  found: dict[str, Tensor] = {}
+  stack = [("", tree, 0)]
+  seen = 0
+  while stack:
+    prefix, value, depth = stack.pop()
+    for name, item in reversed(list(value.items())):
+      seen += 1
+      if depth > _DEEPEST or seen > _MOST:
+        raise CheckpointError(
+          f"found dicts nested deeper than {_DEEPEST}, or more than {_MOST} "
+          "names"
+        )
+      if isinstance(item, Tensor):
+        found[f"{prefix}{name}"] = item
+      elif isinstance(item, Mapping):
+        stack.append((f"{prefix}{name}.", item, depth + 1))
+  return found
+
+
+def find(tensors: Mapping[str, Tensor], prefix: str | None = None) -> Found:
+  """Finds the network among the arrays of a checkpoint.
+
+  Args:
+    tensors: arrays by their joined names.
+    prefix: end of what stands before the network's names, such as
+      `module.encoder_k.`; None: behind which most convolutions stand.
+
+  Returns:
+    The network.
+
+  Raises:
+    CheckpointError: there is none, or none behind the prefix.
+  """
+  groups: dict[tuple[int, str], dict[str, str]] = {}
+  for number, form in enumerate(FORMS):
+    pattern = re.compile(rf"(?P<prefix>|.*?\.)(?:{form.pattern})")
+    shifted = re.compile(form.pattern)
+    for name in tensors:
+      match = pattern.fullmatch(name)
+      if match:
+        where = match["prefix"]
+        own = shifted.fullmatch(name[len(where) :])
+        taken = groups.setdefault((number, where), {})
+        taken.setdefault(form.translate(own), name)
+  sizes = {
+    key: _count_convolutions(taken.values(), tensors)
+    for key, taken in groups.items()
+  }
+  sizes = {key: size for key, size in sizes.items() if size >= _LEAST}
+  if prefix is not None:
+    asked = prefix.rstrip(".")
+    known = sorted(where for _, where in sizes)
+    sizes = {
+      key: size
+      for key, size in sizes.items()
+      if f".{key[1]}".rstrip(".").endswith(f".{asked}" if asked else "")
+    }
+    if not sizes:
+      raise CheckpointError(
+        f"found no network behind {prefix!r}, expected one of {known}"
+      )
+  if not sizes:
+    raise CheckpointError(
+      f"found no network of a known layout among {_sample(tensors)}"
+    )
+  largest = max(sizes.values())
+  ties = [key for key, size in sizes.items() if size == largest]
+  ties.sort(key=lambda key: any(word in key[1] for word in _SECOND))
+  number, where = ties[0]
+  taken = groups[number, where]
+  if FORMS[number].family == "sequential":
+    taken = _with_heads(taken, tensors, where)
+  return Found(
+    FORMS[number].family,
+    where,
+    {name: tensors[theirs] for name, theirs in taken.items()},
+    group_rest(tensors, set(taken.values()), where),
+    tuple(where for _, where in ties[1:]),
+  )
+
+
+def group_rest(
+  tensors: Mapping[str, Tensor], taken: set[str], prefix: str
+) -> dict[str, int]:
+  """Groups what is left of a checkpoint by where its names leave a prefix.
+
+  Args:
+    tensors: arrays by their joined names.
+    taken: names of those that were taken.
+    prefix: what stands before these.
+
+  Returns:
+    Beginning of names -> number of arrays.
+  """
+  return dict(
+    collections.Counter(
+      _group(name, prefix)
+      for name in tensors
+      if name not in taken and not name.endswith("num_batches_tracked")
+    )
+  )
+
+
+def _count_convolutions(names, tensors: Mapping[str, Tensor]) -> int:
+  return sum(
+    len(tensors[name].shape) == 4
+    for name in names
+    if name.endswith((".weight", ".weight_orig"))
+  )
+
+
+def _with_heads(
+  taken: dict[str, str], tensors: Mapping[str, Tensor], prefix: str
+) -> dict[str, str]:
+  """Adds the layers that stand under names of their own."""
+  more = {
+    f"{ours}.{leaf}": f"{prefix}{theirs}.{leaf}"
+    for theirs, ours in HEADS.items()
+    for leaf in ("weight", "bias")
+    if f"{prefix}{theirs}.{leaf}" in tensors
+  }
+  return {**taken, **more}
+
+
+def _group(name: str, prefix: str) -> str:
+  """Returns the beginning of a name up to where it leaves a prefix."""
+  parts, common = name.split("."), prefix.split(".")
+  same = 0
+  while (
+    same < len(parts) - 1 and parts[same : same + 1] == common[same : same + 1]
+  ):
+    same += 1
+  return ".".join(parts[: same + 1])
+
+
+def _sample(tensors: Mapping[str, Tensor]) -> str:
+  names = list(tensors)
+  more = f", ... {len(names)} arrays" if len(names) > 4 else ""
+  return f"[{', '.join(names[:4])}{more}]"

@@ -1,0 +1,198 @@
+"""ResNets as Flax's ImageNet example names and pads them, and the command."""
+
+import functools
+import json
+
+import flax.linen as nn
+import jax
+import jax.numpy as jnp
+import numpy as np
+import orbax.checkpoint as ocp
+import pytest
+import safetensors.numpy
+from etils import epath
+from flax import serialization
+
+from sslprune_jax.exchange import __main__ as command
+from sslprune_jax.exchange import fitting, importing
+from sslprune_jax.pruning import tickets
+
+
+class _Example(nn.Module):
+  """The example's network, in our words, with its names."""
+
+  blocks: tuple
+  bottleneck: bool
+  width: int = 8
+
+  @nn.compact
+  def __call__(self, x):
+    norm = functools.partial(
+      nn.BatchNorm, use_running_average=True, epsilon=1e-5
+    )
+    conv = functools.partial(nn.Conv, use_bias=False)
+    x = conv(
+      self.width, (7, 7), (2, 2), padding=[(3, 3), (3, 3)], name="conv_init"
+    )(x)
+    x = nn.relu(norm(name="bn_init")(x))
+    x = nn.max_pool(x, (3, 3), strides=(2, 2), padding="SAME")
+    number = 0
+    for i, count in enumerate(self.blocks):
+      for j in range(count):
+        kind = "Bottleneck" if self.bottleneck else ""
+        x = _Block(
+          self.width * 2**i,
+          (2, 2) if i and not j else (1, 1),
+          self.bottleneck,
+          conv,
+          norm,
+          name=f"{kind}ResNetBlock_{number}",
+        )(x)
+        number += 1
+    return nn.Dense(10)(x.mean((1, 2)))
+
+
+class _Block(nn.Module):
+  width: int
+  strides: tuple
+  bottleneck: bool
+  conv: object
+  norm: object
+
+  @nn.compact
+  def __call__(self, x):
+    out = 4 * self.width if self.bottleneck else self.width
+    layers = [(self.width, 3, self.strides), (out, 3, (1, 1))]
+    if self.bottleneck:
+      layers = [(self.width, 1, (1, 1)), layers[0], (out, 1, (1, 1))]
+    y = x
+    for i, (width, kernel, strides) in enumerate(layers):
+      y = self.conv(width, (kernel, kernel), strides, name=f"Conv_{i}")(y)
+      y = self.norm(name=f"BatchNorm_{i}")(y)
+      y = y if i == len(layers) - 1 else nn.relu(y)
+    if x.shape != y.shape:
+      x = self.conv(out, (1, 1), self.strides, name="conv_proj")(x)
+      x = self.norm(name="norm_proj")(x)
+    return nn.relu(x + y)
+
+
+def _draw(network, size):
+  """Returns variables whose statistics are not 0 and 1."""
+  images = jax.random.normal(jax.random.key(1), (2, size, size, 3))
+  variables = jax.jit(network.init)(jax.random.key(0), images)
+  rng = np.random.default_rng(0)
+  return images, jax.tree.map(
+    lambda x: np.asarray(x + 0.3 * rng.random(x.shape), np.float32), variables
+  )
+
+
+@pytest.mark.parametrize("form", ["msgpack", "orbax"])
+@pytest.mark.parametrize(
+  ("name", "blocks", "bottleneck"),
+  [("resnet18", (2, 2, 2, 2), False), ("resnet50", (3, 4, 6, 3), True)],
+)
+def test_the_example_is_read_with_its_padding(
+  form, name, blocks, bottleneck, tmp_path
+):
+  network = _Example(blocks, bottleneck)
+  images, variables = _draw(network, 64)
+  state = {**variables, "step": 5, "opt_state": {"0": {"trace": {}}}}
+  path = tmp_path / "checkpoint_5"
+  if form == "msgpack":
+    path.write_bytes(serialization.msgpack_serialize(state))
+  else:
+    with ocp.StandardCheckpointer() as checkpointer:
+      checkpointer.save(epath.Path(path), state)
+  imported = importing.import_checkpoint(path, fitting.Input(size=64))
+  model = imported.ticket.meta["config"]["model"]
+  assert model["name"] == name and model["padding"] == "same"
+  expected = jax.jit(network.apply)(variables, images)
+  ours = imported.ticket.network()
+  found = jax.jit(lambda v, x: ours.apply(v, x, train=False))(
+    imported.ticket.variables, images
+  )["logits"]
+  scale = np.abs(expected).max()
+  np.testing.assert_allclose(found, expected, rtol=0, atol=1e-5 * scale)
+
+
+def _torchvision(width=8):
+  """Returns a state_dict of a narrow ResNet-18, as safetensors has it."""
+  rng = np.random.default_rng(0)
+  found, inputs = {}, width
+
+  def conv(name, shape):
+    found[f"{name}.weight"] = rng.normal(size=shape, scale=0.1)
+
+  def norm(name, channels):
+    for leaf in ("weight", "bias", "running_mean", "running_var"):
+      found[f"{name}.{leaf}"] = rng.uniform(0.5, 1.5, channels)
+
+  conv("conv1", (width, 3, 7, 7))
+  norm("bn1", width)
+  for i in range(4):
+    out = width * 2**i
+    for j in range(2):
+      at = f"layer{i + 1}.{j}"
+      conv(f"{at}.conv1", (out, inputs, 3, 3))
+      conv(f"{at}.conv2", (out, out, 3, 3))
+      norm(f"{at}.bn1", out)
+      norm(f"{at}.bn2", out)
+      if inputs != out:
+        conv(f"{at}.downsample.0", (out, inputs, 1, 1))
+        norm(f"{at}.downsample.1", out)
+      inputs = out
+  return {k: v.astype(np.float32) for k, v in found.items()}
+
+
+def test_the_command_writes_a_ticket_and_says_what_it_took(tmp_path, capsys):
+  file, out = tmp_path / "mine-v2.safetensors", tmp_path / "t.npz"
+  arrays = _torchvision()
+  wrapped = {f"backbone.{k}": v for k, v in arrays.items()}
+  wrapped["projector.0.weight"] = np.ones((4, 4), np.float32)
+  safetensors.numpy.save_file(wrapped, file)
+  flags = ["--mean=0.5,0.5,0.5", "--std=1,1,1", "--size=96"]
+  assert command.main(["import", str(file), f"--out={out}", *flags]) == 0
+  said = capsys.readouterr().out
+  assert "safetensors: resnet18 x 0.125, 100 arrays behind 'backbone.'" in said
+  assert "without a head" in said and "left: projector (1)" in said
+  ticket = tickets.load(out)
+  assert ticket.meta["task"] == "mine_v2"
+  assert ticket.meta["image_shape"] == [96, 96, 3]
+  dataset = ticket.meta["config"]["dataset"]
+  assert dataset["mean"] == [0.5] * 3 and dataset["std"] == [1.0] * 3
+  kernel = ticket.params["trunk"]["stem"]["conv"]["kernel"]
+  np.testing.assert_array_equal(
+    kernel, arrays["conv1.weight"].transpose(2, 3, 1, 0)
+  )
+  features = ticket.features(np.zeros((2, 96, 96, 3), np.uint8))
+  assert features.shape == (2, 64) and np.isfinite(features).all()
+  with pytest.raises(tickets.TicketError, match="no head.*Ticket.features"):
+    ticket.network()
+  again = importing.import_checkpoint(out, fitting.Input())
+  assert again.ticket.meta == ticket.meta
+  with pytest.raises(SystemExit, match="expected the name of a new file"):
+    command.main(["import", str(file), f"--out={out}"])
+
+
+def test_what_cannot_be_imported_writes_nothing(tmp_path):
+  file, out = tmp_path / "x.safetensors", tmp_path / "t.npz"
+  arrays = _torchvision()
+  safetensors.numpy.save_file(arrays, file)
+  (tmp_path / "config.json").write_text(
+    json.dumps({"downsample_in_bottleneck": True})
+  )
+  with pytest.raises(SystemExit, match="x.safetensors: .*the first 1 x 1"):
+    command.main(["import", str(file), f"--out={out}"])
+  (tmp_path / "config.json").unlink()
+  with pytest.raises(SystemExit, match="found nothing|no network of a known"):
+    safetensors.numpy.save_file({"a": arrays["conv1.weight"]}, file)
+    command.main(["import", str(file), f"--out={out}"])
+  masks = {"nothing.conv1.weight": jnp.ones((2, 2))}
+  safetensors.numpy.save_file(
+    {k: np.asarray(v) for k, v in masks.items()}, tmp_path / "m"
+  )
+  with pytest.raises(SystemExit, match="m: found no network"):
+    command.main(
+      ["import", str(file), f"--out={out}", f"--masks={tmp_path / 'm'}"]
+    )
+  assert not out.exists()
