@@ -152,5 +152,5 @@ def test_npid_on_cifar10_is_that_of_its_authors():
   assert config.npid.objective == "softmax"
   assert (config.npid.temperature, config.npid.momentum) == (0.1, 0.5)
   assert not config.dataset.flip
-  assert config.dataset.crop_scale == (0.2, 1.0)
+  assert config.views.crop_scale == (0.2, 1.0) and config.views.grey == 0.2
   assert recipes.study("npid", "imagenet2012").dataset.crop_scale == (0.2, 1.0)

@@ -4,9 +4,13 @@ import numpy as np
 import pytest
 from helpers import short
 
+from sslprune_jax import data
+from sslprune_jax.config import recipes
 from sslprune_jax.pruning import tickets
 from sslprune_jax.runtime.errors import ConfigError
 from sslprune_jax.study import run
+from sslprune_jax.study.images import StudyData
+from sslprune_jax.study.trainers import Trainers
 from sslprune_jax.training import trainer
 
 
@@ -86,3 +90,18 @@ def test_a_retraining_that_would_be_over_is_refused(tmp_path):
     ConfigError, match="rewind: .*update 3 of retraining, exp"
   ):
     run.run(config, tmp_path)
+
+
+def test_masks_of_every_task_are_retrained_on_the_same_views():
+  """What Exemplar adds to an image is for finding masks alone."""
+  config = recipes.study("exemplar", "digits")
+  config.views.crop_scale = (0.3, 1.0)
+  made = Trainers(config, StudyData(config), {})
+  plain = data.Augment(padding=1)
+  assert made.retraining.task.augment == plain
+  assert made.pretext["exemplar"].task.augment == data.Augment(
+    crop_scale=(0.3, 1.0), rotation=10.0, jitter=(0.4, 0.4, 0.0, 0.0)
+  )
+  labels = recipes.study("labels", "digits")
+  made = Trainers(labels, StudyData(labels), {})
+  assert made.pretext["labels"].task.augment == plain

@@ -243,6 +243,8 @@ def test_a_finished_study_grows_by_a_seed_and_keeps_what_it_found(
     ("dataset__std", (float("nan"),), "config.dataset.std: found .nan"),
     ("dataset__mean", (77.8,), "config.dataset.mean: .*from 0 to 1"),
     ("dataset__crop_scale", (0.5, 0.2), "config.dataset.crop_scale: "),
+    ("views__crop_scale", (0.5, 0.2), "config.views.crop_scale: "),
+    ("views__rotation", 200.0, "config.views.rotation: found 200"),
     ("dataset__jitter", (0.1, 0.1, 0.1, 0.6), "config.dataset.jitter: .*0.5"),
     ("dataset__grey", 1.5, "config.dataset.grey: found 1.5"),
     ("dataset__rotation", -1.0, "config.dataset.rotation: found -1.0"),

@@ -105,6 +105,22 @@ FIELDS: dict[str, Field] = {
   "grey": Field(0.0, "probability that an image turns grey", PROBABILITY),
 }
 
+# The section `config.views`: in place of the data set's where they are set.
+VIEWS: dict[str, Field] = {
+  "crop_scale": Field(
+    (),
+    "shares of the area of random resized crops, which stand in place of "
+    "dataset.padding; for sets that live on the devices",
+    FIELDS["crop_scale"].rule,
+  ),
+  **{
+    name: dataclasses.replace(
+      FIELDS[name], sentence=f"{FIELDS[name].sentence}, for the tasks alone"
+    )
+    for name in ("rotation", "jitter", "grey")
+  },
+}
+
 
 @dataclasses.dataclass(frozen=True)
 class StudySize:

@@ -193,6 +193,7 @@ def tables() -> dict[str, Mapping[str, Field]]:
   return {
     "": _TOP,
     "dataset": datasets.FIELDS,
+    "views": datasets.VIEWS,
     "model": _MODEL,
     **{name: row.fields for name, row in TASKS.items() if row.fields},
     "train": _RECIPE,

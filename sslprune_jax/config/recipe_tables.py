@@ -167,42 +167,35 @@ for _task in ("few_images", "few_classes"):  # A tenth: longer, for its updates.
   RECIPES[_task, "digits"] = _DIGITS | {"duration": "30ep", "batch_size": 32}
 _COLOUR = {"jitter": (0.4, 0.4, 0.4, 0.1), "rotation": 10.0}
 _BRIGHTNESS = {"jitter": (0.4, 0.4, 0.0, 0.0), "rotation": 10.0}
+_WU = {"jitter": (0.4, 0.4, 0.4, 0.4), "grey": 0.2}  # Wu et al.'s code.
 _EVERY_EPOCH = {"evaluate": "1ep"}  # The bank's neighbours: its only test.
 _FEW = {"labels": {"images": 0.1}}
 # What else differs from `config.base()`.
 SETTINGS = {
-  ("exemplar", "digits"): {"dataset": _BRIGHTNESS},
-  ("exemplar", "fashion_mnist"): {"dataset": _BRIGHTNESS},
-  ("exemplar", "cifar10"): {"dataset": _COLOUR},
-  ("exemplar", "imagenet2012"): {"dataset": _COLOUR},
+  ("exemplar", "digits"): {"views": _BRIGHTNESS},
+  ("exemplar", "fashion_mnist"): {"views": _BRIGHTNESS},
+  ("exemplar", "cifar10"): {"views": _COLOUR},
+  ("exemplar", "imagenet2012"): {"views": _COLOUR},
   ("npid", "digits"): {
     "log": _EVERY_EPOCH,
     "npid": {"objective": "softmax", "temperature": 0.1},
-    "dataset": _BRIGHTNESS,
+    "views": _BRIGHTNESS,
   },
   ("npid", "fashion_mnist"): {
     "log": _EVERY_EPOCH,
     "npid": {"temperature": 0.1},
-    "dataset": _BRIGHTNESS,
+    "views": _BRIGHTNESS,
   },
   ("npid", "cifar10"): {
     "log": _EVERY_EPOCH,
     "npid": {"objective": "softmax", "temperature": 0.1},
-    "dataset": {
-      "jitter": (0.4, 0.4, 0.4, 0.4),
-      "grey": 0.2,
-      "crop_scale": (0.2, 1.0),
-      "padding": 0,
-      "flip": False,
-    },
+    "views": {**_WU, "crop_scale": (0.2, 1.0)},
+    "dataset": {"flip": False},
   },
   ("npid", "imagenet2012"): {
     "log": _EVERY_EPOCH,
-    "dataset": {
-      "jitter": (0.4, 0.4, 0.4, 0.4),
-      "grey": 0.2,
-      "crop_scale": (0.2, 1.0),
-    },
+    "views": _WU,
+    "dataset": {"crop_scale": (0.2, 1.0)},
   },
   ("deepcluster", "digits"): {
     "deepcluster": {"clusters": 30, "components": 32},
@@ -217,14 +210,11 @@ SETTINGS = {
     "model": {"sobel": True},
   },
   ("deepcluster", "imagenet2012"): {"model": {"sobel": True, "name": "vgg16"}},
-  ("exemplar", "folder"): {"dataset": _COLOUR},
+  ("exemplar", "folder"): {"views": _COLOUR},
   ("npid", "folder"): {
     "npid": {"objective": "softmax", "temperature": 0.1},
-    "dataset": {
-      "jitter": (0.4, 0.4, 0.4, 0.4),
-      "grey": 0.2,
-      "crop_scale": (0.2, 1.0),
-    },
+    "views": _WU,
+    "dataset": {"crop_scale": (0.2, 1.0)},
   },
   ("deepcluster", "folder"): {
     "train": {"schedule": "constant"},

@@ -97,11 +97,13 @@ class Trainers:
       "recipe": config_lib.resolve(config_lib.lookup(config, section)),
       "fraction": config.retrain.fraction,
       **{name: read[name] for name in ("dataset", "model", "labels", "log")},
+      "views": read["views"] if section == "train" else None,
       **({task: read[task]} if task in read else {}),
     }
     key = json.dumps(read, sort_keys=True)
     if key not in self._cache:
-      made = tasks.make(config, task, self._data.train)
+      views = config.views if section == "train" else None
+      made = tasks.make(config, task, self._data.train, views)
       source = self._data.images(purpose, config.seeds[0]).train
       self._cache[key] = Trainer(config, section, made, source)
     return self._cache[key]

@@ -32,6 +32,15 @@ def _rules(config: ConfigDict) -> Iterator[tuple[str, Rule]]:
   yield "model.name", one_of(NETWORKS)
   yield "tasks", some_of(TASKS)
   yield from _dataset_rules(config.dataset)
+  if not config.dataset.resident:
+    yield (
+      "views.crop_scale",
+      Rule(
+        "() where images are cropped as they are decoded: see "
+        "dataset.crop_scale",
+        lambda scale: not scale,
+      ),
+    )
   rounds = _rounds(config.prune.rounds)
   yield "retrain.rounds", rounds
   if config.transfer.protocols:
@@ -48,15 +57,16 @@ def _dataset_rules(dataset: ConfigDict) -> Iterator[tuple[str, Rule]]:
       lambda n: 0 <= n < dataset.image_size,
     ),
   )
-  yield (
-    "dataset.crop_scale",
-    Rule(
-      "() or two shares of the area, 0 < least <= most <= 1",
-      lambda scale: (
-        len(scale) == 0 or (len(scale) == 2 and 0 < scale[0] <= scale[1] <= 1)
+  for section in ("dataset", "views"):
+    yield (
+      f"{section}.crop_scale",
+      Rule(
+        "() or two shares of the area, 0 < least <= most <= 1",
+        lambda scale: (
+          len(scale) == 0 or (len(scale) == 2 and 0 < scale[0] <= scale[1] <= 1)
+        ),
       ),
-    ),
-  )
+    )
   a_channel = Rule(
     f"{dataset.channels} numbers, one a channel",
     lambda values: len(values) == dataset.channels,

@@ -1,5 +1,8 @@
 """What a network learns: the tasks, a file each behind one protocol."""
 
+from collections.abc import Mapping, Sequence
+from typing import Any
+
 from ml_collections import ConfigDict
 
 from sslprune_jax import data
@@ -11,13 +14,21 @@ from sslprune_jax.tasks.base import TaskState as TaskState
 from sslprune_jax.tasks.base import Views as Views
 
 
-def make(config: ConfigDict, name: str, source: data.Source) -> Task:
+def make(
+  config: ConfigDict,
+  name: str,
+  source: data.Source,
+  views: Mapping[str, Any] | None = None,
+) -> Task:
   """Makes a task of a configuration.
 
   Args:
     config: the configuration, validated.
     name: name of the task.
     source: the training images, with all their labels.
+    views: augmentations in place of the data set's, where they are set: the
+      section `config.views` of a task that finds masks; None: the data set's,
+      which are those of labels.
 
   Returns:
     The task.
@@ -25,16 +36,17 @@ def make(config: ConfigDict, name: str, source: data.Source) -> Task:
   Raises:
     ConfigError: it needs labels, and the images have none.
   """
-  dataset = config.dataset
-  views = Views(
+  dataset, own = config.dataset, views or {}
+  # What is cropped as it is decoded is not cropped again.
+  cropped = () if source.crops else own.get("crop_scale") or dataset.crop_scale
+  shown = Views(
     augment=data.Augment(
-      padding=dataset.padding,
+      padding=0 if own.get("crop_scale") else dataset.padding,
       flip=dataset.flip,
-      # What is cropped as it is decoded is not cropped again.
-      crop_scale=None if source.crops else tuple(dataset.crop_scale) or None,
-      rotation=dataset.rotation,
-      jitter=tuple(dataset.jitter),
-      grey=dataset.grey,
+      crop_scale=tuple(cropped) or None,
+      rotation=own.get("rotation") or dataset.rotation,
+      jitter=tuple(_set(own.get("jitter")) or dataset.jitter),
+      grey=own.get("grey") or dataset.grey,
     ),
     normalise=make_normalise(dataset),
   )
@@ -42,7 +54,12 @@ def make(config: ConfigDict, name: str, source: data.Source) -> Task:
   row = TASKS[name]
   settings = config[name].to_dict() if row.fields else {}
   outputs = _label_outputs(config, source) if row.reads_labels else 0
-  return task.make(settings, source, outputs, views)
+  return task.make(settings, source, outputs, shown)
+
+
+def _set(jitter: Sequence[float] | None) -> Sequence[float] | None:
+  """Returns strengths of which one at least is not 0; None of others."""
+  return jitter if jitter and any(jitter) else None
 
 
 def _label_outputs(config: ConfigDict, source: data.Source) -> int:
