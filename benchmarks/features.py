@@ -50,8 +50,18 @@ def main():
     print(json.dumps(line), flush=True)
 
 
-def judge(config, run, seed, layers):
-  """Yields a line of test accuracies for every task, network and layer."""
+def judge(config, run, seed, layers, of=None, on_all=True):
+  """Yields a line of test accuracies for every task, network and layer.
+
+  Args:
+    config: configuration of the run.
+    run: its workdir.
+    seed: seed of the study.
+    layers: names of endpoints.
+    of: names of the networks, such as `random`, `round_00`; None: all.
+    on_all: whether the linear classifier on all images is trained too, which
+      takes most of the time.
+  """
   sources = [
     data.load(data.Spec.from_config(config.dataset, config.dataset[split]))
     for split in ("train", "test")
@@ -67,10 +77,11 @@ def judge(config, run, seed, layers):
       networks[path.parent.name] = tickets.load(path).variables
     for layer in layers:
       step = extraction.make_step(network, task.normalise, layer)
-      for of, variables in networks.items():
+      for network_name in networks if of is None else of:
+        variables = networks[network_name]
         found = [_features(step, variables, source) for source in sources]
-        line = {"task": name, "network": of, "layer": layer}
-        yield {**line, **_scores(found)}
+        line = {"task": name, "network": network_name, "layer": layer}
+        yield {**line, **_scores(found, on_all)}
 
 
 def _features(step, variables, source):
@@ -79,7 +90,7 @@ def _features(step, variables, source):
   return found.on_host(), source.labels
 
 
-def _scores(found):
+def _scores(found, on_all):
   """Returns test accuracies in percent."""
   (features, labels), test = found
   few = []
@@ -89,11 +100,12 @@ def _scores(found):
   knn = KNeighborsClassifier(20, metric="cosine", algorithm="brute")
   error = np.std(few, ddof=1) / np.sqrt(_DRAWS)
   scores = {
-    "linear": _linear().fit(features, labels).score(*test),
     "linear_few": np.mean(few),
     "linear_few_error": error,
     "knn": knn.fit(features, labels).score(*test),
   }
+  if on_all:
+    scores["linear"] = _linear().fit(features, labels).score(*test)
   return {name: round(100 * float(score), 1) for name, score in scores.items()}
 
 

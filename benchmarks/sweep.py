@@ -1,19 +1,21 @@
 """Which settings of a small training learn features? A sweep on a hold-out.
 
   python benchmarks/sweep.py fashion_mnist rotnet
-  python benchmarks/sweep.py fashion_mnist rotnet --judge='crops, 4 angles'
+  python benchmarks/sweep.py fashion_mnist rotnet --recipe
 
-Trains the dense network of every setting below, one seed, on a part of the
-training images, and judges its features on another part: never on test images.
-A line a setting goes to docs/sweeps.jsonl, and what is there is not run again.
-With --judge the setting that is named is trained with three seeds on the whole
-of the training images of the sweep, and judged on 10,000 test images (all that
-digits have) beside an untrained network.
+The first trains the dense network of every setting below, one seed, on a part
+of the training images, and judges its features on another part: never on test
+images. The second trains three seeds by the recipe that was chosen, that of the
+paper's figures on these sets (`paper.study`), and judges them and untrained
+networks on 10,000 test images (all that the digits have). A line a training
+goes to docs/sweeps.jsonl, and what is there is not run again; docs/sweeps.md is
+written from it.
 
 Budget: 10 minutes a setting on 2 CPU cores; 20 for RotNet.
 """
 
 import argparse
+import itertools
 import json
 import pathlib
 import subprocess
@@ -22,123 +24,113 @@ import tempfile
 import time
 
 import features
+import sweep_page
 from ml_collections import ConfigDict
+from sweep_settings import SETTINGS
 
 from sslprune_jax.runtime import environment
 
 ROOT = pathlib.Path(__file__).parent.parent
-STORE = ROOT / "docs/sweeps.jsonl"
+# What a sweep trains on, and its hold-out.
 _SPLITS = {
   "digits": ("train[:80%]", "train[80%:]"),
   "fashion_mnist": ("train[:10000]", "train[50000:]"),
 }
+_SEEDS = range(3)
+_RECIPE = """from sslprune_jax import paper
+
+def get_config():
+  return paper.study({!r}, {!r})
+"""
 _LAYERS = {"convnet": ("features", "stage3", "stage4")}
 _COMMON = (
   "--config.prune.rounds=0",
   "--config.retrain.rounds=()",
   "--config.prune.rewind=1it",
 )
-_CROPS = ("--config.dataset.crop_scale=(0.3,1.0)", "--config.dataset.padding=0")
-_WIDE = ("--config.model.width=2.0",)
-
-
-def _train(epochs, batch_size=128, rate=2e-3):
-  return (
-    f"--config.train.duration={epochs}ep",
-    f"--config.train.batch_size={batch_size}",
-    f"--config.train.learning_rate={rate}",
-  )
-
-
-_ONE, _FOUR = ("--config.rotnet.copies=1",), ("--config.rotnet.copies=4",)
-# (set, task) -> setting -> flags.
-SETTINGS = {
-  ("fashion_mnist", "rotnet"): {
-    "4 angles": (*_train(10), *_FOUR),
-    "1 angle": (*_train(40), *_ONE),
-    "crops, 4 angles": (*_train(10), *_FOUR, *_CROPS),
-    "crops, 1 angle": (*_train(40), *_ONE, *_CROPS),
-    "crops, 4 angles, wide": (*_train(5), *_FOUR, *_CROPS, *_WIDE),
-    "crops, 4 angles, long": (*_train(20), *_FOUR, *_CROPS),
-    "crops, 4 angles, batch 32": (*_train(10, 32, 1e-3), *_FOUR, *_CROPS),
-    "crops, 4 angles, decay 1e-3": (
-      *(*_train(10), *_FOUR, *_CROPS),
-      "--config.train.weight_decay=1e-3",
-    ),
-  },
-}
 
 
 def main():
-  """Runs the settings that are not in the store, or judges one of them."""
+  """Runs what is not in the store yet."""
   parser = argparse.ArgumentParser(description=__doc__.split("\n")[0])
   parser.add_argument("dataset", choices=sorted({s for s, _ in SETTINGS}))
   parser.add_argument("task", choices=sorted({t for _, t in SETTINGS}))
-  parser.add_argument("--judge", help="a setting, to be judged on test images")
+  parser.add_argument(
+    "--recipe", action="store_true", help="the chosen recipe, on test images"
+  )
   arguments = parser.parse_args()
   environment.prepare()
   settings = SETTINGS[arguments.dataset, arguments.task]
-  if arguments.judge:
-    jobs = [(arguments.judge, seed, "test") for seed in range(3)]
+  if arguments.recipe:
+    jobs = [("recipe", seed) for seed in _SEEDS]
+  elif arguments.task == "labels":  # Short, and lengths differ by little.
+    jobs = itertools.product(settings, _SEEDS)
   else:
-    jobs = [(setting, 0, "hold-out") for setting in settings]
-  done = _done()
-  for setting, seed, on in jobs:
+    jobs = [("untrained", 0), *((setting, 0) for setting in settings)]
+  done = sweep_page.read_store()
+  for setting, seed in jobs:
     key = {
       "dataset": arguments.dataset,
       "task": arguments.task,
       "setting": setting,
       "seed": seed,
-      "on": on,
     }
     if not any(key.items() <= line.items() for line in done):
-      _run(key, settings[setting])
-
-
-def _done():
-  if not STORE.exists():
-    return []
-  return [json.loads(line) for line in STORE.read_text().splitlines()]
+      first = next(iter(settings.values()))
+      flags = {"untrained": first, "recipe": (), **settings}[setting]
+      sweep_page.add(_run(key, flags))
+  sweep_page.write()
 
 
 def _run(key, flags):
-  """Trains a setting and judges it; adds its lines to the store."""
-  train, test = _SPLITS[key["dataset"]]
-  test = "test" if key["on"] == "test" else test
-  with tempfile.TemporaryDirectory() as workdir:
+  """Trains a setting and judges it; returns its line."""
+  train, hold_out = _SPLITS[key["dataset"]]
+  splits = {"train": train, "test": hold_out}
+  networks = ("round_00",)
+  if key["setting"] == "untrained":
+    networks, flags = ("random",), (*flags, "--config.train.duration=2it")
+  if key["task"] == "labels":
+    networks = ()  # The accuracy on labels is all that is asked.
+  if key["setting"] == "recipe":
+    networks, splits = None, {}
+  with tempfile.TemporaryDirectory() as folder:
+    workdir = pathlib.Path(folder) / "run"
+    config = f"{ROOT}/configs/{key['task']}.py:{key['dataset']}"
+    if key["setting"] == "recipe":
+      config = f"{folder}/recipe.py"
+      pathlib.Path(config).write_text(
+        _RECIPE.format(key["task"], key["dataset"])
+      )
     command = [
       *(sys.executable, "-m", "sslprune_jax.main"),
-      f"--config={ROOT}/configs/{key['task']}.py:{key['dataset']}",
+      f"--config={config}",
       *(f"--workdir={workdir}", f"--config.seeds=({key['seed']},)"),
-      *(f"--config.dataset.train={train}", f"--config.dataset.test={test}"),
+      *(f"--config.dataset.{name}={split}" for name, split in splits.items()),
       *(*_COMMON, *flags),
     ]
     began = time.monotonic()
     subprocess.run(command, check=True, stdout=subprocess.DEVNULL)
     seconds = round(time.monotonic() - began)
-    text = (pathlib.Path(workdir) / "config.json").read_text()
-    stored = json.loads(text)
+    stored = json.loads((workdir / "config.json").read_text())
     config = ConfigDict(stored["config"])
-    text = (pathlib.Path(workdir) / "results.jsonl").read_text()
-    pretext = {
-      line["metric"]: round(line["value"], 4)
-      for line in map(json.loads, text.splitlines())
-    }
-    layers = _LAYERS[config.model.name]
-    judged = features.judge(config, pathlib.Path(workdir), key["seed"], layers)
-    line = {
+    text = (workdir / "results.jsonl").read_text()
+    results = [json.loads(line) for line in text.splitlines()]
+    found = features.judge(
+      *(config, workdir, key["seed"], _LAYERS[config.model.name]),
+      of=networks,
+      on_all=key["setting"] == "recipe",
+    )
+    return {
       **key,
       "flags": flags,
       "seconds": seconds,
-      "pretext": pretext,
-      "found": list(judged),
-      "commit": stored.get("commit"),
+      "updates": results[0]["updates"],
+      "pretext": {line["metric"]: round(line["value"], 4) for line in results},
+      "found": [
+        {name: value for name, value in line.items() if name != "task"}
+        for line in found
+      ],
     }
-  with STORE.open("a") as file:
-    file.write(json.dumps(line) + "\n")
-  print(json.dumps({k: line[k] for k in ("setting", "seconds", "pretext")}))
-  for found in line["found"]:
-    print("  ", json.dumps(found), flush=True)
 
 
 if __name__ == "__main__":

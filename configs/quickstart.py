@@ -18,7 +18,6 @@ def get_config():
   config = recipes.study("labels", "digits")
   config.name = "quickstart"
   config.tasks = ("labels", "rotnet", "npid")
-  config.rotnet.copies = 1  # A fourth of the cost of all four angles.
   config.npid.update(objective="softmax", temperature=0.1)
   config.deepcluster.update(clusters=30, components=32)
   config.retrain.rounds = (0, 6, 12, 18)

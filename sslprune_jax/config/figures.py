@@ -3,6 +3,7 @@
 from ml_collections import ConfigDict
 
 from sslprune_jax.config import recipes
+from sslprune_jax.config.recipe_tables import FIGURES_ON_FASHION
 from sslprune_jax.runtime.errors import ConfigError
 
 DATASETS = ("imagenet2012", "cifar10", "fashion_mnist", "digits")
@@ -26,7 +27,6 @@ def study(task: str, dataset: str, few: str | None = None) -> ConfigDict:
   if dataset in PAPER:
     return config
   config.seeds = (0, 1, 2)
-  config.rotnet.copies = 1  # A fourth of the cost of all four angles.
   config.prune.rounds = 12
   config.retrain.rounds = (0, 3, 6, 9, 12)
   config.retrain.fraction = 0.1
@@ -35,9 +35,9 @@ def study(task: str, dataset: str, few: str | None = None) -> ConfigDict:
   else:
     config.dataset.train = "train[:10000]"
     config.prune.rewind = "50it"
-    config.retrain.train.update(batch_size=64, duration="10ep")
+    config.retrain.train.update(batch_size=64, duration="40ep")
     if not few:
-      config.train.update(batch_size=128, duration="2ep")
+      config.train.update(FIGURES_ON_FASHION[task])
   if few == "few_classes":
     # A tenth of ten classes is one. As many images as a tenth has, of three.
     config.labels.update(classes=0.3, images=1 / 3)
