@@ -42,7 +42,7 @@ _RECIPE = """from sslprune_jax import paper
 def get_config():
   return paper.study({!r}, {!r})
 """
-_LAYERS = {"convnet": ("features", "stage3", "stage4")}
+_LAYERS = ("features", "stage3", "stage4")  # Of the convnet.
 _COMMON = (
   "--config.prune.rounds=0",
   "--config.retrain.rounds=()",
@@ -91,8 +91,11 @@ def _run(key, flags):
     networks, flags = ("random",), (*flags, "--config.train.duration=2it")
   if key["task"] == "labels":
     networks = ()  # The accuracy on labels is all that is asked.
+  layers = _LAYERS
   if key["setting"] == "recipe":
     networks, splits = None, {}
+    best = sweep_page.best_layer((key["dataset"], key["task"]))
+    layers = tuple(dict.fromkeys((_LAYERS[0], best)))
   with tempfile.TemporaryDirectory() as folder:
     workdir = pathlib.Path(folder) / "run"
     config = f"{ROOT}/configs/{key['task']}.py:{key['dataset']}"
@@ -116,7 +119,7 @@ def _run(key, flags):
     text = (workdir / "results.jsonl").read_text()
     results = [json.loads(line) for line in text.splitlines()]
     found = features.judge(
-      *(config, workdir, key["seed"], _LAYERS[config.model.name]),
+      *(config, workdir, key["seed"], layers),
       of=networks,
       on_all=key["setting"] == "recipe",
     )

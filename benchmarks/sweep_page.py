@@ -99,7 +99,7 @@ def write():
 def _judge(key, lines):
   """Returns the row of a chosen recipe; nothing where it was not run."""
   found = {"random": [], "round_00": []}
-  layer = _best_layer(key, lines)
+  layer = best_layer(key)
   for line in lines:
     if line["setting"] == "recipe":
       for scores in line["found"]:
@@ -120,13 +120,14 @@ def _judge(key, lines):
   return [*row, "yes" if statistics.fmean(gains) >= _LEAST else "no"]
 
 
-def _best_layer(key, lines):
+def best_layer(key):
   """Returns the layer whose neighbours gain most by training, held out."""
   found = {
     line["setting"]: {
       scores["layer"]: scores["knn"] for scores in line["found"]
     }
-    for line in lines
+    for line in read_store()
+    if (line["dataset"], line["task"]) == key
   }
   chosen, untrained = found.get(CHOSEN.get(key)), found.get("untrained")
   if not chosen or not untrained:

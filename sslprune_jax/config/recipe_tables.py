@@ -178,7 +178,7 @@ FIGURES_ON_FASHION = {
   "rotnet": {"duration": "8ep"},
   "exemplar": {"duration": "4ep"},
   "npid": {"duration": "30ep"},
-  "s4l": {"duration": "3ep"},
+  "s4l": {"duration": "2ep"},
   "deepcluster": {"duration": "5ep", "batch_size": 128},
 }
 _COLOUR = {"jitter": (0.4, 0.4, 0.4, 0.1), "rotation": 10.0}
