@@ -59,11 +59,10 @@ def _fashion_mnist(config):
   config.tasks = ("rotnet", "labels")
   config.seeds = (0, 1, 2)
   config.dataset.train = "train[:20000]"
-  config.rotnet.copies = 1
   config.train.update(duration="2ep", batch_size=128)
   config.prune.update(rounds=16, rewind="50it")
   config.transfer.rounds = (0, 3, 6, 8, 10, 12, 14, 16)
-  config.transfer.layers = ("features", "stage4")
+  config.transfer.layers = ("features", "stage3")
   config.transfer.protocols = (
     "linear:fashion_mnist:0.01",
     "linear:digits:0.1",

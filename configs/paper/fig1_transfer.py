@@ -3,7 +3,7 @@
 The final features of networks that are pruned on Labels, RotNet, Exemplar and
 NPID, frozen, are judged by the VOC07 SVM, and by linear classifiers on
 Places205 and ImageNet (Goyal et al. 2019). On the other sets, ours: linear
-classifiers on few labels, of the last convolution too.
+classifiers on few labels, of an earlier layer too.
 
   python -m sslprune_jax.main --processes=2 \
     --config=configs/paper/fig1_transfer.py:digits
@@ -55,7 +55,9 @@ def _judge(study, dataset):
     transfer.linear.augment = True
     recipes.set_probe(study)
     return
-  transfer.layers = ("features", "stage4")
+  # RotNet of a small set learns before the last layer: docs/sweeps.md.
+  last = "stage4" if dataset == "cifar10" else "stage3"
+  transfer.layers = ("features", last)
   transfer.protocols = {
     "cifar10": ("linear:cifar10",),
     "fashion_mnist": ("linear:fashion_mnist:0.06", "linear:digits:0.1"),
