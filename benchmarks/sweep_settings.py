@@ -125,7 +125,7 @@ def _labels(epochs, batch_size, rate):
       *_train(times * epochs, batch_size, rate),
       "--config.labels.images=0.1",
     )
-    for times in (1, 2, 4, 8)
+    for times in (1, 2, 4, 8, 16)
   }
 
 
@@ -146,7 +146,7 @@ SETTINGS = {
 }
 # What was chosen: (set, task) -> setting.
 CHOSEN = {
-  ("fashion_mnist", "labels"): "4 x",
+  ("fashion_mnist", "labels"): "8 x",
   ("fashion_mnist", "rotnet"): "crops, 1 angle",
   ("fashion_mnist", "exemplar"): "crops",
   ("fashion_mnist", "npid"): "softmax, crops, long",
@@ -154,4 +154,7 @@ CHOSEN = {
   ("fashion_mnist", "deepcluster"): "crops, 30 clusters",
   ("digits", "labels"): "1 x",
   ("digits", "rotnet"): "crops, 1 angle",
+  ("digits", "exemplar"): "crops",
+  ("digits", "npid"): "softmax, crops",
+  ("digits", "s4l"): "crops",
 }

@@ -306,6 +306,7 @@ NO_ROW = {
     "features.layout.shards",
     "models.alexnet.alexnet",
     "models.alexnet.alexnet_rotnet",
+    "models.alexnet.alexnet_stages",
     "models.alexnet.alexnet_torchvision",
     "models.layers.maybe_remat",
     "models.layers.norm",

@@ -35,7 +35,7 @@ def study(task: str, dataset: str, few: str | None = None) -> ConfigDict:
   else:
     config.dataset.train = "train[:10000]"
     config.prune.rewind = "50it"
-    config.retrain.train.update(batch_size=64, duration="40ep")
+    config.retrain.train.update(batch_size=64, duration="80ep")
     if not few:
       config.train.update(FIGURES_ON_FASHION[task])
   if few == "few_classes":

@@ -16,6 +16,7 @@ NETWORKS: Registry[Row] = Registry(
     Row("resnet50", f"{_MODELS}.resnet:resnet50"),
     Row("resnet101", f"{_MODELS}.resnet:resnet101"),
     Row("alexnet", f"{_MODELS}.alexnet:alexnet"),
+    Row("alexnet_stages", f"{_MODELS}.alexnet:alexnet_stages"),
     Row("alexnet_rotnet", f"{_MODELS}.alexnet:alexnet_rotnet"),
     Row("alexnet_torchvision", f"{_MODELS}.alexnet:alexnet_torchvision"),
     Row("vgg19", f"{_MODELS}.vgg:vgg19"),

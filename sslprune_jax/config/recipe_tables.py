@@ -136,8 +136,11 @@ RECIPES: dict[tuple[str, str], dict[str, Any]] = {
   | {"duration": "8ep", "batch_size": 128, "learning_rate": 1e-3},
   ("rotnet", "digits"): _DIGITS
   | {"duration": "20ep", "batch_size": 64, "learning_rate": 2e-3},
+  ("exemplar", "digits"): _DIGITS
+  | {"duration": "20ep", "batch_size": 64, "learning_rate": 2e-3},
+  ("s4l", "digits"): _DIGITS | {"batch_size": 32, "learning_rate": 2e-3},
   ("npid", "digits"): _DIGITS
-  | {"duration": "20ep", "batch_size": 32, "learning_rate": 1e-3},
+  | {"duration": "40ep", "batch_size": 32, "learning_rate": 1e-3},
   # A head that is new every epoch wants a rate that does not fall to 0.
   ("deepcluster", "fashion_mnist"): _FASHION | {"schedule": "constant"},
   ("deepcluster", "digits"): _DIGITS
@@ -166,8 +169,7 @@ ALEXNET = {
   },
 }
 RECIPES["labels", "fashion_mnist"] = _FASHION
-for _task in ("labels", "exemplar", "s4l"):
-  RECIPES[_task, "digits"] = _DIGITS
+RECIPES["labels", "digits"] = _DIGITS
 for _task in ("few_images", "few_classes"):  # A tenth: longer, for its updates.
   RECIPES[_task, "fashion_mnist"] = _FASHION | {"duration": "20ep"}
   RECIPES[_task, "digits"] = _DIGITS | {"duration": "30ep", "batch_size": 32}
@@ -189,14 +191,14 @@ _EVERY_EPOCH = {"evaluate": "1ep"}  # The bank's neighbours: its only test.
 _FEW = {"labels": {"images": 0.1}}
 # What else differs from `config.base()`.
 SETTINGS = {
-  ("exemplar", "digits"): {"views": _BRIGHTNESS},
+  ("exemplar", "digits"): {"views": {**_BRIGHTNESS, **_CROPS}},
   ("exemplar", "fashion_mnist"): {"views": {**_BRIGHTNESS, **_CROPS}},
   ("exemplar", "cifar10"): {"views": _COLOUR},
   ("exemplar", "imagenet2012"): {"views": _COLOUR},
   ("npid", "digits"): {
     "log": _EVERY_EPOCH,
     "npid": {"objective": "softmax", "temperature": 0.1},
-    "views": _BRIGHTNESS,
+    "views": {**_BRIGHTNESS, **_CROPS},
   },
   ("npid", "fashion_mnist"): {
     "log": _EVERY_EPOCH,
@@ -241,9 +243,9 @@ SETTINGS = {
   },
   ("rotnet", "digits"): {"views": _CROPS},
   ("rotnet", "fashion_mnist"): {"views": _CROPS},
+  **{("s4l", name): _FEW for name in ("cifar10", "imagenet2012", "folder")},
   **{
-    ("s4l", name): _FEW
-    for name in ("digits", "cifar10", "imagenet2012", "folder")
+    ("s4l", name): {**_FEW, "views": _CROPS}
+    for name in ("digits", "fashion_mnist")
   },
-  ("s4l", "fashion_mnist"): {**_FEW, "views": _CROPS},
 }

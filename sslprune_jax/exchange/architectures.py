@@ -30,6 +30,7 @@ _ALEXNETS = {
   (64, 192, 384, 256, 256): "alexnet_torchvision",
   (96, 256, 384, 384, 256): "alexnet",
 }
+_SIDE, _ALEXNET_GRID = 224, 6  # Its last grid, of such images.
 _SIDE_OF_STRIDES = 32  # Pixels of an image for one of VGG's last grid.
 
 
@@ -182,7 +183,7 @@ def _sequential(found: Found) -> Layout:
   shapes = [build.shape(f"features.{place}") for place in places]
   batch_norm = f"features.{places[0] + 1}.running_mean" in found.tensors
   if shapes[0][2] == 11:
-    name, width, ours, grid, size = _alexnet(shapes)
+    name, width, ours, grid, size = _alexnet(shapes, build)
   else:
     name, width, ours, grid, size = _vgg(places, shapes, batch_norm, build)
   for layer, place in zip(ours, places, strict=True):
@@ -208,7 +209,7 @@ def _sequential(found: Found) -> Layout:
   return Layout(model, size, build.params, build.batch_stats, outputs)
 
 
-def _alexnet(shapes):
+def _alexnet(shapes, build):
   channels = tuple(shape[0] for shape in shapes)
   name = _ALEXNETS.get(channels)
   if name is None:
@@ -216,7 +217,10 @@ def _alexnet(shapes):
       f"found an AlexNet of {list(channels)} channels, expected one of "
       f"{[list(known) for known in _ALEXNETS]}"
     )
-  return name, 1.0, [f"stage{i}" for i in range(1, 6)], 6, 224
+  layers = [f"stage{i}" for i in range(1, 6)]
+  if not any(key.startswith("classifier.") for key in build.tensors):
+    return "alexnet_stages", 1.0, layers, 0, _SIDE
+  return name, 1.0, layers, _ALEXNET_GRID, _SIDE
 
 
 def _vgg(places, shapes, batch_norm, build):

@@ -32,6 +32,8 @@ class AlexNet(nn.Module):
   Attributes:
     name_: its name in `models.build`, for errors.
     channels: channels of each convolution.
+    dense: whether there are the two dense layers; without, the last grid is
+      what is read.
     dense_norm: whether the dense layers have batch norm, and neither biases nor
       dropout.
     dropout: share of what each of them reads that is dropped, in training.
@@ -45,6 +47,7 @@ class AlexNet(nn.Module):
   name_: str
   channels: Sequence[int]
   dense_norm: bool
+  dense: bool = True
   dropout: float = 0.5
   batch_norm: bool = True
   width: float = 1.0
@@ -77,6 +80,8 @@ class AlexNet(nn.Module):
       if i in (1, 2, 5):
         x = max_pool(x, padding=0)
     x = x.reshape(x.shape[0], -1)
+    if not self.dense:
+      return {**endpoints, "features": x.astype(jnp.float32)}
     outputs = scale_width(4096, self.width)
     for i in (6, 7):
       if self.dense_norm:
@@ -97,6 +102,12 @@ class AlexNet(nn.Module):
 def alexnet(**settings: Any) -> AlexNet:
   """Makes DeepCluster's trunk; settings as `AlexNet`'s."""
   return AlexNet("alexnet", (96, 256, 384, 384, 256), False, **settings)
+
+
+def alexnet_stages(**settings: Any) -> AlexNet:
+  """Makes DeepCluster's convolutions alone, as VISSL's trunk has them."""
+  channels = (96, 256, 384, 384, 256)
+  return AlexNet("alexnet_stages", channels, False, dense=False, **settings)
 
 
 def alexnet_torchvision(**settings: Any) -> AlexNet:

@@ -386,6 +386,29 @@ def test_deepclusters_networks_are_read_behind_edges(tmp_path):
   _same(_outputs(imported, images)["logits"], network(edges))
 
 
+def test_vissls_alexnet_is_read_without_dense_layers(tmp_path):
+  channels = (96, 256, 384, 384, 256)
+  network = torch_models.draw(torch_models.alexnet(channels, True, inputs=2))
+  blocks = {"0": "0", "4": "2", "8": "4", "11": "5", "14": "6"}
+  trunk = {}
+  for name, value in network.state_dict().items():
+    part, number, leaf = (*name.split("."), "")[:3]
+    if part == "features" and number in blocks:
+      trunk[f"_feature_blocks.{blocks[number]}.0.{leaf}"] = value
+    elif part == "features":
+      at = blocks[str(int(number) - 1)]
+      trunk[f"_feature_blocks.{at}.1.{leaf}"] = value
+  tree = {"classy_state_dict": {"base_model": {"model": {"trunk": trunk}}}}
+  imported = _import(tree, tmp_path / "file.torch")
+  model = imported.ticket.meta["config"]["model"]
+  assert model["name"] == "alexnet_stages" and model["sobel"]
+  images = torch.randn(2, 3, 224, 224)
+  edges = models.layers.sobel(images.permute(0, 2, 3, 1).numpy())
+  edges = torch.tensor(np.array(edges)).permute(0, 3, 1, 2)
+  expected = network.features(edges).permute(0, 2, 3, 1).flatten(1)
+  _same(_outputs(imported, images)["features"], expected)
+
+
 @pytest.mark.parametrize(
   ("change", "words"),
   [
