@@ -157,4 +157,5 @@ CHOSEN = {
   ("digits", "exemplar"): "crops",
   ("digits", "npid"): "softmax, crops",
   ("digits", "s4l"): "crops",
+  ("digits", "deepcluster"): "padding",
 }

@@ -144,7 +144,12 @@ RECIPES: dict[tuple[str, str], dict[str, Any]] = {
   # A head that is new every epoch wants a rate that does not fall to 0.
   ("deepcluster", "fashion_mnist"): _FASHION | {"schedule": "constant"},
   ("deepcluster", "digits"): _DIGITS
-  | {"schedule": "constant", "batch_size": 32, "learning_rate": 2e-3},
+  | {
+    "duration": "20ep",
+    "schedule": "constant",
+    "batch_size": 32,
+    "learning_rate": 2e-3,
+  },
 }
 for _task in ("labels", "rotnet", "exemplar", "s4l", "npid", "deepcluster"):
   RECIPES[_task, "folder"] = _PHOTOS
