@@ -7,8 +7,8 @@ or `cifar10` and `imagenet2012` (the paper's recipes, supplement 6.4: ResNet-18
 and ResNet-50, 30 rounds, 6 and 3 seeds). The set must be prepared by TFDS under
 --config.dataset.data_dir or ~/tensorflow_datasets.
 
-Result for cifar10 and imagenet2012: not run. For fashion_mnist: README, "What
-was measured".
+Result for cifar10 and imagenet2012: not run. What its features are worth on
+digits and Fashion-MNIST, and which settings were tried: docs/sweeps.md.
 """
 
 from sslprune_jax import recipes

@@ -2,6 +2,7 @@
 
 import contextlib
 import functools
+import os
 import zipfile
 from collections.abc import Iterator
 from typing import BinaryIO
@@ -55,6 +56,8 @@ def _open(path: epath.Path) -> Iterator[Checkpoint]:
   if path.is_dir():
     yield flax_files.read_orbax(path)
     return
+  if path.exists() and not os.path.isfile(path):  # A pipe would wait.
+    raise CheckpointError(f"found no file, {_EXPECTED}")
   with path.open("rb") as file:
     head = file.read(512)
     size = file.seek(0, 2)

@@ -14,7 +14,8 @@ from typing import Any
 from sslprune_jax.exchange.forms import FORMS, HEADS
 from sslprune_jax.exchange.tensors import CheckpointError, Tensor
 
-_DEEPEST, _MOST = 12, 100_000  # Dicts in each other, and names: hostile above.
+# Dicts in each other, names, and characters of one: hostile above.
+_DEEPEST, _MOST, _LONGEST = 12, 100_000, 400
 _LEAST = 5  # Convolutions of a network.
 # Of two networks in a file these are the second choice: a copy that moves
 # slowly after the other or, of DINO, that is moved after.
@@ -55,10 +56,11 @@ def flatten(tree: Mapping[str, Any]) -> dict[str, Tensor]:
     prefix, value, depth = stack.pop()
     for name, item in reversed(list(value.items())):
       seen += 1
-      if depth > _DEEPEST or seen > _MOST:
+      long = len(prefix) + len(str(name)[: _LONGEST + 1]) > _LONGEST
+      if depth > _DEEPEST or seen > _MOST or long:
         raise CheckpointError(
-          f"found dicts nested deeper than {_DEEPEST}, or more than {_MOST} "
-          "names"
+          f"found dicts nested deeper than {_DEEPEST}, more than {_MOST} names "
+          f"or one longer than {_LONGEST} characters"
         )
       if isinstance(item, Tensor):
         found[f"{prefix}{name}"] = item

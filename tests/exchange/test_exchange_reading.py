@@ -2,6 +2,7 @@
 
 import collections
 import io
+import os
 import pickle
 import struct
 import subprocess
@@ -19,7 +20,7 @@ from etils import epath
 from flax import serialization
 from torch_files import Call, Global, Storage, View
 
-from sslprune_jax.exchange import containers
+from sslprune_jax.exchange import containers, names, tensors
 from sslprune_jax.exchange.tensors import CheckpointError, Tensor
 
 _FORMS = {"zip": torch_files.save_zip, "legacy": torch_files.save_legacy}
@@ -229,8 +230,25 @@ def test_what_is_no_checkpoint_is_refused(tmp_path):
   ):
     file.write_bytes(content)
     assert words in _refused(file), content
+  os.mkfifo(tmp_path / "pipe")
+  assert "found no file" in _refused(tmp_path / "pipe")
   (tmp_path / "folder").mkdir()
   assert "no checkpoint of Orbax" in _refused(tmp_path / "folder")
+
+
+def test_names_are_few_short_and_in_no_circle(tmp_path):
+  array = np.ones(2, np.float32)
+  for tree in ({"a" * 401: array}, {f"{n}": array for n in range(100_001)}):
+    with pytest.raises(CheckpointError, match="longer than 400 characters"):
+      names.flatten({k: tensors.in_memory(v) for k, v in tree.items()})
+  circle = {}
+  circle["a"] = circle
+  torch_files.save_zip(tmp_path / "x.pth", circle)
+  with containers.open_checkpoint(tmp_path / "x.pth") as checkpoint:
+    with pytest.raises(CheckpointError, match="nested deeper than 12"):
+      names.flatten(checkpoint.tree)
+  deep = {"a": {"b.c": tensors.in_memory(array), "n": 3}, "d": [1]}
+  assert list(names.flatten(deep)) == ["a.b.c"]
 
 
 def test_archives_of_other_kinds_are_refused_with_the_reason(tmp_path):
