@@ -22,7 +22,7 @@ from sslprune_jax import paper, recipes, variants
 _TASKS = {
   "imagenet2012": ("labels", "rotnet", "exemplar", "npid"),
   "cifar10": ("labels", "rotnet", "exemplar"),
-  "fashion_mnist": ("labels", "rotnet"),
+  "fashion_mnist": ("labels", "rotnet", "exemplar"),
   "digits": ("labels", "rotnet", "exemplar", "npid"),
 }
 
