@@ -129,7 +129,6 @@ def _run(key, flags):
       "seconds": seconds,
       "updates": results[0]["updates"],
       "commit": str(stored.get("commit"))[:7],
-      "commit": str(stored.get("commit"))[:7],
       "pretext": {line["metric"]: round(line["value"], 4) for line in results},
       "found": [
         {name: value for name, value in line.items() if name != "task"}
