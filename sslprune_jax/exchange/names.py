@@ -7,6 +7,7 @@ network is where most of its convolutions stand behind one prefix.
 
 import collections
 import dataclasses
+import itertools
 import re
 from collections.abc import Mapping
 from typing import Any
@@ -83,34 +84,14 @@ def find(tensors: Mapping[str, Tensor], prefix: str | None = None) -> Found:
   Raises:
     CheckpointError: there is none, or none behind the prefix.
   """
-  groups: dict[tuple[int, str], dict[str, str]] = {}
-  for number, form in enumerate(FORMS):
-    pattern = re.compile(rf"(?P<prefix>|.*?\.)(?:{form.pattern})")
-    shifted = re.compile(form.pattern)
-    for name in tensors:
-      match = pattern.fullmatch(name)
-      if match:
-        where = match["prefix"]
-        own = shifted.fullmatch(name[len(where) :])
-        taken = groups.setdefault((number, where), {})
-        taken.setdefault(form.translate(own), name)
+  groups = _match(tensors)
   sizes = {
-    key: _count_convolutions(taken.values(), tensors)
+    key: size
     for key, taken in groups.items()
+    if (size := _count_convolutions(taken, tensors)) >= _LEAST
   }
-  sizes = {key: size for key, size in sizes.items() if size >= _LEAST}
   if prefix is not None:
-    asked = prefix.rstrip(".")
-    known = sorted(where for _, where in sizes)
-    sizes = {
-      key: size
-      for key, size in sizes.items()
-      if f".{key[1]}".rstrip(".").endswith(f".{asked}" if asked else "")
-    }
-    if not sizes:
-      raise CheckpointError(
-        f"found no network behind {prefix!r}, expected one of {known}"
-      )
+    sizes = _behind(prefix, sizes)
   if not sizes:
     raise CheckpointError(
       f"found no network of a known layout among {_sample(tensors)}"
@@ -129,6 +110,41 @@ def find(tensors: Mapping[str, Tensor], prefix: str | None = None) -> Found:
     group_rest(tensors, set(taken.values()), where),
     tuple(where for _, where in ties[1:]),
   )
+
+
+def _match(
+  tensors: Mapping[str, Tensor],
+) -> dict[tuple[int, str], dict[str, str]]:
+  """Returns torchvision's name -> theirs, by (place in `FORMS`, prefix)."""
+  groups: dict[tuple[int, str], dict[str, str]] = {}
+  for number, form in enumerate(FORMS):
+    prefixed = re.compile(rf"(?P<prefix>|.*?\.)(?:{form.pattern})")
+    bare = re.compile(form.pattern)  # Whose groups have their numbers.
+    for name in tensors:
+      match = prefixed.fullmatch(name)
+      if match:
+        where = match["prefix"]
+        ours = form.translate(bare.fullmatch(name, len(where)))
+        groups.setdefault((number, where), {}).setdefault(ours, name)
+  return groups
+
+
+def _behind(
+  prefix: str, sizes: Mapping[tuple[int, str], int]
+) -> dict[tuple[int, str], int]:
+  """Returns the networks whose prefix ends as it was asked for."""
+  asked = prefix.rstrip(".")
+  kept = {
+    key: size
+    for key, size in sizes.items()
+    if f".{key[1]}".rstrip(".").endswith(f".{asked}" if asked else "")
+  }
+  if not kept:
+    known = sorted({where for _, where in sizes})
+    raise CheckpointError(
+      f"found no network behind {prefix!r}, expected one of {known}"
+    )
+  return kept
 
 
 def group_rest(
@@ -153,12 +169,15 @@ def group_rest(
   )
 
 
-def _count_convolutions(names, tensors: Mapping[str, Tensor]) -> int:
-  return sum(
-    len(tensors[name].shape) == 4
-    for name in names
-    if name.endswith((".weight", ".weight_orig"))
-  )
+def _count_convolutions(
+  taken: Mapping[str, str], tensors: Mapping[str, Tensor]
+) -> int:
+  """Counts the layers that have a kernel, or a mask of one."""
+  return len({
+    ours.rpartition(".")[0]
+    for ours, theirs in taken.items()
+    if len(tensors[theirs].shape) == 4
+  })  # fmt: skip
 
 
 def _with_heads(
@@ -177,11 +196,8 @@ def _with_heads(
 def _group(name: str, prefix: str) -> str:
   """Returns the beginning of a name up to where it leaves a prefix."""
   parts, common = name.split("."), prefix.split(".")
-  same = 0
-  while (
-    same < len(parts) - 1 and parts[same : same + 1] == common[same : same + 1]
-  ):
-    same += 1
+  pairs = zip(parts[:-1], common, strict=False)
+  same = len(list(itertools.takewhile(lambda pair: pair[0] == pair[1], pairs)))
   return ".".join(parts[: same + 1])
 
 

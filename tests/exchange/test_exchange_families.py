@@ -324,6 +324,28 @@ def test_masks_in_a_file_of_their_own_are_the_tickets(tmp_path):
   np.testing.assert_array_equal(kernel, expected.astype(bool))
 
 
+def test_a_file_of_masks_alone_is_read_by_their_own_names(tmp_path):
+  """CV_LTH: `weight_mask` of all but the first convolution."""
+  network = _resnet()
+  masks = {
+    f"module.{name}_mask": (torch.rand_like(value) < 0.5).float()
+    for name, value in network.state_dict().items()
+    if value.dim() == 4 and not name.startswith("conv1")
+  }
+  torch.save({"state_dict": masks}, tmp_path / "mask.pth")
+  imported = _import(
+    {"state_dict": _prefixed("module.", network.state_dict())},
+    tmp_path / "model.pth",
+    masks=tmp_path / "mask.pth",
+  )
+  trunk = imported.ticket.masks["trunk"]
+  assert trunk["stem"]["conv"]["kernel"].all()
+  expected = masks["module.layer2.0.conv1.weight_mask"].permute(2, 3, 1, 0)
+  np.testing.assert_array_equal(
+    trunk["stage2"]["block1"]["conv1"]["conv"]["kernel"], expected.numpy() != 0
+  )
+
+
 _ROWS = {
   "vgg16": lambda: torch_models.vgg((2, 2, 3, 3, 3), False, 8, 512),
   "vgg16_bn": lambda: torch_models.vgg((2, 2, 3, 3, 3), True, 8, 512),
