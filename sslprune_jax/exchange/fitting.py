@@ -91,7 +91,10 @@ def make_ticket(
   return Ticket(
     masks=from_names(kept),
     params=from_names(
-      {k: np.where(kept[k], v, np.float32(0)) for k, v in params.items()}
+      {
+        name: leaf if kept[name].all() else leaf * kept[name]
+        for name, leaf in params.items()
+      }
     ),
     batch_stats=from_names(batch_stats),
     meta={
