@@ -47,8 +47,10 @@ class Found:
 def flatten(tree: Mapping[str, Any]) -> dict[str, Tensor]:
   """Returns the arrays of nested dicts, their names joined by dots.
 
+  What is nested too deep, in a circle, or has too long a name, is left out.
+
   Raises:
-    CheckpointError: it is nested too deep, in a circle, or has too many.
+    CheckpointError: a name twice, or too many.
   """
   found: dict[str, Tensor] = {}
   stack = [("", tree, 0)]
@@ -56,17 +58,19 @@ def flatten(tree: Mapping[str, Any]) -> dict[str, Tensor]:
   while stack:
     prefix, value, depth = stack.pop()
     for name, item in reversed(list(value.items())):
+      nested = isinstance(item, Mapping) and depth < _DEEPEST
+      name = f"{prefix}{name}"
+      if len(name) > _LONGEST or not (nested or isinstance(item, Tensor)):
+        continue
       seen += 1
-      long = len(prefix) + len(str(name)[: _LONGEST + 1]) > _LONGEST
-      if depth > _DEEPEST or seen > _MOST or long:
-        raise CheckpointError(
-          f"found dicts nested deeper than {_DEEPEST}, more than {_MOST} names "
-          f"or one longer than {_LONGEST} characters"
-        )
-      if isinstance(item, Tensor):
-        found[f"{prefix}{name}"] = item
-      elif isinstance(item, Mapping):
-        stack.append((f"{prefix}{name}.", item, depth + 1))
+      if seen > _MOST:
+        raise CheckpointError(f"found more than {_MOST} arrays and dicts")
+      if nested:
+        stack.append((f"{name}.", item, depth + 1))
+      elif name in found:
+        raise CheckpointError(f"{name}: found it twice")
+      else:
+        found[name] = item
   return found
 
 
@@ -92,6 +96,10 @@ def find(tensors: Mapping[str, Tensor], prefix: str | None = None) -> Found:
   }
   if prefix is not None:
     sizes = _behind(prefix, sizes)
+  if not tensors:
+    raise CheckpointError(
+      "found no arrays; of a pickled module save its state_dict"
+    )
   if not sizes:
     raise CheckpointError(
       f"found no network of a known layout among {_sample(tensors)}"
@@ -138,6 +146,7 @@ def _behind(
     key: size
     for key, size in sizes.items()
     if f".{key[1]}".rstrip(".").endswith(f".{asked}" if asked else "")
+    and (asked or not key[1])
   }
   if not kept:
     known = sorted({where for _, where in sizes})

@@ -41,6 +41,8 @@ def read_zip(archive: zipfile.ZipFile, path: str, size: int) -> Checkpoint:
     CheckpointError: it is none of PyTorch's, or damaged.
   """
   members = {info.filename: info for info in archive.infolist()}
+  if len(members) < len(archive.infolist()):
+    raise CheckpointError("found two members of one name in the archive")
   if any(name.endswith("constants.pkl") for name in members):
     raise CheckpointError(f"found {_SCRIPT}")
   roots = [
@@ -110,8 +112,10 @@ def read_legacy(file: BinaryIO, path: str, size: int) -> Checkpoint:
   tree, unpickler = read()
   for key in _keys(read()[0]):
     storage = unpickler.storages.get(key)
-    if storage is None:
-      raise CheckpointError(f"storage {key}: found it in one of two lists")
+    if storage is None or storage.dtype is None:
+      raise CheckpointError(
+        f"storage {key}: found it in one of two lists, or of an unknown dtype"
+      )
     found = file.read(8)
     places[key] = file.tell()
     if len(found) < 8 or struct.unpack("<q", found)[0] != storage.size:

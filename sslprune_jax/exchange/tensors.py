@@ -27,6 +27,9 @@ class Tensor:
   shape: tuple[int, ...]
   read: Callable[[], np.ndarray]
 
+  def __setstate__(self, state: Any) -> None:
+    """Takes nothing: a pickle can set what it likes on what it is given."""
+
 
 @dataclasses.dataclass(frozen=True)
 class Checkpoint:

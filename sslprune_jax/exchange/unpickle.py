@@ -5,7 +5,6 @@ of this module, and every other name for an inert class, so that nothing of the
 file runs. Arrays are described, not made: `pytorch` reads their bytes.
 """
 
-import collections
 import dataclasses
 import io
 import math
@@ -30,6 +29,7 @@ _DTYPES = {
   "ByteStorage": "u1",
   "BoolStorage": "?",
 }
+_KEYS = (str, int, float, bool, bytes, type(None))
 _STORAGE_MODULES = ("torch", "torch.cuda", "torch.storage")
 
 
@@ -39,13 +39,25 @@ class Storage:
 
   Attributes:
     key: its name in the file.
-    dtype: dtype of its numbers.
+    dtype: dtype of its numbers; None of one that is not known.
     size: number of them.
   """
 
   key: str
-  dtype: np.dtype
+  dtype: np.dtype | None
   size: int
+
+  def __setstate__(self, state: Any) -> None:
+    """Takes nothing, as `Tensor`."""
+
+
+class Dict(dict):
+  """A dict of a pickle, whose attributes are left out."""
+
+  __slots__ = ()
+
+  def __setstate__(self, state: Any) -> None:
+    """Takes nothing: `_metadata` of a state_dict, or worse."""
 
 
 class Opaque:
@@ -90,13 +102,20 @@ class Unpickler(pickle._Unpickler):  # type: ignore[name-defined]
     self._read_storage = read_storage
     # Made anew for each file: a pickle can set attributes on what it is given.
     self._known = {
-      ("collections", "OrderedDict"): collections.OrderedDict,
+      ("collections", "OrderedDict"): lambda pairs=(): _fill(
+        Dict(), [x for pair in pairs for x in (pair[0], pair[1])]
+      ),
       ("torch", "Size"): tuple,
       ("torch._utils", "_rebuild_tensor"): self._view,
       ("torch._utils", "_rebuild_tensor_v2"): self._view,
-      ("torch._utils", "_rebuild_parameter"): _first,
-      ("torch._utils", "_rebuild_parameter_with_state"): _first,
-      ("torch._tensor", "_rebuild_from_type_v2"): _rebuild_from_type,
+      ("torch._utils", "_rebuild_parameter"): lambda data, *rest: data,
+      ("torch._utils", "_rebuild_parameter_with_state"): (
+        lambda data, *rest: data
+      ),
+      # A tensor of a subclass, or one with attributes, without them.
+      ("torch._tensor", "_rebuild_from_type_v2"): (
+        lambda make, kind, arguments, *rest: make(*arguments)
+      ),
     }
 
   def find_class(self, module: str, name: str) -> Any:
@@ -117,13 +136,15 @@ class Unpickler(pickle._Unpickler):  # type: ignore[name-defined]
     kind, key, _, size, *view = pid[1:]
     if view and view[0] is not None:
       raise CheckpointError("found a view of a storage, expected whole ones")
-    if not getattr(kind, "is_storage", False) or not _is_count(size):
+    if (
+      not getattr(kind, "is_storage", False)
+      or not _is_count(size)
+      or type(key) not in (str, int)
+    ):
       raise CheckpointError("found a malformed storage")
-    if kind.__name__ not in _DTYPES:
-      raise CheckpointError(
-        f"found a {kind.__name__}, expected one of {tuple(_DTYPES)}"
-      )
-    storage = Storage(str(key), np.dtype(_DTYPES[kind.__name__]), size)
+    known = kind.__name__ in _DTYPES
+    dtype = np.dtype(_DTYPES[kind.__name__]) if known else None
+    storage = Storage(str(key), dtype, size)
     if self.storages.setdefault(storage.key, storage) != storage:
       raise CheckpointError(f"storage {key}: found it twice, with other sizes")
     return storage
@@ -132,7 +153,11 @@ class Unpickler(pickle._Unpickler):  # type: ignore[name-defined]
     self, storage: Any, offset: Any, shape: Any, strides: Any, *rest: Any
   ) -> Tensor:
     """Describes an array that is a view of a storage."""
-    del rest
+    if any(
+      isinstance(about, dict) and (about.get("neg") or about.get("conj"))
+      for about in rest
+    ):
+      raise CheckpointError("found a negated view, expected plain numbers")
     if not (
       isinstance(storage, Storage)
       and isinstance(shape, tuple)
@@ -150,19 +175,59 @@ class Unpickler(pickle._Unpickler):  # type: ignore[name-defined]
       )
 
     def read():
+      if storage.dtype is None:
+        raise CheckpointError("found numbers of an unknown dtype")
       numbers = self._read_storage(storage)
       bytes_each = storage.dtype.itemsize
-      # Checks its bounds, unlike `as_strided`.
-      view = np.ndarray(
-        shape,
-        storage.dtype,
-        numbers,
-        offset * bytes_each,
-        tuple(stride * bytes_each for stride in strides),
-      )
+      try:
+        # Checks its bounds, unlike `as_strided`.
+        view = np.ndarray(
+          shape,
+          storage.dtype,
+          numbers,
+          offset * bytes_each,
+          tuple(stride * bytes_each for stride in strides),
+        )
+      except (ValueError, OverflowError) as error:
+        raise CheckpointError(f"found a malformed tensor ({error})") from None
       return np.array(view)  # Its own, in rows.
 
     return Tensor(shape, read)
+
+  # Opcodes whose own functions take what a file declares: keys of any depth,
+  # whose hash recurses in C, and room for bytes that are not there.
+
+  def _set_item(self):
+    value, key = self.stack.pop(), self.stack.pop()
+    _fill(self.stack[-1], [key, value])
+
+  def _set_items(self):
+    items = self.pop_mark()
+    _fill(self.stack[-1], items)
+
+  def _make_dict(self):
+    self.append(_fill(Dict(), self.pop_mark()))
+
+  def _make_set(self):
+    self.append(Opaque())
+
+  def _make_frozenset(self):
+    self.pop_mark()
+    self.append(Opaque())
+
+  def _refuse(self):
+    raise CheckpointError("found bytes in place, expected those of PyTorch")
+
+  dispatch = {
+    **pickle._Unpickler.dispatch,  # type: ignore[attr-defined]
+    pickle.SETITEM[0]: _set_item,
+    pickle.SETITEMS[0]: _set_items,
+    pickle.DICT[0]: _make_dict,
+    pickle.EMPTY_DICT[0]: lambda self: self.append(Dict()),
+    pickle.EMPTY_SET[0]: _make_set,
+    pickle.FROZENSET[0]: _make_frozenset,
+    pickle.BYTEARRAY8[0]: _refuse,
+  }
 
 
 def unpickle(unpickler: Unpickler) -> Any:
@@ -189,15 +254,17 @@ def of_bytes(
   return unpickle(unpickler), unpickler
 
 
-def _first(data: Any, *rest: Any) -> Any:
-  del rest
-  return data
-
-
-def _rebuild_from_type(make: Any, kind: Any, arguments: Any, *rest: Any) -> Any:
-  """Makes a tensor of a subclass, or one with attributes, without them."""
-  del kind, rest
-  return make(*arguments)
+def _fill(where: Any, items: list[Any]) -> Any:
+  """Puts keys and values in turn into a dict, or what stands for one."""
+  for key, value in zip(items[::2], items[1::2], strict=True):
+    if type(key) not in _KEYS or (
+      type(key) is int and not -(2**63) <= key < 2**63
+    ):
+      raise CheckpointError(
+        f"found a key of {type(key).__name__}, expected a text or a number"
+      )
+    where[key] = value
+  return where
 
 
 def _is_count(value: Any) -> bool:

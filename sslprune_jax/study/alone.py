@@ -9,7 +9,8 @@ from etils import epath
 from ml_collections import ConfigDict
 
 from sslprune_jax import workdir as workdir_lib
-from sslprune_jax.config import from_json, plugins, protocols
+from sslprune_jax.config import from_json, plugins, protocols, rules
+from sslprune_jax.config.datasets import VIEWS
 from sslprune_jax.config.networks import NETWORKS
 from sslprune_jax.config.rules import NAME, Rule, is_whole, whole
 from sslprune_jax.pruning import tickets
@@ -192,6 +193,7 @@ def _of_tickets(
           "expected the same; give each a --workdir"
         )
   config = config.copy_and_resolve_references()
+  config.views.update(rules.section(VIEWS))  # Of finding masks alone.
   for section in _OF_TICKET:
     try:
       config[section].update(from_json(first[section]))
