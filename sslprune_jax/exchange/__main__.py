@@ -1,6 +1,7 @@
 """Networks in: `sslprune import FILE`."""
 
 import argparse
+import re
 import sys
 from collections.abc import Sequence
 
@@ -38,11 +39,10 @@ def main(argv: Sequence[str] | None = None) -> int:
   from sslprune_jax.runtime.errors import UserError
 
   out = epath.Path(flags.out)
-  if out.suffix != ".npz" or out.exists():
-    endings.refuse(
-      f"--out={out}: found a file or another ending, expected the name of a "
-      "new file that ends in .npz"
-    )
+  if out.suffix != ".npz":
+    endings.refuse(f"--out={out}: found another ending, expected .npz")
+  if out.exists():
+    endings.refuse(f"--out={out}: found it there, expected a new file")
   seen = Input(
     size=flags.size,
     mean=flags.mean,
@@ -120,8 +120,10 @@ def _add_import(commands: argparse._SubParsersAction) -> None:
 
 
 def _pixels(text: str) -> int:
-  if not text.isdigit() or not int(text) <= 4096:
-    raise argparse.ArgumentTypeError(f"found {text!r}, expected pixels")
+  if not re.fullmatch("[0-9]{1,4}", text) or not 0 < int(text) <= 4096:
+    raise argparse.ArgumentTypeError(
+      f"found {text!r}, expected pixels, 1 to 4096"
+    )
   return int(text)
 
 

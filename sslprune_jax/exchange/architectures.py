@@ -59,6 +59,7 @@ class Layout:
     model: fields of `config.model`.
     image_size: side of the images that it takes, where its dense layers fix it
       (others may be as they like): the published one, 224.
+    channels: channels that its first convolution reads.
     params: our name -> source.
     batch_stats: our name -> source.
     outputs: outputs of its head; 0 without.
@@ -66,6 +67,7 @@ class Layout:
 
   model: dict[str, Any]
   image_size: int
+  channels: int
   params: dict[str, Source]
   batch_stats: dict[str, Source]
   outputs: int
@@ -168,7 +170,7 @@ def _resnet(found: Found) -> Layout:
     "stem": "imagenet" if stem[2] == 7 else "small",
   }
   outputs = build.head("fc")
-  return Layout(model, 0, build.params, build.batch_stats, outputs)
+  return Layout(model, 0, stem[1], build.params, build.batch_stats, outputs)
 
 
 def _sequential(found: Found) -> Layout:
@@ -180,6 +182,8 @@ def _sequential(found: Found) -> Layout:
     if (match := re.fullmatch(r"features\.(\d+)\.weight(?:_orig)?", name))
     and len(found.tensors[name].shape) == 4
   })  # fmt: skip
+  if not places:
+    raise CheckpointError("features: found no convolution, expected some")
   shapes = [build.shape(f"features.{place}") for place in places]
   batch_norm = f"features.{places[0] + 1}.running_mean" in found.tensors
   if shapes[0][2] == 11:
@@ -206,7 +210,9 @@ def _sequential(found: Found) -> Layout:
   model |= {} if batch_norm else {"batch_norm": "none"}
   # DeepCluster's networks see edges, of which there are two.
   model |= {"sobel": True} if shapes[0][1] == 2 else {}
-  return Layout(model, size, build.params, build.batch_stats, outputs)
+  return Layout(
+    model, size, shapes[0][1], build.params, build.batch_stats, outputs
+  )
 
 
 def _alexnet(shapes, build):
@@ -245,6 +251,10 @@ def _vgg(places, shapes, batch_norm, build):
   grid = 0
   if any(key.startswith("classifier.0.") for key in build.tensors):
     first = build.shape("classifier.0")
+    if len(first) not in (2, 4):
+      raise CheckpointError(
+        f"classifier.0.weight: found the shape {first}, expected a matrix"
+      )
     cells = (
       first[2] * first[3] if len(first) == 4 else first[1] // shapes[-1][0]
     )

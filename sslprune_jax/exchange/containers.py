@@ -5,8 +5,9 @@ import functools
 import os
 import zipfile
 from collections.abc import Iterator
-from typing import BinaryIO
+from typing import Any, BinaryIO
 
+import numpy as np
 import safetensors
 from etils import epath
 
@@ -101,11 +102,19 @@ def _safetensors(path: epath.Path) -> Iterator[Checkpoint]:
     tree = {
       name: Tensor(
         tuple(archive.get_slice(name).get_shape()),
-        functools.partial(archive.get_tensor, name),
+        functools.partial(_get, archive, name),
       )
       for name in archive.keys()  # It is no dict.
     }
     yield Checkpoint(str(path), "safetensors", tree)
+
+
+def _get(archive: Any, name: str) -> np.ndarray:
+  try:
+    return archive.get_tensor(name)
+  except (AttributeError, safetensors.SafetensorError) as error:
+    # Of a dtype that NumPy has not.
+    raise CheckpointError(f"{name}: cannot be read ({error})") from None
 
 
 def _read_ticket(path: epath.Path) -> Checkpoint:

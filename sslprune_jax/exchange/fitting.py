@@ -21,8 +21,9 @@ from sslprune_jax.pruning.tickets import Ticket
 from sslprune_jax.runtime.trees import from_names, named_leaves
 
 # Sides of the images of such networks, in pixels; small is CIFAR's.
-_LARGE, _SMALL = 224, 32
+_LARGE, _SMALL, _MOST = 224, 32, 4096
 _FIRST = ("conv1", "features.0")  # Convolutions that see the image.
+HEADS = ("fc.", "classifier.", "top_layer.")  # Left where they do not fit.
 MASK = "weight_mask"  # Last part of the name of a mask beside its weight.
 _IMAGENET = (0.485, 0.456, 0.406), (0.229, 0.224, 0.225)
 
@@ -71,10 +72,13 @@ def make_ticket(
   network = models.from_config(config.model, layout.outputs or 1)
   if not layout.outputs:
     network = models.without_head(network)
-  images = jnp.zeros((1, size, size, channels))
-  like = jax.eval_shape(
-    lambda: network.init(jax.random.key(0), images, train=False)
-  )
+  images = jax.ShapeDtypeStruct((1, size, size, channels), np.float32)
+  try:
+    like = jax.eval_shape(
+      lambda x: network.init(jax.random.key(0), x, train=False), images
+    )
+  except ValueError as error:  # Too small for its strides.
+    raise CheckpointError(str(error)) from None
   read = functools.partial(_read, found, bgr=seen.bgr)
   params, batch_stats = (
     {
@@ -86,16 +90,16 @@ def make_ticket(
       ("batch_stats", layout.batch_stats),
     )
   )
-  kept = _masks(found, layout, params, masks, seen.bgr)
   _check_rest(found, layout)
+  own = _masks(found, layout, params, masks, seen.bgr)
+  params = {k: v * own[k] if k in own else v for k, v in params.items()}
+  dense = named_leaves(masks_lib.dense(from_names(params)))
   return Ticket(
-    masks=from_names(kept),
-    params=from_names(
-      {
-        name: leaf if kept[name].all() else leaf * kept[name]
-        for name, leaf in params.items()
-      }
+    # What is never pruned is 0 where its mask is, and has none here.
+    masks=from_names(
+      {k: own.get(k, bits) if bits.ndim else bits for k, bits in dense.items()}
     ),
+    params=from_names(params),
     batch_stats=from_names(batch_stats),
     meta={
       "kind": "imported",
@@ -114,25 +118,28 @@ def _masks(
   masks: Mapping[str, Tensor],
   bgr: bool,
 ) -> dict[str, np.ndarray]:
-  """Returns the mask of every parameter by its name."""
-  kept = named_leaves(masks_lib.dense(from_names(params)))
-  lost = min(
-    masks.keys() - {s.name for s in layout.params.values()}, default=""
-  )
+  """Returns the masks that a file has, by the name of our parameter."""
+  sources = {
+    name: source
+    for name, source in layout.params.items()
+    if source.leaf == "weight"
+  }
+  lost = min(masks.keys() - {s.name for s in sources.values()}, default="")
   if lost:
     raise CheckpointError(f"mask of {lost}: found no such layer in the network")
-  for name, bits in kept.items():
-    source = layout.params[name]
+  own = {}
+  for name, source in sources.items():
     mask = masks.get(source.name) or found.tensors.get(f"{source.name}.{MASK}")
-    if mask is not None and bits.ndim:
-      turned = _turn(mask.read(), source, bgr)
-      if turned.shape != bits.shape:
-        raise CheckpointError(
-          f"mask of {source.name}: found the shape {mask.shape}, expected that "
-          "of its weight"
-        )
-      kept[name] = turned != 0
-  return kept
+    if mask is None:
+      continue
+    bits = _turn(mask.read(), source, bgr)
+    if bits.shape != params[name].shape or not np.isin(bits, (0, 1)).all():
+      raise CheckpointError(
+        f"mask of {source.name}: found the shape {mask.shape}, or numbers that "
+        "are not 0 or 1, expected one of each weight"
+      )
+    own[name] = bits != 0
+  return own
 
 
 def _config(found: Found, layout: Layout, seen: Input) -> ConfigDict:
@@ -142,6 +149,18 @@ def _config(found: Found, layout: Layout, seen: Input) -> ConfigDict:
   small = layout.model.get("stem") == "small"
   size = seen.size or layout.image_size or (_SMALL if small else _LARGE)
   channels = len(seen.mean)
+  if len(seen.std) != channels or not 0 < size <= _MOST:
+    raise CheckpointError(
+      f"found images of {size} pixels, {channels} means and {len(seen.std)} "
+      f"deviations, expected at most {_MOST} pixels and as many of each"
+    )
+  reads = layout.model.get("sobel") or layout.channels == channels
+  if not reads or (seen.bgr and layout.channels != 3):
+    raise CheckpointError(
+      f"found a network of {layout.channels} channels, and --mean of "
+      f"{channels}{' with --bgr' if seen.bgr else ''}, expected a number a "
+      "channel; three for --bgr"
+    )
   config.dataset.update(
     image_size=size, mean=seen.mean, std=seen.std, channels=channels
   )
@@ -165,7 +184,13 @@ def _read(
     tensor = found.tensors.get(theirs) or found.tensors.get(f"{theirs}_orig")
   if tensor is None:
     raise CheckpointError(f"{ours}: found nothing for it in the file")
-  array = _turn(tensor.read(), source, bgr).astype(np.float32)
+  array = tensor.read()
+  if not jnp.issubdtype(array.dtype, jnp.floating):
+    raise CheckpointError(
+      f"{found.prefix}{theirs}: found {array.dtype}, expected real numbers"
+    )
+  with np.errstate(over="ignore"):  # Said below.
+    array = _turn(array, source, bgr).astype(np.float32)
   if array.shape != shape:
     raise CheckpointError(
       f"{ours}: found {found.prefix}{theirs} of shape {tensor.shape}, which is "
@@ -173,7 +198,12 @@ def _read(
     )
   if not np.isfinite(array).all():
     raise CheckpointError(
-      f"{found.prefix}{theirs}: found NaN or infinity, expected finite numbers"
+      f"{found.prefix}{theirs}: found NaN, infinity or what float32 cannot "
+      "hold, expected finite numbers"
+    )
+  if source.leaf == "running_var" and (array < 0).any():
+    raise CheckpointError(
+      f"{found.prefix}{theirs}: found a variance below 0, expected none"
     )
   return array
 
@@ -202,20 +232,13 @@ def _check_rest(found: Found, layout: Layout) -> None:
   """Refuses what stands in the trunk, and is no parameter of ours."""
   sources = [*layout.params.values(), *layout.batch_stats.values()]
   taken = {f"{source.name}.{source.leaf}" for source in sources}
-  head = ("fc.", "classifier.", "top_layer.")
   over = [
     name
     for name in found.tensors
-    if name.replace("_orig", "").replace("_mask", "") not in taken
-    and not name.startswith(head)
+    if re.sub("_orig$|_mask$", "", name) not in taken
+    and not name.startswith(HEADS)
   ]
-  inside = [
-    group
-    for group in found.left
-    if re.fullmatch(r"(conv1|bn1|layer\d|features)", group[len(found.prefix) :])
-    and group.startswith(found.prefix)
-  ]
-  for name in over[:1] + inside[:1]:
+  for name in (*over, *found.inside):
     raise CheckpointError(
       f"{name}: found it in the trunk, and {layout.model['name']} has no such "
       "part, expected a network of known layers alone"

@@ -30,14 +30,14 @@ def read_msgpack(content: bytes, path: str) -> Checkpoint:
     CheckpointError: it is none, or damaged.
   """
   try:
-    tree = serialization.msgpack_restore(content)
+    tree = _describe(serialization.msgpack_restore(content))
   # Damaged bytes fail wherever msgpack, Flax or NumPy reads them.
   except Exception as error:
     words = str(error) or type(error).__name__
     raise CheckpointError(f"damaged, or no msgpack of Flax ({words})") from None
   if not isinstance(tree, dict):
     raise CheckpointError(f"found {type(tree).__name__}, expected a dict")
-  return Checkpoint(path, "Flax msgpack", _describe(tree))
+  return Checkpoint(path, "Flax msgpack", tree)
 
 
 def read_orbax(folder: epath.Path) -> Checkpoint:

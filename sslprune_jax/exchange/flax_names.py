@@ -1,9 +1,15 @@
 """ResNets of Flax's ImageNet example -> torchvision's names and layout."""
 
 import re
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 
-from sslprune_jax.exchange.names import Found, group_rest
+from sslprune_jax.exchange.names import (
+  Found,
+  behind,
+  choose,
+  group_rest,
+  names_inside,
+)
 from sslprune_jax.exchange.tensors import Tensor
 
 _BLOCK = re.compile(
@@ -26,46 +32,69 @@ _LEAVES = {
 }
 
 
-def find(tensors: Mapping[str, Tensor]) -> Found | None:
+def find(
+  tensors: Mapping[str, Tensor], prefix: str | None = None
+) -> Found | None:
   """Finds such a network among the arrays of a checkpoint.
 
   Args:
     tensors: arrays by their joined names.
+    prefix: end of what stands before its `params`; see `names.find`.
 
   Returns:
     The network, its kernels as torchvision lays them out; None if there is
     none.
+
+  Raises:
+    CheckpointError: there is none behind the prefix.
   """
-  matches = {}
+  groups: dict[tuple[int, str], dict[str, re.Match]] = {}
   for name in tensors:
     of = _COLLECTION.fullmatch(name)
     match = _BLOCK.fullmatch(of["name"]) if of else None
     if match:
-      matches[name] = match
-  blocks = {int(m["block"]) for m in matches.values() if m["block"]}
-  if not blocks:
+      groups.setdefault((0, of["prefix"]), {})[name] = match
+  sizes = {
+    key: sum(
+      m["conv"] is not None and m["leaf"] == "kernel" for m in own.values()
+    )
+    for key, own in groups.items()
+  }
+  sizes = {key: size for key, size in sizes.items() if size}
+  if not sizes:
     return None
-  # The example numbers blocks through; a stage begins where one projects.
-  starts = {
-    int(m["block"]) for m in matches.values() if m["short"] == "conv_proj"
-  } | {0}
-  places, stage = {}, 0
-  for block in sorted(blocks):
+  if prefix is not None:
+    sizes = behind(prefix, sizes)
+  key, others = choose(sizes)
+  matches = groups[key]
+  places = _places(matches.values())
+  return Found(
+    "resnet",
+    key[1],
+    {
+      _translate(match, places): _turn(tensors[name], match["leaf"])
+      for name, match in matches.items()
+    },
+    group_rest(tensors, set(matches), key[1]),
+    names_inside(tensors, set(matches), key[1]),
+    others,
+    padding="same",
+  )
+
+
+def _places(matches: Iterable[re.Match]) -> dict[int, str]:
+  """Returns torchvision's name of each block.
+
+  The example numbers blocks through; a stage begins where one projects.
+  """
+  found = [match for match in matches if match["block"]]
+  starts = {int(m["block"]) for m in found if m["short"] == "conv_proj"} | {0}
+  places, stage, first = {}, 0, 0
+  for block in sorted({int(m["block"]) for m in found}):
     if block in starts:
       stage, first = stage + 1, block
     places[block] = f"layer{stage}.{block - first}"
-  found = {
-    _translate(match, places): _turn(tensors[name], match["leaf"])
-    for name, match in matches.items()
-  }
-  return Found(
-    "resnet",
-    "",
-    found,
-    group_rest(tensors, set(matches), ""),
-    (),
-    padding="same",
-  )
+  return places
 
 
 def _translate(match: re.Match, places: Mapping[int, str]) -> str:

@@ -24,6 +24,7 @@ from sslprune_jax.exchange.tensors import (
   in_memory,
 )
 from sslprune_jax.pruning.tickets import Ticket
+from sslprune_jax.runtime.errors import printable
 
 _SAID = 6  # Groups of what was left that are named.
 
@@ -66,9 +67,14 @@ def import_checkpoint(
   kept = _read_masks(masks)
   with containers.open_checkpoint(path) as checkpoint:
     if checkpoint.ticket is not None:
+      if seen != fitting.Input() or prefix is not None or masks is not None:
+        raise CheckpointError(
+          "found a ticket, which says itself how its network sees images: "
+          "expected it alone"
+        )
       return Imported(checkpoint.ticket, ["found a ticket: taken as it is"])
     tensors = names.flatten(checkpoint.tree)
-    found = flax_names.find(tensors) or names.find(tensors, prefix)
+    found = flax_names.find(tensors, prefix) or names.find(tensors, prefix)
     layout = architectures.recognise(found)
     _check_strides(pathlib.Path(path), layout)
     ticket = fitting.make_ticket(found, layout, seen, kept)
@@ -91,7 +97,7 @@ def _check_strides(path: pathlib.Path, layout: Layout) -> None:
   beside = path.parent / "config.json"
   try:
     config = json.loads(beside.read_text()) if beside.exists() else {}
-  except (ValueError, OSError):
+  except (ValueError, OSError, RecursionError):
     return
   if isinstance(config, dict) and config.get("downsample_in_bottleneck"):
     raise CheckpointError(
@@ -133,11 +139,19 @@ def _say(checkpoint: Checkpoint, found: Found, layout: Layout) -> list[str]:
     groups = [f"{group} ({count})" for group, count in found.left.items()]
     more = f", ... {len(groups)} groups" if len(groups) > _SAID else ""
     said.append(f"left: {', '.join(groups[:_SAID])}{more}")
+  unused = [
+    name
+    for name in found.tensors
+    if name.startswith(fitting.HEADS)
+    and name.rpartition(".")[0] not in {s.name for s in layout.params.values()}
+  ]
+  if unused:
+    said.append(f"left, as no linear head of ours: {', '.join(unused[:_SAID])}")
   if checkpoint.classes:
     said.append(
       f"objects of other classes: {', '.join(checkpoint.classes[:4])}"
     )
-  return said
+  return [printable(words) for words in said]
 
 
 def _digest(path: pathlib.Path) -> str:

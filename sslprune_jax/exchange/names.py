@@ -20,7 +20,11 @@ _DEEPEST, _MOST, _LONGEST = 12, 100_000, 400
 _LEAST = 5  # Convolutions of a network.
 # Of two networks in a file these are the second choice: a copy that moves
 # slowly after the other or, of DINO, that is moved after.
-_SECOND = ("encoder_k", "momentum", "target", "ema", "student")
+_SECOND = re.compile(
+  r"(^|[._])(encoder_k|momentum|target|ema|student|opt_state|optimizer)[._]"
+)
+# Modules that hold a trunk and more.
+_AROUND = ("resnet", "params", "batch_stats")
 
 
 @dataclasses.dataclass(frozen=True)
@@ -32,6 +36,7 @@ class Found:
     prefix: what stood before its names.
     tensors: its arrays by torchvision's names.
     left: groups of names that are not of it, with the number of their arrays.
+    inside: names of them that stand among the parts of the trunk.
     others: prefixes behind which as large a network stands.
     padding: value of `model.padding` of a ResNet.
   """
@@ -40,6 +45,7 @@ class Found:
   prefix: str
   tensors: dict[str, Tensor]
   left: dict[str, int]
+  inside: tuple[str, ...] = ()
   others: tuple[str, ...] = ()
   padding: str = ""
 
@@ -95,7 +101,7 @@ def find(tensors: Mapping[str, Tensor], prefix: str | None = None) -> Found:
     if (size := _count_convolutions(taken, tensors)) >= _LEAST
   }
   if prefix is not None:
-    sizes = _behind(prefix, sizes)
+    sizes = behind(prefix, sizes)
   if not tensors:
     raise CheckpointError(
       "found no arrays; of a pickled module save its state_dict"
@@ -104,10 +110,7 @@ def find(tensors: Mapping[str, Tensor], prefix: str | None = None) -> Found:
     raise CheckpointError(
       f"found no network of a known layout among {_sample(tensors)}"
     )
-  largest = max(sizes.values())
-  ties = [key for key, size in sizes.items() if size == largest]
-  ties.sort(key=lambda key: any(word in key[1] for word in _SECOND))
-  number, where = ties[0]
+  (number, where), others = choose(sizes)
   taken = groups[number, where]
   if FORMS[number].family == "sequential":
     taken = _with_heads(taken, tensors, where)
@@ -116,7 +119,58 @@ def find(tensors: Mapping[str, Tensor], prefix: str | None = None) -> Found:
     where,
     {name: tensors[theirs] for name, theirs in taken.items()},
     group_rest(tensors, set(taken.values()), where),
-    tuple(where for _, where in ties[1:]),
+    names_inside(tensors, set(taken.values()), where),
+    others,
+  )
+
+
+def choose(
+  sizes: Mapping[tuple[int, str], int],
+) -> tuple[tuple[int, str], tuple[str, ...]]:
+  """Chooses among the networks of a checkpoint.
+
+  Args:
+    sizes: number of convolutions by (way of naming, prefix).
+
+  Returns:
+    The largest one, and the prefixes of those that are as large.
+  """
+  largest = max(sizes.values())
+  ties = [key for key, size in sizes.items() if size == largest]
+  ties.sort(key=lambda key: bool(_SECOND.search(key[1])))
+  return ties[0], tuple(where for _, where in ties[1:])
+
+
+def names_inside(
+  tensors: Mapping[str, Tensor], taken: set[str], prefix: str
+) -> tuple[str, ...]:
+  """Returns what is left of a checkpoint beside parts of its network.
+
+  Args:
+    tensors: arrays by their joined names.
+    taken: names of those that were taken.
+    prefix: what stands before these.
+
+  Returns:
+    Names in a module that the network's arrays are of, deeper than the prefix.
+  """
+  around = {f"{prefix}{name}" for name in _AROUND}
+  modules = {
+    ".".join(parts[:end])
+    for parts in (name.split(".") for name in taken)
+    for end in range(1, len(parts) - 1)
+  }
+  modules = {m for m in modules if len(m) > len(prefix)} - around
+  return tuple(
+    name
+    for name in tensors
+    if name not in taken
+    and not name.endswith("num_batches_tracked")
+    and any(
+      name[:place] in modules
+      for place, letter in enumerate(name)
+      if letter == "."
+    )
   )
 
 
@@ -137,10 +191,18 @@ def _match(
   return groups
 
 
-def _behind(
+def behind(
   prefix: str, sizes: Mapping[tuple[int, str], int]
 ) -> dict[tuple[int, str], int]:
-  """Returns the networks whose prefix ends as it was asked for."""
+  """Returns the networks whose prefix ends as it was asked for.
+
+  Args:
+    prefix: end of a prefix; "" for none.
+    sizes: number of convolutions by (way of naming, prefix).
+
+  Raises:
+    CheckpointError: there is none.
+  """
   asked = prefix.rstrip(".")
   kept = {
     key: size

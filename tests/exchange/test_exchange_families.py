@@ -346,6 +346,44 @@ def test_a_file_of_masks_alone_is_read_by_their_own_names(tmp_path):
   )
 
 
+def test_masks_of_what_is_never_pruned_are_zeros_too(tmp_path):
+  """torch.nn.utils.prune on a batch norm and on the head."""
+  network = _resnet()
+  for module in (network.bn1, network.fc):
+    torch.nn.utils.prune.random_unstructured(module, "weight", amount=0.5)
+  imported = _import(network.state_dict(), tmp_path / "file.pth")
+  _check(imported, network, 64)
+  assert imported.ticket.masks["trunk"]["stem"]["bn"]["scale"].ndim == 0
+
+
+@pytest.mark.parametrize(
+  ("family", "name"),
+  [
+    ("lightly", "state_dict.backbone.4.0.se.fc1.weight"),
+    ("lightly", "state_dict.backbone.4.2.gamma"),
+    ("hugging face",
+     "resnet.encoder.stages.0.layers.0.layer.attention.0.weight"),
+  ],
+)  # fmt: skip
+def test_parts_that_ours_do_not_have_are_refused_in_any_layout(
+  family, name, tmp_path
+):
+  tree = _WRAPPERS[family](_resnet().state_dict())
+  where = tree.get("state_dict", tree)
+  where[name.removeprefix("state_dict.")] = torch.rand(4, 4)
+  with pytest.raises(ValueError, match=f"{name}: found it in the trunk"):
+    _import(tree, tmp_path / "file.pth")
+
+
+def test_a_head_that_is_left_is_said(tmp_path):
+  network = _resnet()
+  state = network.state_dict()
+  del state["fc.bias"]
+  imported = _import(state, tmp_path / "file.pth")
+  assert "left, as no linear head of ours: fc.weight" in imported.said
+  _check(imported, network, 64)
+
+
 _ROWS = {
   "vgg16": lambda: torch_models.vgg((2, 2, 3, 3, 3), False, 8, 512),
   "vgg16_bn": lambda: torch_models.vgg((2, 2, 3, 3, 3), True, 8, 512),
@@ -447,6 +485,14 @@ def test_vissls_alexnet_is_read_without_dense_layers(tmp_path):
     (lambda s: {k.replace("conv1", "conv1.0") if k.startswith("conv1") else k: v
                 for k, v in s.items()}, "conv1.weight: found none"),
     (lambda s: {"visual.stem.weight": torch.rand(3)}, "no network of a known"),
+    (lambda s: {"model": torch.device("cpu")}, "no arrays; of a pickled"),
+    (lambda s: {**s, "bn1.running_var": -s["bn1.running_var"]}, "below 0"),
+    (lambda s: {**s, "conv1.weight": s["conv1.weight"].to(torch.int8)},
+     "conv1.weight: found int8, expected real numbers"),
+    (lambda s: {**s, "conv1.weight": s["conv1.weight"][:, :1].clone()},
+     "a network of 1 channels, and --mean of 3"),
+    (lambda s: {**s, "conv1.weight_mask": s["conv1.weight"]},
+     "numbers that are not 0 or 1"),
   ],
 )  # fmt: skip
 def test_what_ours_cannot_hold_is_refused_with_the_reason(

@@ -13,9 +13,11 @@ import safetensors.numpy
 from etils import epath
 from flax import serialization
 
+from sslprune_jax.config import files as config_files
 from sslprune_jax.exchange import __main__ as command
 from sslprune_jax.exchange import fitting, importing
 from sslprune_jax.pruning import tickets
+from sslprune_jax.study import alone
 
 
 class _Example(nn.Module):
@@ -115,6 +117,33 @@ def test_the_example_is_read_with_its_padding(
   np.testing.assert_allclose(found, expected, rtol=0, atol=1e-5 * scale)
 
 
+def test_of_two_networks_of_flax_one_is_chosen_and_said(tmp_path):
+  network = _Example((2, 2, 2, 2), False)
+  _, variables = _draw(network, 64)
+  other = jax.tree.map(lambda x: x + 1, variables)
+  path = tmp_path / "x"
+  tree = {"target": other, "online": variables, "opt_state": {"mu": other}}
+  path.write_bytes(serialization.msgpack_serialize(tree))
+  kernel = variables["params"]["conv_init"]["kernel"]
+  imported = importing.import_checkpoint(path, fitting.Input(size=64))
+  found = imported.ticket.params["trunk"]["stem"]["conv"]["kernel"]
+  np.testing.assert_array_equal(found, kernel)
+  assert "'opt_state.mu.', 'target.': choose by --prefix" in imported.said[1]
+  imported = importing.import_checkpoint(
+    path, fitting.Input(size=64), prefix="target"
+  )
+  found = imported.ticket.params["trunk"]["stem"]["conv"]["kernel"]
+  np.testing.assert_array_equal(found, kernel + 1)
+  with pytest.raises(ValueError, match="no network behind 'nothing'"):
+    importing.import_checkpoint(path, fitting.Input(), prefix="nothing")
+  variables["params"]["ResNetBlock_0"]["Squeeze_0"] = {"kernel": kernel}
+  path.write_bytes(serialization.msgpack_serialize(variables))
+  with pytest.raises(
+    ValueError, match="Squeeze_0.kernel: found it in the trun"
+  ):
+    importing.import_checkpoint(path, fitting.Input(size=64))
+
+
 def _torchvision(width=8):
   """Returns a state_dict of a narrow ResNet-18, as safetensors has it."""
   rng = np.random.default_rng(0)
@@ -170,8 +199,22 @@ def test_the_command_writes_a_ticket_and_says_what_it_took(tmp_path, capsys):
     ticket.network()
   again = importing.import_checkpoint(out, fitting.Input())
   assert again.ticket.meta == ticket.meta
-  with pytest.raises(SystemExit, match="expected the name of a new file"):
+  with pytest.raises(ValueError, match="found a ticket.*expected it alone"):
+    importing.import_checkpoint(out, fitting.Input(bgr=True))
+  with pytest.raises(SystemExit, match="expected a new file"):
     command.main(["import", str(file), f"--out={out}"])
+
+
+def test_an_imported_network_is_judged_by_the_documented_command(tmp_path):
+  file, out = tmp_path / "x.safetensors", tmp_path / "t.npz"
+  safetensors.numpy.save_file(_torchvision(), file)
+  command.main(["import", str(file), f"--out={out}", "--size=32"])
+  config = config_files.load("transfer:digits")
+  config.transfer.update(
+    protocols=("knn:digits",), layers=("features",), random=False
+  )
+  (line,) = alone.run(config, [out], tmp_path / "w")
+  assert line["task"] == "x" and line["value"] > 0.3
 
 
 def test_what_cannot_be_imported_writes_nothing(tmp_path):
