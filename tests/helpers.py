@@ -29,7 +29,7 @@ def short():
   config = recipes.study("rotnet", "digits")
   config.seeds = (0,)
   config.model.width = 0.25
-  config.rotnet.copies = 1
+  config.views.crop_scale = ()
   config.prune.update(rounds=2, rewind="3it")
   config.train.update(duration="12it", batch_size=64)
   config.retrain.rounds = ()

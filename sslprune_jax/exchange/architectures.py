@@ -4,21 +4,12 @@ A layout lists where each of our parameters comes from. Whether all fit is said
 by their shapes, held against those of our network in `importing`.
 """
 
-import dataclasses
 import re
-from collections.abc import Mapping
-from typing import Any
 
+from sslprune_jax.exchange.layouts import Builder, Layout
 from sslprune_jax.exchange.names import Found
-from sslprune_jax.exchange.tensors import CheckpointError, Tensor
+from sslprune_jax.exchange.tensors import CheckpointError
 
-CONVOLUTION, DENSE, PLAIN = "convolution", "dense", "plain"
-_LEAVES = {
-  "weight": "scale",
-  "bias": "bias",
-  "running_mean": "mean",
-  "running_var": "var",
-}
 _RESNETS = {
   ((2, 2, 2, 2), False): "resnet18",
   ((3, 4, 6, 3), False): "resnet34",
@@ -32,45 +23,6 @@ _ALEXNETS = {
 }
 _SIDE, _ALEXNET_GRID = 224, 6  # Its last grid, of such images.
 _SIDE_OF_STRIDES = 32  # Pixels of an image for one of VGG's last grid.
-
-
-@dataclasses.dataclass(frozen=True)
-class Source:
-  """Where a parameter of ours comes from.
-
-  Attributes:
-    name: torchvision's name, without `.weight` and so on.
-    leaf: the rest of it.
-    kind: what is turned round: "convolution", "dense" or "plain".
-    grid: height and width of what a dense layer reads, flattened; 0: no grid.
-  """
-
-  name: str
-  leaf: str
-  kind: str = PLAIN
-  grid: int = 0
-
-
-@dataclasses.dataclass(frozen=True)
-class Layout:
-  """A network of ours, and where its variables come from.
-
-  Attributes:
-    model: fields of `config.model`.
-    image_size: side of the images that it takes, where its dense layers fix it
-      (others may be as they like): the published one, 224.
-    channels: channels that its first convolution reads.
-    params: our name -> source.
-    batch_stats: our name -> source.
-    outputs: outputs of its head; 0 without.
-  """
-
-  model: dict[str, Any]
-  image_size: int
-  channels: int
-  params: dict[str, Source]
-  batch_stats: dict[str, Source]
-  outputs: int
 
 
 def recognise(found: Found) -> Layout:
@@ -87,47 +39,6 @@ def recognise(found: Found) -> Layout:
   return _sequential(found)
 
 
-class _Builder:
-  """Collects the sources of a layout."""
-
-  def __init__(self, tensors: Mapping[str, Tensor]):
-    self.tensors = tensors
-    self.params: dict[str, Source] = {}
-    self.batch_stats: dict[str, Source] = {}
-
-  def conv(self, ours: str, theirs: str) -> None:
-    self.params[f"trunk/{ours}/conv/kernel"] = Source(
-      theirs, "weight", CONVOLUTION
-    )
-    if f"{theirs}.bias" in self.tensors:
-      self.params[f"trunk/{ours}/conv/bias"] = Source(theirs, "bias")
-
-  def norm(self, ours: str, theirs: str) -> None:
-    for leaf, name in _LEAVES.items():
-      where = self.batch_stats if leaf.startswith("running") else self.params
-      where[f"trunk/{ours}/bn/{name}"] = Source(theirs, leaf)
-
-  def dense(self, ours: str, theirs: str, grid: int = 0) -> None:
-    self.params[f"{ours}/kernel"] = Source(theirs, "weight", DENSE, grid)
-    self.params[f"{ours}/bias"] = Source(theirs, "bias")
-
-  def shape(self, theirs: str) -> tuple[int, ...]:
-    tensor = self.tensors.get(f"{theirs}.weight")
-    if tensor is None:
-      tensor = self.tensors.get(f"{theirs}.weight_orig")
-    if tensor is None:
-      raise CheckpointError(f"{theirs}.weight: found none, expected it")
-    return tensor.shape
-
-  def head(self, theirs: str) -> int:
-    """Adds the head, if there is a linear one; returns its outputs."""
-    weight = self.tensors.get(f"{theirs}.weight")
-    if weight is None or f"{theirs}.bias" not in self.tensors:
-      return 0
-    self.dense("head", theirs)
-    return weight.shape[0]
-
-
 def _resnet(found: Found) -> Layout:
   tensors = found.tensors
   blocks: dict[int, int] = {}
@@ -138,7 +49,7 @@ def _resnet(found: Found) -> Layout:
       blocks[stage] = max(blocks.get(stage, 0), block + 1)
   counts = tuple(blocks.get(stage, 0) for stage in (1, 2, 3, 4))
   bottleneck = any(".conv3." in name for name in tensors)
-  build = _Builder(tensors)
+  build = Builder(tensors)
   stem = build.shape("conv1")
   name = _RESNETS.get((counts, bottleneck))
   if name is None or len(stem) != 4:
@@ -175,13 +86,12 @@ def _resnet(found: Found) -> Layout:
 
 def _sequential(found: Found) -> Layout:
   """Returns the layout of a VGG or an AlexNet: numbered layers in a row."""
-  build = _Builder(found.tensors)
-  places = sorted({
-    int(match[1])
-    for name in found.tensors
-    if (match := re.fullmatch(r"features\.(\d+)\.weight(?:_orig)?", name))
-    and len(found.tensors[name].shape) == 4
-  })  # fmt: skip
+  build = Builder(found.tensors)
+  places = [
+    place
+    for place in _places(found, "features")
+    if len(build.shape(f"features.{place}")) == 4
+  ]
   if not places:
     raise CheckpointError("features: found no convolution, expected some")
   shapes = [build.shape(f"features.{place}") for place in places]
@@ -195,11 +105,7 @@ def _sequential(found: Found) -> Layout:
     if batch_norm:
       build.norm(layer, f"features.{place + 1}")
   outputs = 0
-  dense = sorted({
-    int(match[1])
-    for name in found.tensors
-    if (match := re.fullmatch(r"classifier\.(\d+)\.weight(?:_orig)?", name))
-  })  # fmt: skip
+  dense = _places(found, "classifier")
   if grid:
     for number, place in zip((6, 7), dense, strict=False):
       build.dense(f"trunk/fc{number}", f"classifier.{place}", grid)
@@ -207,12 +113,20 @@ def _sequential(found: Found) -> Layout:
     last = f"classifier.{dense[2]}" if len(dense) > 2 else "top_layer"
     outputs = build.head(last)
   model = {"name": name, "width": width}
-  model |= {} if batch_norm else {"batch_norm": "none"}
-  # DeepCluster's networks see edges, of which there are two.
-  model |= {"sobel": True} if shapes[0][1] == 2 else {}
+  if not batch_norm:
+    model["batch_norm"] = "none"
+  if shapes[0][1] == 2:  # DeepCluster's networks see edges, of which are two.
+    model["sobel"] = True
   return Layout(
     model, size, shapes[0][1], build.params, build.batch_stats, outputs
   )
+
+
+def _places(found: Found, part: str) -> list[int]:
+  """Returns the numbers of the layers of a row that have weights."""
+  pattern = re.compile(rf"{part}\.(\d+)\.weight(?:_orig)?")
+  matches = map(pattern.fullmatch, found.tensors)
+  return sorted({int(match[1]) for match in matches if match})
 
 
 def _alexnet(shapes, build):

@@ -12,8 +12,8 @@ from ml_collections import ConfigDict
 
 from sslprune_jax import config as config_lib
 from sslprune_jax import models
-from sslprune_jax.exchange import architectures
-from sslprune_jax.exchange.architectures import Layout, Source
+from sslprune_jax.exchange import layouts
+from sslprune_jax.exchange.layouts import Layout, Source
 from sslprune_jax.exchange.names import Found
 from sslprune_jax.exchange.tensors import CheckpointError, Tensor
 from sslprune_jax.pruning import masks as masks_lib
@@ -210,11 +210,11 @@ def _read(
 
 def _turn(array: np.ndarray, source: Source, bgr: bool) -> np.ndarray:
   """Turns an array of PyTorch's layout to ours."""
-  if source.kind == architectures.CONVOLUTION and array.ndim == 4:
+  if source.kind == layouts.CONVOLUTION and array.ndim == 4:
     array = array.transpose(2, 3, 1, 0)
     if bgr and source.name in _FIRST:
       array = array[:, :, ::-1]
-  elif source.kind == architectures.DENSE:
+  elif source.kind == layouts.DENSE:
     if array.ndim == 4:  # A convolution over the whole grid, as timm has it.
       array = array.transpose(2, 3, 1, 0)
     elif source.grid and array.ndim == 2:

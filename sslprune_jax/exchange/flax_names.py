@@ -3,13 +3,8 @@
 import re
 from collections.abc import Iterable, Mapping
 
-from sslprune_jax.exchange.names import (
-  Found,
-  behind,
-  choose,
-  group_rest,
-  names_inside,
-)
+from sslprune_jax.exchange.names import Found, behind, choose
+from sslprune_jax.exchange.rest import group_rest, names_inside
 from sslprune_jax.exchange.tensors import Tensor
 
 _BLOCK = re.compile(

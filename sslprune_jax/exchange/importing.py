@@ -15,7 +15,7 @@ from sslprune_jax.exchange import (
   flax_names,
   names,
 )
-from sslprune_jax.exchange.architectures import Layout
+from sslprune_jax.exchange.layouts import Layout
 from sslprune_jax.exchange.names import Found
 from sslprune_jax.exchange.tensors import (
   Checkpoint,

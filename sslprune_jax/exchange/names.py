@@ -5,14 +5,13 @@ Names are joined over nested dicts, so that whatever wraps a network
 network is where most of its convolutions stand behind one prefix.
 """
 
-import collections
 import dataclasses
-import itertools
 import re
 from collections.abc import Mapping
 from typing import Any
 
 from sslprune_jax.exchange.forms import FORMS, HEADS
+from sslprune_jax.exchange.rest import group_rest, names_inside
 from sslprune_jax.exchange.tensors import CheckpointError, Tensor
 
 # Dicts in each other, names, and characters of one: hostile above.
@@ -23,8 +22,6 @@ _LEAST = 5  # Convolutions of a network.
 _SECOND = re.compile(
   r"(^|[._])(encoder_k|momentum|target|ema|student|opt_state|optimizer)[._]"
 )
-# Modules that hold a trunk and more.
-_AROUND = ("resnet", "params", "batch_stats")
 
 
 @dataclasses.dataclass(frozen=True)
@@ -141,39 +138,6 @@ def choose(
   return ties[0], tuple(where for _, where in ties[1:])
 
 
-def names_inside(
-  tensors: Mapping[str, Tensor], taken: set[str], prefix: str
-) -> tuple[str, ...]:
-  """Returns what is left of a checkpoint beside parts of its network.
-
-  Args:
-    tensors: arrays by their joined names.
-    taken: names of those that were taken.
-    prefix: what stands before these.
-
-  Returns:
-    Names in a module that the network's arrays are of, deeper than the prefix.
-  """
-  around = {f"{prefix}{name}" for name in _AROUND}
-  modules = {
-    ".".join(parts[:end])
-    for parts in (name.split(".") for name in taken)
-    for end in range(1, len(parts) - 1)
-  }
-  modules = {m for m in modules if len(m) > len(prefix)} - around
-  return tuple(
-    name
-    for name in tensors
-    if name not in taken
-    and not name.endswith("num_batches_tracked")
-    and any(
-      name[:place] in modules
-      for place, letter in enumerate(name)
-      if letter == "."
-    )
-  )
-
-
 def _match(
   tensors: Mapping[str, Tensor],
 ) -> dict[tuple[int, str], dict[str, str]]:
@@ -218,28 +182,6 @@ def behind(
   return kept
 
 
-def group_rest(
-  tensors: Mapping[str, Tensor], taken: set[str], prefix: str
-) -> dict[str, int]:
-  """Groups what is left of a checkpoint by where its names leave a prefix.
-
-  Args:
-    tensors: arrays by their joined names.
-    taken: names of those that were taken.
-    prefix: what stands before these.
-
-  Returns:
-    Beginning of names -> number of arrays.
-  """
-  return dict(
-    collections.Counter(
-      _group(name, prefix)
-      for name in tensors
-      if name not in taken and not name.endswith("num_batches_tracked")
-    )
-  )
-
-
 def _count_convolutions(
   taken: Mapping[str, str], tensors: Mapping[str, Tensor]
 ) -> int:
@@ -262,14 +204,6 @@ def _with_heads(
     if f"{prefix}{theirs}.{leaf}" in tensors
   }
   return {**taken, **more}
-
-
-def _group(name: str, prefix: str) -> str:
-  """Returns the beginning of a name up to where it leaves a prefix."""
-  parts, common = name.split("."), prefix.split(".")
-  pairs = zip(parts[:-1], common, strict=False)
-  same = len(list(itertools.takewhile(lambda pair: pair[0] == pair[1], pairs)))
-  return ".".join(parts[: same + 1])
 
 
 def _sample(tensors: Mapping[str, Tensor]) -> str:

@@ -11,8 +11,9 @@ from typing import Any, BinaryIO
 import numpy as np
 
 from sslprune_jax.exchange import unpickle
+from sslprune_jax.exchange.inert import Storage
 from sslprune_jax.exchange.tensors import Checkpoint, CheckpointError
-from sslprune_jax.exchange.unpickle import Storage, Unpickler
+from sslprune_jax.exchange.unpickle import Unpickler
 
 _MAGIC, _PROTOCOL = 0x1950A86A20F9469CFC6C, 1001
 # How a legacy file begins: a pickle of that number.

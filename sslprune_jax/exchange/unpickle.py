@@ -5,7 +5,6 @@ of this module, and every other name for an inert class, so that nothing of the
 file runs. Arrays are described, not made: `pytorch` reads their bytes.
 """
 
-import dataclasses
 import io
 import math
 import pickle
@@ -15,6 +14,7 @@ from typing import Any, BinaryIO
 import ml_dtypes
 import numpy as np
 
+from sslprune_jax.exchange.inert import Dict, Opaque, Storage
 from sslprune_jax.exchange.tensors import CheckpointError, Tensor
 
 _DTYPES = {
@@ -31,50 +31,6 @@ _DTYPES = {
 }
 _KEYS = (str, int, float, bool, bytes, type(None))
 _STORAGE_MODULES = ("torch", "torch.cuda", "torch.storage")
-
-
-@dataclasses.dataclass(frozen=True)
-class Storage:
-  """A row of numbers in a file, which arrays are views of.
-
-  Attributes:
-    key: its name in the file.
-    dtype: dtype of its numbers; None of one that is not known.
-    size: number of them.
-  """
-
-  key: str
-  dtype: np.dtype | None
-  size: int
-
-  def __setstate__(self, state: Any) -> None:
-    """Takes nothing, as `Tensor`."""
-
-
-class Dict(dict):
-  """A dict of a pickle, whose attributes are left out."""
-
-  __slots__ = ()
-
-  def __setstate__(self, state: Any) -> None:
-    """Takes nothing: `_metadata` of a state_dict, or worse."""
-
-
-class Opaque:
-  """Stands for an object of a class that is not known; holds nothing."""
-
-  __slots__ = ()
-
-  def __new__(cls, *args: Any, **kwargs: Any) -> "Opaque":
-    """Makes it of whatever it is called with."""
-    del args, kwargs
-    return object.__new__(cls)
-
-  def _ignore(self, *args: Any) -> None:
-    """Takes what a pickle puts into an object."""
-
-  __init__ = __setstate__ = __setitem__ = _ignore  # type: ignore[assignment]
-  append = extend = add = update = _ignore
 
 
 # The machine written in Python: the one in C grows its list of objects to any

@@ -6,13 +6,13 @@ import re
 
 import numpy as np
 import pytest
-import safetensors.torch
-import torch_models
+import torch_models  # Skips all of this file where there is no PyTorch.
 
 from sslprune_jax import models
 from sslprune_jax.exchange import fitting, importing
 
 torch = pytest.importorskip("torch")
+safetensors_torch = pytest.importorskip("safetensors.torch")
 
 _RESNETS = {
   "resnet18": ((2, 2, 2, 2), False),
@@ -237,7 +237,7 @@ def test_a_resnet_of_every_project_is_read(family, tmp_path):
 def test_every_container_holds_the_same_network(form, tmp_path):
   network, path = _resnet(), tmp_path / "file"
   if form == "safetensors":
-    safetensors.torch.save_file(network.state_dict(), path)
+    safetensors_torch.save_file(network.state_dict(), path)
   else:
     zipped = form == "zip"
     torch.save(

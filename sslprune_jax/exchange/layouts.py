@@ -1,0 +1,99 @@
+"""Where each of our parameters comes from, by torchvision's names."""
+
+import dataclasses
+from collections.abc import Mapping
+from typing import Any
+
+from sslprune_jax.exchange.tensors import CheckpointError, Tensor
+
+CONVOLUTION, DENSE, PLAIN = "convolution", "dense", "plain"
+_LEAVES = {
+  "weight": "scale",
+  "bias": "bias",
+  "running_mean": "mean",
+  "running_var": "var",
+}
+
+
+@dataclasses.dataclass(frozen=True)
+class Source:
+  """Where a parameter of ours comes from.
+
+  Attributes:
+    name: torchvision's name, without `.weight` and so on.
+    leaf: the rest of it.
+    kind: what is turned round: "convolution", "dense" or "plain".
+    grid: height and width of what a dense layer reads, flattened; 0: no grid.
+  """
+
+  name: str
+  leaf: str
+  kind: str = PLAIN
+  grid: int = 0
+
+
+@dataclasses.dataclass(frozen=True)
+class Layout:
+  """A network of ours, and where its variables come from.
+
+  Attributes:
+    model: fields of `config.model`.
+    image_size: side of the images that it takes, where its dense layers fix it
+      (others may be as they like): the published one, 224.
+    channels: channels that its first convolution reads.
+    params: our name -> source.
+    batch_stats: our name -> source.
+    outputs: outputs of its head; 0 without.
+  """
+
+  model: dict[str, Any]
+  image_size: int
+  channels: int
+  params: dict[str, Source]
+  batch_stats: dict[str, Source]
+  outputs: int
+
+
+class Builder:
+  """Collects the sources of a layout."""
+
+  def __init__(self, tensors: Mapping[str, Tensor]):
+    self.tensors = tensors
+    self.params: dict[str, Source] = {}
+    self.batch_stats: dict[str, Source] = {}
+
+  def conv(self, ours: str, theirs: str) -> None:
+    """Adds a convolution, and its bias if it has one."""
+    self.params[f"trunk/{ours}/conv/kernel"] = Source(
+      theirs, "weight", CONVOLUTION
+    )
+    if f"{theirs}.bias" in self.tensors:
+      self.params[f"trunk/{ours}/conv/bias"] = Source(theirs, "bias")
+
+  def norm(self, ours: str, theirs: str) -> None:
+    """Adds a batch norm."""
+    for leaf, name in _LEAVES.items():
+      where = self.batch_stats if leaf.startswith("running") else self.params
+      where[f"trunk/{ours}/bn/{name}"] = Source(theirs, leaf)
+
+  def dense(self, ours: str, theirs: str, grid: int = 0) -> None:
+    """Adds a dense layer, which may read a flattened grid."""
+    self.params[f"{ours}/kernel"] = Source(theirs, "weight", DENSE, grid)
+    self.params[f"{ours}/bias"] = Source(theirs, "bias")
+
+  def shape(self, theirs: str) -> tuple[int, ...]:
+    """Returns the shape of a layer's weight; raises where there is none."""
+    tensor = self.tensors.get(f"{theirs}.weight")
+    if tensor is None:
+      tensor = self.tensors.get(f"{theirs}.weight_orig")
+    if tensor is None:
+      raise CheckpointError(f"{theirs}.weight: found none, expected it")
+    return tensor.shape
+
+  def head(self, theirs: str) -> int:
+    """Adds the head, if there is a linear one; returns its outputs."""
+    weight = self.tensors.get(f"{theirs}.weight")
+    if weight is None or f"{theirs}.bias" not in self.tensors:
+      return 0
+    self.dense("head", theirs)
+    return weight.shape[0]
