@@ -18,7 +18,7 @@ from sslprune_jax.exchange.names import Found
 from sslprune_jax.exchange.tensors import CheckpointError, Tensor
 from sslprune_jax.pruning import masks as masks_lib
 from sslprune_jax.pruning.tickets import Ticket
-from sslprune_jax.runtime.trees import from_names, named_leaves
+from sslprune_jax.runtime.trees import Tree, from_names, named_leaves
 
 # Sides of the images of such networks, in pixels; small is CIFAR's.
 _LARGE, _SMALL, _MOST = 224, 32, 4096
@@ -69,16 +69,7 @@ def make_ticket(
   """
   config = _config(found, layout, seen)
   size, channels = config.dataset.image_size, config.dataset.channels
-  network = models.from_config(config.model, layout.outputs or 1)
-  if not layout.outputs:
-    network = models.without_head(network)
-  images = jax.ShapeDtypeStruct((1, size, size, channels), np.float32)
-  try:
-    like = jax.eval_shape(
-      lambda x: network.init(jax.random.key(0), x, train=False), images
-    )
-  except ValueError as error:  # Too small for its strides.
-    raise CheckpointError(str(error)) from None
+  like = _shapes(config, layout.outputs)
   read = functools.partial(_read, found, bgr=seen.bgr)
   params, batch_stats = (
     {
@@ -109,6 +100,21 @@ def make_ticket(
       "config": config_lib.resolve(config),
     },
   )
+
+
+def _shapes(config: ConfigDict, outputs: int) -> dict[str, Tree]:
+  """Returns the shapes of our network's variables."""
+  network = models.from_config(config.model, outputs or 1)
+  if not outputs:
+    network = models.without_head(network)
+  size, channels = config.dataset.image_size, config.dataset.channels
+  images = jax.ShapeDtypeStruct((1, size, size, channels), np.float32)
+  try:
+    return jax.eval_shape(
+      lambda x: network.init(jax.random.key(0), x, train=False), images
+    )
+  except ValueError as error:  # Too small for its strides.
+    raise CheckpointError(str(error)) from None
 
 
 def _masks(
