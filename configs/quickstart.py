@@ -3,7 +3,7 @@
 Labels, RotNet and NPID prune a small convnet by 20 % of the remaining weights
 over 18 rounds, to 1.8 %; their masks are then retrained on a tenth of the
 labels, since with all of them digits saturate. Two seeds. The other tasks would
-fit here too, but not in two and a half minutes: name them in --config.tasks.
+fit here too, but not in a few minutes: name them in --config.tasks.
 
   bash launch/local.sh --config=configs/quickstart.py
 
