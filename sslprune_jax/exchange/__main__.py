@@ -5,6 +5,7 @@ import re
 import sys
 from collections.abc import Sequence
 
+from sslprune_jax.config.datasets import FIELDS
 from sslprune_jax.runtime import endings
 
 _LEAST_STD = 1e-6
@@ -95,13 +96,13 @@ def _add_import(commands: argparse._SubParsersAction) -> None:
   parser.add_argument(
     "--mean",
     type=_channels(0.0),
-    default=(0.485, 0.456, 0.406),
+    default=FIELDS["mean"].default,
     help="mean of each channel, of pixels in [0, 1] (default: ImageNet's)",
   )
   parser.add_argument(
     "--std",
     type=_channels(_LEAST_STD),
-    default=(0.229, 0.224, 0.225),
+    default=FIELDS["std"].default,
     help="standard deviation of each (default: ImageNet's); --mean=0,0,0 "
     "--std=1,1,1 where pixels were not normalised",
   )

@@ -1,7 +1,7 @@
 """Which network arrays by torchvision's names are of, by names and shapes.
 
 A layout lists where each of our parameters comes from. Whether all fit is said
-by their shapes, held against those of our network in `importing`.
+by their shapes, held against those of our network in `fitting`.
 """
 
 import re

@@ -12,6 +12,7 @@ from ml_collections import ConfigDict
 
 from sslprune_jax import config as config_lib
 from sslprune_jax import models
+from sslprune_jax.config.datasets import FIELDS
 from sslprune_jax.exchange import layouts
 from sslprune_jax.exchange.layouts import Layout, Source
 from sslprune_jax.exchange.names import Found
@@ -25,7 +26,6 @@ _LARGE, _SMALL, _MOST = 224, 32, 4096
 _FIRST = ("conv1", "features.0")  # Convolutions that see the image.
 HEADS = ("fc.", "classifier.", "top_layer.")  # Left where they do not fit.
 MASK = "weight_mask"  # Last part of the name of a mask beside its weight.
-_IMAGENET = (0.485, 0.456, 0.406), (0.229, 0.224, 0.225)
 
 
 @dataclasses.dataclass(frozen=True)
@@ -42,8 +42,8 @@ class Input:
   """
 
   size: int = 0
-  mean: tuple[float, ...] = _IMAGENET[0]
-  std: tuple[float, ...] = _IMAGENET[1]
+  mean: tuple[float, ...] = FIELDS["mean"].default
+  std: tuple[float, ...] = FIELDS["std"].default
   bgr: bool = False
   stem_padding: int = -1
 
