@@ -13,6 +13,7 @@ import pytest
 from absl import flags
 from ml_collections import config_flags
 
+from sslprune_jax import config as config_lib
 from sslprune_jax.config import every_field, rounds, variants
 from sslprune_jax.config import files as config_files
 from sslprune_jax.study import validation
@@ -67,6 +68,17 @@ class _Loader(flags.ArgumentParser):
     return config_files.load(argument)
 
 
+def _with_a_network(study):
+  """Fills in what a study takes from the checkpoint of a command."""
+  study = study.copy_and_resolve_references()
+  if study.start:
+    study.model.name = study.model.name or "resnet50"
+    preset = config_lib.dataset("imagenet2012")
+    for name in ("image_size", "channels", "mean", "std"):
+      study.dataset[name] = study.dataset[name] or preset[name]
+  return study
+
+
 def test_every_command_is_of_a_configuration_that_is_possible(monkeypatch):
   monkeypatch.chdir(ROOT)
   commands = list(_commands())
@@ -83,7 +95,7 @@ def test_every_command_is_of_a_configuration_that_is_possible(monkeypatch):
       given = [re.match(r"--config\.([^=]*)", word)[1] for word in words[1:]]
       rounds.leave_out(config, given)
       for study in variants.expand(config).values():
-        validation.validate(study)
+        validation.validate(_with_a_network(study))
     except (ValueError, flags.Error) as error:
       raise AssertionError(where) from error
 

@@ -338,6 +338,7 @@ NO_ROW = {
   "arrays of any shape": (
     "features.layout.sum_shards",
     "pruning.masks.dense",
+    "pruning.tickets.graft",
     "training.state.lay_out_again",
     "training.state.on_host",
     "training.state.place",

@@ -147,3 +147,32 @@ def save_legacy(path, tree):
     for storage in storages:
       file.write(struct.pack("<q", storage.size))
       file.write(storage.numbers.tobytes())
+
+
+def resnet18(width=8):
+  """Returns the state_dict of a narrow ResNet-18 by torchvision's names."""
+  rng = np.random.default_rng(0)
+  found, inputs = {}, width
+
+  def conv(name, shape):
+    found[f"{name}.weight"] = rng.normal(size=shape, scale=0.1)
+
+  def norm(name, channels):
+    for leaf in ("weight", "bias", "running_mean", "running_var"):
+      found[f"{name}.{leaf}"] = rng.uniform(0.5, 1.5, channels)
+
+  conv("conv1", (width, 3, 7, 7))
+  norm("bn1", width)
+  for i in range(4):
+    out = width * 2**i
+    for j in range(2):
+      at = f"layer{i + 1}.{j}"
+      conv(f"{at}.conv1", (out, inputs, 3, 3))
+      conv(f"{at}.conv2", (out, out, 3, 3))
+      norm(f"{at}.bn1", out)
+      norm(f"{at}.bn2", out)
+      if inputs != out:
+        conv(f"{at}.downsample.0", (out, inputs, 1, 1))
+        norm(f"{at}.downsample.1", out)
+      inputs = out
+  return {k: v.astype(np.float32) for k, v in found.items()}

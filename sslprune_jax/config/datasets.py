@@ -34,7 +34,11 @@ FIELDS: dict[str, Field] = {
   "train": Field("train", "split that is trained on"),
   "test": Field("test", "split that is tested on"),
   "image_size": Field(
-    32, "height and width that images are read with", whole(1, 4096), "pixels"
+    32,
+    "height and width that images are read with; 0: those of config.start, "
+    "which 0 channels and () in place of mean and std take too",
+    whole(1, 4096),
+    "pixels",
   ),
   "channels": Field(3, "1 grey, 3 RGB", one_of((1, 3))),
   "mean": Field(

@@ -59,9 +59,20 @@ _TOP = {
   ),
   "seeds": Field((0,), "seeds of the study", _SEEDS, grows=True),
   "tasks": Field(("labels",), "tasks whose masks are compared", NAMES),
+  "start": Field(
+    "",
+    "network that is trained and pruned: a ticket, or a checkpoint that "
+    "sslprune import reads; '': one that is drawn",
+    # Where it lies changes nothing; its digest is held against config.json's.
+    changes_bits=False,
+  ),
 }
 _MODEL = {
-  "name": Field("convnet", "name of the network: convnet, resnet18, ..."),
+  "name": Field(
+    "convnet",
+    "name of the network: convnet, resnet18, ...; '': all of it is as "
+    "config.start has it",
+  ),
   "width": Field(1.0, "factor of the channels of every layer", ABOVE_ZERO),
   "stem": Field(
     "",
@@ -140,6 +151,11 @@ _PRUNE = {
   ),
   "first_layers": Field(
     0, "how many of the first layers are pruned; 0: all", whole(0), "layers"
+  ),
+  "train_dense": Field(
+    True,
+    "whether round 0 is trained; otherwise the network stays as it came, and "
+    "rounds rewind to it",
   ),
   "rewind": Field(
     "1ep", "k: where W_k is taken in the dense training", DURATION

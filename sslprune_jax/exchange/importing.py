@@ -36,10 +36,12 @@ class Imported:
   Attributes:
     ticket: the network; its masks are full, or the file's own.
     said: sentences on what was taken and what was left.
+    sha256: digest of the file, or of all files of the folder.
   """
 
   ticket: Ticket
   said: list[str]
+  sha256: str
 
 
 def import_checkpoint(
@@ -72,7 +74,8 @@ def import_checkpoint(
           "found a ticket, which says itself how its network sees images: "
           "expected it alone"
         )
-      return Imported(checkpoint.ticket, ["found a ticket: taken as it is"])
+      said = ["found a ticket: taken as it is"]
+      return Imported(checkpoint.ticket, said, _digest(pathlib.Path(path)))
     tensors = names.flatten(checkpoint.tree)
     found = flax_names.find(tensors, prefix) or names.find(tensors, prefix)
     layout = architectures.recognise(found)
@@ -80,13 +83,14 @@ def import_checkpoint(
     ticket = fitting.make_ticket(found, layout, seen, kept)
     said = _say(checkpoint, found, layout)
   path = pathlib.Path(path)
+  sha256 = _digest(path)
   stem = re.sub(r"\W+", "_", path.name.partition(".")[0]).strip("_").lower()
   meta = {
     "task": stem or "imported",
     **ticket.meta,
-    "source": {"sha256": _digest(path), "prefix": found.prefix},
+    "source": {"sha256": sha256, "prefix": found.prefix},
   }
-  return Imported(dataclasses.replace(ticket, meta=meta), said)
+  return Imported(dataclasses.replace(ticket, meta=meta), said, sha256)
 
 
 def _check_strides(path: pathlib.Path, layout: Layout) -> None:

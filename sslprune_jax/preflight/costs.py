@@ -24,7 +24,7 @@ from sslprune_jax.preflight.compiled import (
 from sslprune_jax.runtime import environment
 from sslprune_jax.runtime.errors import ConfigError
 from sslprune_jax.runtime.trees import Tree
-from sslprune_jax.study import validation
+from sslprune_jax.study import start, validation
 from sslprune_jax.study.images import RETRAINING, StudyData
 from sslprune_jax.study.plan import plan
 from sslprune_jax.study.trainers import Trainers
@@ -54,7 +54,7 @@ def estimate_cost(
     TopologyError: an impossible topology.
     DataError: the images are neither known nor there.
   """
-  configs = list(variants.expand(config).values())
+  configs = [start.fit(each)[0] for each in variants.expand(config).values()]
   for study_config in configs:
     validation.validate(study_config)
   devices = chips.devices(topology)

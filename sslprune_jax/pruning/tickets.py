@@ -187,3 +187,39 @@ def check(ticket: Ticket, params: Tree, where: str) -> None:
     masks_lib.check_pruned(ticket.masks, ticket.params)
   except ValueError as error:
     raise TicketError(f"{where}: {error}") from None
+
+
+def graft(
+  drawn: dict[str, Tree],
+  variables: dict[str, Tree],
+  masks: masks_lib.Masks,
+  *,
+  own_head: bool = False,
+) -> tuple[dict[str, Tree], masks_lib.Masks]:
+  """Puts the trunk of any network in place of one that was drawn.
+
+  Args:
+    drawn: variables of the network, from its initializer.
+    variables: variables of another one with the same trunk.
+    masks: masks of the other one.
+    own_head: whether its head is taken too, where it has the same arrays.
+
+  Returns:
+    Variables of the network, and their masks.
+  """
+  own = {"trunk"}
+  heads = [tree["params"].get("head", {}) for tree in (drawn, variables)]
+  if own_head and _same_shapes(*heads):
+    own.add("head")
+  # A trunk without batch norm has no statistics to bring.
+  found = {
+    name: {**drawn[name], **{k: v for k, v in tree.items() if k in own}}
+    for name, tree in variables.items()
+  }
+  masks = {**masks_lib.dense(found["params"]), "trunk": masks["trunk"]}
+  return found, masks
+
+
+def _same_shapes(a: Tree, b: Tree) -> bool:
+  a, b = (jax.tree.map(np.shape, tree) for tree in (a, b))
+  return a == b

@@ -11,9 +11,8 @@ Reference: Caron et al. 2020, arXiv 2001.03554, section 3.
 
 from sslprune_jax.config import protocols
 from sslprune_jax.pruning import controls, magnitude, sparsity
-from sslprune_jax.pruning import masks as masks_lib
 from sslprune_jax.runtime.rng import stream_generator
-from sslprune_jax.study import plan
+from sslprune_jax.study import plan, scoring
 from sslprune_jax.study.results import Line
 from sslprune_jax.study.study import Study
 from sslprune_jax.workdir import UNTRAINED, Stage, TransferStage
@@ -31,9 +30,8 @@ def run(study: Study) -> list[Line]:
 def pretrain(study: Study, stage: Stage) -> list[Line]:
   """Round 0 trains the dense network; round i prunes, rewinds and trains."""
   trainer, seed = study.trainers.trainer_for(stage), stage.seed
-  variables = trainer.draw(study.image_shape, seed, "init")  # W_0
+  variables, masks = study.draw(stage)  # W_0
   task_state = trainer.init_task(study.images(stage).train, seed)
-  masks = masks_lib.dense(variables["params"])
   if stage.round > 0:
     before = study.trained_ticket(stage, stage.round - 1)
     masks = magnitude.prune(
@@ -47,11 +45,13 @@ def pretrain(study: Study, stage: Stage) -> list[Line]:
     variables, rewound = study.rewind(stage, variables, task_state)  # W_k
     # A schedule that restarts does so with what the task starts from.
     task_state = rewound if study.trainers.start(stage) else task_state
-  state = study.train(stage, variables, masks, task_state)
+  # A dense network that is not trained stays as it came.
+  run = study.train if study.trainers.trains(stage) else study.place
+  state = run(stage, variables, masks, task_state)
   if stage.round == 0:
     variables, _ = study.rewind(stage, variables, task_state)
   study.save(stage, masks, variables, state)
-  return study.evaluate(stage, state)
+  return scoring.evaluate(study, stage, state)
 
 
 def retrain(study: Study, stage: Stage) -> list[Line]:
@@ -78,7 +78,7 @@ def retrain(study: Study, stage: Stage) -> list[Line]:
       variables, masks, study.image_shape, seed
     )
   state = study.train(stage, variables, masks)
-  return study.evaluate(stage, state)
+  return scoring.evaluate(study, stage, state)
 
 
 def transfer(study: Study, stage: TransferStage) -> list[Line]:

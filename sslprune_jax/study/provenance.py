@@ -26,7 +26,7 @@ from sslprune_jax.config.protocols import PROTOCOLS
 from sslprune_jax.config.tasks import TASKS
 from sslprune_jax.runtime import files, processes
 from sslprune_jax.runtime.errors import ConfigError, LostFileError, UserError
-from sslprune_jax.study import identity
+from sslprune_jax.study import identity, start
 from sslprune_jax.training.step import NUMERICS
 
 _PACKAGES = (
@@ -54,6 +54,7 @@ def agree(config: ConfigDict) -> None:
     "versions": _versions(),
     "code": _code(),
     "plugins": plugins.list_used(config),
+    "start": start.digest(config),
     "device": jax.devices()[0].device_kind,
   }
   first, *others = processes.from_all(mine)
@@ -103,6 +104,7 @@ def _record(
     "numerics": NUMERICS,
     "code": _code(),
     "plugins": plugins.list_used(config),
+    "start": start.digest(config),
     # So that a report needs nothing else.
     "protocols": {
       name: {"label": PROTOCOLS[name].label}
@@ -124,17 +126,7 @@ def _record(
     return {}
   there = _read(path)
   before = identity.complete(there["config"])
-  different = identity.differences(
-    identity.part(before), identity.part(now["config"])
-  )
-  different += identity.differences(
-    there.get("plugins", {}), now["plugins"], "plugins"
-  )
-  if different:
-    raise ConfigError(
-      f"{workdir} holds a study of another configuration; choose another "
-      "--workdir, or remove it. The difference: " + "; ".join(different)
-    )
+  _check_same(workdir, before, there, now)
   accepted = _accept_numerics(there, workdir, accept_numerics)
   _warn(there, now)
   grown = identity.union(before, now["config"])
@@ -146,6 +138,29 @@ def _record(
   if kept != there:
     files.write_json(path, kept)
   return grown
+
+
+def _check_same(
+  workdir: epath.Path,
+  before: dict[str, Any],
+  there: dict[str, Any],
+  now: dict[str, Any],
+) -> None:
+  """Refuses what is another study; `before` has all fields of `there`."""
+  different = identity.differences(
+    identity.part(before), identity.part(now["config"])
+  )
+  different += identity.differences(
+    there.get("plugins", {}), now["plugins"], "plugins"
+  )
+  different += identity.differences(
+    there.get("start", ""), now["start"], "SHA-256 of config.start"
+  )
+  if different:
+    raise ConfigError(
+      f"{workdir} holds a study of another configuration; choose another "
+      "--workdir, or remove it. The difference: " + "; ".join(different)
+    )
 
 
 def _read(path: epath.Path) -> dict[str, Any]:

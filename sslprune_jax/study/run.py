@@ -21,6 +21,7 @@ from sslprune_jax.study import (
   procedure,
   provenance,
   stages,
+  start,
   validation,
 )
 from sslprune_jax.study.study import Study
@@ -53,11 +54,7 @@ def run(
   """
   provenance.agree(config)
   workdir = epath.Path(os.path.expanduser(workdir))
-  configs, notes = {}, []
-  for name, study_config in variants.expand(config).items():
-    validation.validate(study_config)
-    configs[name], said = images.adapt(study_config)
-    notes += said
+  configs, notes = fit(config)
   index, count = share
   jobs = [(name, seed) for name, c in configs.items() for seed in c.seeds]
   own = jobs[index::count]
@@ -86,6 +83,28 @@ def run(
     if count == 1:
       overlaps.write(workdir, grown)
   return lines
+
+
+def fit(config: ConfigDict) -> tuple[dict[str, ConfigDict], list[str]]:
+  """Fits a configuration to the network it starts from, and to its images.
+
+  Args:
+    config: the configuration; a study, or variants of one.
+
+  Returns:
+    The configuration of each study, by its name, and lines for the user.
+
+  Raises:
+    ConfigError: an impossible configuration.
+    DataError: the images are not there.
+  """
+  configs, notes = {}, []
+  for name, study in variants.expand(config).items():
+    study, of_start = start.fit(study)
+    validation.validate(study)
+    configs[name], of_images = images.adapt(study)
+    notes += of_start + of_images
+  return configs, notes
 
 
 def _run(

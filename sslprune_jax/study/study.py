@@ -4,26 +4,22 @@ import contextlib
 import dataclasses
 import itertools
 from collections.abc import Callable, Sequence
-from typing import Any
 
 import jax
-from absl import logging
 from etils import epath
 from ml_collections import ConfigDict
 
-from sslprune_jax import config as config_lib
 from sslprune_jax import models
 from sslprune_jax import workdir as workdir_lib
-from sslprune_jax.config import plugins
 from sslprune_jax.data.sources import Images
 from sslprune_jax.pruning import masks as masks_lib
-from sslprune_jax.pruning import sparsity, tickets
+from sslprune_jax.pruning import tickets
 from sslprune_jax.pruning.masks import Masks
 from sslprune_jax.pruning.tickets import Ticket
-from sslprune_jax.runtime import files
 from sslprune_jax.runtime.progress import Progress
 from sslprune_jax.runtime.trees import Tree
-from sslprune_jax.study import plan, results, stages
+from sslprune_jax.study import plan, results, round_files, stages
+from sslprune_jax.study import start as start_lib
 from sslprune_jax.study.images import RETRAINING, StudyData, index_list
 from sslprune_jax.study.results import Line
 from sslprune_jax.study.trainers import Trainers
@@ -90,6 +86,9 @@ class Study:
     self.ranked = plan.ranked_kernels(config, self._uses)
     drawn = jax.eval_shape(lambda: trainer.draw(self.image_shape, 0, "init"))
     plan.check_remaining(config, self.ranked, drawn["params"])
+    self._start = start_lib.read(config.start) if config.start else None
+    if self._start:
+      tickets.check(self._start.ticket, drawn["params"], "config.start")
     self.rate, self.scope = config.prune.rate, config.prune.scope
 
   def num_images(self, stage: Stage | TransferStage) -> int:
@@ -121,6 +120,18 @@ class Study:
     lines = results.read(self.workdir / done.path)
     return [{**line, "init": stage.init} for line in lines]
 
+  def draw(self, stage: Stage) -> tuple[Variables, Masks]:
+    """Returns W_0 of a stage's network and its masks, full unless it has some.
+
+    It is drawn, or its trunk is that of `config.start`.
+    """
+    trainer = self.trainers.trainer_for(stage)
+    drawn = trainer.draw(self.image_shape, stage.seed, "init")
+    if self._start is None:
+      return drawn, masks_lib.dense(drawn["params"])
+    ticket = self._start.ticket
+    return tickets.graft(drawn, ticket.variables, ticket.masks, own_head=True)
+
   def rewind(
     self, stage: Stage, like: Variables, like_task: TaskState
   ) -> tuple[Variables, TaskState]:
@@ -128,9 +139,11 @@ class Study:
 
     Args:
       stage: any round of the task.
-      like: variables of the same structure.
-      like_task: task's share of the same structure.
+      like: variables of the same structure, W_0.
+      like_task: task's share of the same structure, that of update 0.
     """
+    if not self.config.prune.train_dense:
+      return like, like_task  # k is 0.
     with contextlib.closing(self._early(stage)) as early:
       return early.rewind(self.trainers.rewind[stage.task], like, like_task)
 
@@ -152,6 +165,23 @@ class Study:
     """Returns the images that a stage is trained and tested on."""
     purpose = RETRAINING if stage.init else stage.task
     return self._data.images(purpose, stage.seed)
+
+  def place(
+    self,
+    stage: Stage,
+    variables: Variables,
+    masks: Masks,
+    task_state: TaskState | None = None,
+  ) -> TrainState:
+    """Returns the state that `train` starts from, which takes the same."""
+    return self.trainers.trainer_for(stage).new_state(
+      variables,
+      masks,
+      self.images(stage).train,
+      stage.seed,
+      start=self.trainers.start(stage),
+      task_state=task_state,
+    )
 
   def train(
     self,
@@ -177,14 +207,7 @@ class Study:
       return loop.train(
         trainer,
         # Held by nobody else: memory is short where a checkpoint replaces it.
-        trainer.new_state(
-          variables,
-          masks,
-          images.train,
-          stage.seed,
-          start=self.trainers.start(stage),
-          task_state=task_state,
-        ),
+        self.place(stage, variables, masks, task_state),
         images,
         self.workdir / stage.path,
         stage.seed,
@@ -204,57 +227,15 @@ class Study:
       early: W_k.
       state: state that training ended with.
     """
-    directory = self.workdir / stage.path
-    for kind, variables in ("ticket", early), ("trained", state.variables):
-      meta = self._meta(kind, stage, masks)
-      ticket = Ticket(masks=masks, meta=meta, **variables)
-      tickets.save(directory / f"{kind}.npz", ticket)
-    report = sparsity.report(masks, state.params, self._uses)
-    for layer in report["layers"]:
-      if not layer["kept"]:  # Said, never mended silently.
-        logging.warning("%s: nothing of %s remains", stage.path, layer["path"])
-    files.write_json(directory / workdir_lib.SPARSITY, report)
-    report = sparsity.magnitudes(state.params, masks)
-    files.write_json(directory / workdir_lib.MAGNITUDES, report)
-
-  def _meta(self, kind: str, stage: Stage, masks: Masks) -> dict[str, Any]:
     chosen = self._data.labelled_indices(stage.task, stage.seed)
-    return {
-      "kind": kind,
-      "task": stage.task,
-      "seed": stage.seed,
-      "round": stage.round,
-      "density": masks_lib.density(masks),
+    meta = {
       "rewind_update": self.trainers.rewind[stage.task],
       "labelled": None if chosen is None else index_list(chosen)["sha256"],
       "image_shape": list(self.image_shape),
-      "config": config_lib.resolve(self.config),
-      "plugins": plugins.list_used(self.config),
     }
-
-  def evaluate(self, stage: Stage, state: TrainState) -> list[Line]:
-    """Evaluates the last weights; returns a line of results for each metric."""
-    trainer, images = self.trainers.trainer_for(stage), self.images(stage)
-    masks_lib.check_pruned(state.masks, state.params)
-    scores = loop.evaluate(trainer, state, images)
-    line = {
-      "seed": stage.seed,
-      "task": stage.task,
-      "stage": plan.kind(stage),
-      "round": stage.round,
-      "init": stage.init,
-      **masks_lib.shares(state.masks, state.params),
-      "density_of_ranked": sparsity.density_of(state.masks, self.ranked),
-      "model": config_lib.network_name(self.config.model),
-      "dataset": self.config.dataset.name,
-      "split": self.config.dataset[trainer.task.scored_on],
-      "n": len(images.scored_source(trainer.task.scored_on)),
-      "updates": trainer.length - self.trainers.start(stage),
-      "training_images": len(images.train),
-      "rewind_update": self.trainers.rewind[stage.task],
-    }
-    return [
-      {**line, "metric": metric, "value": value}
-      | ({"chance": trainer.task.chance} if metric == "accuracy" else {})
-      for metric, value in scores.items()
-    ]
+    if self._start:
+      meta["start"] = self._start.sha256
+    variables = {"ticket": early, "trained": state.variables}
+    round_files.save(
+      self.workdir, stage, masks, variables, self.config, meta, self._uses
+    )

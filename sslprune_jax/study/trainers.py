@@ -71,9 +71,19 @@ class Trainers:
     whole = self._config.labels.classes == 1
     return stage.init == "rewind" and stage.task == "labels" and whole
 
+  def trains(self, stage: Stage) -> bool:
+    """Returns whether a stage makes updates; the dense one may not."""
+    return bool(stage.init or stage.round) or self._config.prune.train_dense
+
+  def num_updates(self, stage: Stage) -> int:
+    """Counts the updates of a stage."""
+    if not self.trains(stage):
+      return 0
+    return self.trainer_for(stage).length - self.start(stage)
+
   def num_images(self, stage: Stage) -> int:
     """Counts the images that the network sees in a stage."""
-    if self.is_reinit(stage):
+    if self.is_reinit(stage) or not self.trains(stage):
       return 0
     return self.trainer_for(stage).num_images(self.start(stage))
 

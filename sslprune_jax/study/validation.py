@@ -5,6 +5,7 @@ from collections.abc import Collection, Iterator
 from ml_collections import ConfigDict
 
 from sslprune_jax.config import every_field, lookup
+from sslprune_jax.config.durations import to_updates
 from sslprune_jax.config.networks import NETWORKS
 from sslprune_jax.config.protocols import PROTOCOLS
 from sslprune_jax.config.rules import Rule, one_of, some_of
@@ -39,6 +40,14 @@ def _rules(config: ConfigDict) -> Iterator[tuple[str, Rule]]:
         "() where images are cropped as they are decoded: see "
         "dataset.crop_scale",
         lambda scale: not scale,
+      ),
+    )
+  if not config.prune.train_dense:
+    yield (
+      "prune.rewind",
+      Rule(
+        "0it where prune.train_dense is False: there is no later update",
+        lambda rewind: to_updates(rewind, batch_size=1, num_images=1) == 0,
       ),
     )
   rounds = _rounds(config.prune.rounds)

@@ -12,6 +12,7 @@ from sslprune_jax import data, models
 from sslprune_jax.data import batches
 from sslprune_jax.features import clustering, extraction
 from sslprune_jax.pruning import masks as masks_lib
+from sslprune_jax.pruning import tickets
 from sslprune_jax.runtime import devices, errors, processes, rng
 from sslprune_jax.runtime.trees import Tree
 from sslprune_jax.tasks import Task
@@ -155,14 +156,7 @@ class Trainer:
       Variables of this trainer's network, and their masks.
     """
     drawn = self.draw(image_shape, seed, "head")
-    # A trunk without batch norm has no statistics to bring.
-    trunk = {
-      name: {k: v for k, v in tree.items() if k == "trunk"}
-      for name, tree in variables.items()
-    }
-    variables = {name: {**drawn[name], **trunk[name]} for name in trunk}
-    masks = {**masks_lib.dense(variables["params"]), "trunk": masks["trunk"]}
-    return variables, masks
+    return tickets.graft(drawn, variables, masks)
 
   def new_state(
     self,

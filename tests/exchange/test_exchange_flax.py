@@ -10,6 +10,7 @@ import numpy as np
 import orbax.checkpoint as ocp
 import pytest
 import safetensors.numpy
+import torch_files
 from etils import epath
 from flax import serialization
 
@@ -144,38 +145,9 @@ def test_of_two_networks_of_flax_one_is_chosen_and_said(tmp_path):
     importing.import_checkpoint(path, fitting.Input(size=64))
 
 
-def _torchvision(width=8):
-  """Returns a state_dict of a narrow ResNet-18, as safetensors has it."""
-  rng = np.random.default_rng(0)
-  found, inputs = {}, width
-
-  def conv(name, shape):
-    found[f"{name}.weight"] = rng.normal(size=shape, scale=0.1)
-
-  def norm(name, channels):
-    for leaf in ("weight", "bias", "running_mean", "running_var"):
-      found[f"{name}.{leaf}"] = rng.uniform(0.5, 1.5, channels)
-
-  conv("conv1", (width, 3, 7, 7))
-  norm("bn1", width)
-  for i in range(4):
-    out = width * 2**i
-    for j in range(2):
-      at = f"layer{i + 1}.{j}"
-      conv(f"{at}.conv1", (out, inputs, 3, 3))
-      conv(f"{at}.conv2", (out, out, 3, 3))
-      norm(f"{at}.bn1", out)
-      norm(f"{at}.bn2", out)
-      if inputs != out:
-        conv(f"{at}.downsample.0", (out, inputs, 1, 1))
-        norm(f"{at}.downsample.1", out)
-      inputs = out
-  return {k: v.astype(np.float32) for k, v in found.items()}
-
-
 def test_the_command_writes_a_ticket_and_says_what_it_took(tmp_path, capsys):
   file, out = tmp_path / "mine-v2.safetensors", tmp_path / "t.npz"
-  arrays = _torchvision()
+  arrays = torch_files.resnet18()
   wrapped = {f"backbone.{k}": v for k, v in arrays.items()}
   wrapped["projector.0.weight"] = np.ones((4, 4), np.float32)
   safetensors.numpy.save_file(wrapped, file)
@@ -207,7 +179,7 @@ def test_the_command_writes_a_ticket_and_says_what_it_took(tmp_path, capsys):
 
 def test_an_imported_network_is_judged_by_the_documented_command(tmp_path):
   file, out = tmp_path / "x.safetensors", tmp_path / "t.npz"
-  safetensors.numpy.save_file(_torchvision(), file)
+  safetensors.numpy.save_file(torch_files.resnet18(), file)
   command.main(["import", str(file), f"--out={out}", "--size=32"])
   config = config_files.load("transfer:digits")
   config.transfer.update(
@@ -219,7 +191,7 @@ def test_an_imported_network_is_judged_by_the_documented_command(tmp_path):
 
 def test_what_cannot_be_imported_writes_nothing(tmp_path):
   file, out = tmp_path / "x.safetensors", tmp_path / "t.npz"
-  arrays = _torchvision()
+  arrays = torch_files.resnet18()
   safetensors.numpy.save_file(arrays, file)
   (tmp_path / "config.json").write_text(
     json.dumps({"downsample_in_bottleneck": True})

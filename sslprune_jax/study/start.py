@@ -1,0 +1,119 @@
+"""The network that a study starts from, where it is not drawn.
+
+`config.start` names a ticket, or a checkpoint of anybody. What it says of its
+network and of the images that this was trained on, the configuration takes from
+it, or agrees with.
+"""
+
+import functools
+import os
+from collections.abc import Mapping
+from typing import Any
+
+from ml_collections import ConfigDict
+
+from sslprune_jax.config import every_field, from_json
+from sslprune_jax.exchange import fitting, importing
+from sslprune_jax.exchange.importing import Imported
+from sslprune_jax.exchange.tensors import CheckpointError
+from sslprune_jax.pruning.tickets import TicketError
+from sslprune_jax.runtime.errors import ConfigError
+
+# What a network is, of the section `config.model`; the rest is how it is run.
+_NETWORK = ("name", "width", "stem", "stem_padding", "padding", "sobel")
+_INPUT = ("image_size", "channels", "mean", "std")
+
+
+@functools.lru_cache(maxsize=2)  # Studies of one process start alike.
+def read(path: str) -> Imported:
+  """Reads the network of `config.start`, once.
+
+  Args:
+    path: value of the field, not empty.
+
+  Returns:
+    The ticket, what was taken of the file, and its digest.
+
+  Raises:
+    ConfigError: there is no such file, or no network of ours in it.
+  """
+  try:
+    return importing.import_checkpoint(
+      os.path.expanduser(path), fitting.Input()
+    )
+  except (CheckpointError, TicketError) as error:
+    raise ConfigError(f"config.start: {path}: {error}") from None
+
+
+def digest(config: ConfigDict) -> str:
+  """Returns the SHA-256 of the file of `config.start`; "" where there is none.
+
+  Args:
+    config: configuration of a study.
+  """
+  return read(config.start).sha256 if config.start else ""
+
+
+def fit(config: ConfigDict) -> tuple[ConfigDict, list[str]]:
+  """Fits a configuration to the network that it starts from.
+
+  Args:
+    config: configuration of one study, not yet validated; not changed.
+
+  Returns:
+    The same with what its network and its images are like: `model.name=""`
+    takes all of the network, and `dataset.image_size=0`, `channels=0`,
+    `mean=()` and `std=()` each their own; and lines for the user.
+
+  Raises:
+    ConfigError: the file cannot be read, or a field that is set disagrees.
+  """
+  rows = every_field()
+  rows["start"].rule.check("start", config.start)
+  if not config.start:
+    return config, []
+  found = read(config.start)
+  meta = found.ticket.meta.get("config", {})
+  for section in ("model", "dataset"):
+    if section not in meta:
+      raise ConfigError(
+        f"config.start: {config.start}: found a ticket that does not say its "
+        f"{section}, expected one of a study or of sslprune import"
+      )
+  config = config.copy_and_resolve_references()
+  _fit_network(
+    config, {k: rows[f"model.{k}"].default for k in _NETWORK} | meta["model"]
+  )
+  for name in _INPUT:
+    theirs = from_json(meta["dataset"][name])
+    if not config.dataset[name]:
+      config.dataset[name] = theirs
+    elif name != "image_size":  # Most networks take images of any.
+      unset = "()" if isinstance(theirs, tuple) else "0"
+      _expect(config, f"dataset.{name}", config.dataset[name], theirs, unset)
+  return config, [f"{config.start}: {words}" for words in found.said]
+
+
+def _fit_network(config: ConfigDict, theirs: Mapping[str, Any]) -> None:
+  """Takes all of the network from a ticket's, or expects the same."""
+  model, without = config.model, theirs["batch_norm"] == "none"
+  if not model.name:
+    model.update({name: theirs[name] for name in _NETWORK})
+    if without:
+      model.batch_norm = "none"
+  for name in _NETWORK:
+    _expect(config, f"model.{name}", model[name], theirs[name])
+  if without != (model.batch_norm == "none"):
+    _expect(config, "model.batch_norm", model.batch_norm, theirs["batch_norm"])
+
+
+def _expect(
+  config: ConfigDict, field: str, found: Any, theirs: Any, unset: str = ""
+) -> None:
+  """Refuses a field that is not as the network of `config.start` has it."""
+  if found != theirs:
+    takes = f"{field}={unset}" if unset else "model.name=''"
+    raise ConfigError(
+      f"config.{field}: found {found!r}, expected {theirs!r}, as "
+      f"{config.start} has it; config.{takes} takes it from there"
+    )

@@ -1,0 +1,179 @@
+"""Studies that start from a file: rewound to it, and held to its digest."""
+
+import json
+
+import jax
+import numpy as np
+import pytest
+import torch_files
+from helpers import bits, die_after, short
+
+from sslprune_jax import config as config_lib
+from sslprune_jax import models
+from sslprune_jax.pruning import masks, tickets
+from sslprune_jax.runtime.errors import ConfigError
+from sslprune_jax.study import run, start
+from sslprune_jax.training import state
+
+
+def _config(file, **prune):
+  config = short()
+  config.start = str(file)
+  config.model.update(name="", width=1.0)
+  config.dataset.update(image_size=0, channels=0, mean=(), std=())
+  config.prune.update(train_dense=False, rewind="0it", rounds=1)
+  config.prune.update(prune)
+  config.train.update(duration="6it", batch_size=32)
+  return config
+
+
+def _save_drawn(path, seed=0):
+  """Saves a narrow network for digits that nobody trained, as a ticket."""
+  config = short()
+  network = models.from_config(config.model, 4)
+  drawn = state.initialize(network, (8, 8, 1), jax.random.key(seed))
+  ticket = tickets.Ticket(
+    masks.dense(drawn["params"]),
+    meta={"image_shape": [8, 8, 1], "config": config_lib.resolve(config)},
+    **jax.device_get(drawn),
+  )
+  tickets.save(path, ticket)
+
+
+@pytest.fixture(scope="module")
+def file(tmp_path_factory):
+  path = tmp_path_factory.mktemp("start") / "theirs.npz"
+  _save_drawn(path)
+  return path
+
+
+@pytest.fixture(scope="module")
+def study(file, tmp_path_factory):
+  workdir = tmp_path_factory.mktemp("study")
+  lines = run.run(_config(file), workdir)
+  return workdir, lines
+
+
+def _tickets(workdir, index):
+  folder = workdir / f"seed_0/rotnet/round_{index:02d}"
+  return [
+    tickets.load(folder / f"{kind}.npz") for kind in ("ticket", "trained")
+  ]
+
+
+def test_a_checkpoint_of_moco_stays_as_it_came(tmp_path):
+  file, arrays = tmp_path / "moco.pth.tar", torch_files.resnet18()
+  wrapped = {f"module.encoder_q.{k}": v for k, v in arrays.items()}
+  torch_files.save_zip(file, {"state_dict": wrapped, "epoch": 200})
+  config = _config(file, rounds=0)
+  config.dataset.image_size = 32
+  (dense, _) = run.run(config, tmp_path / "w")
+  for ticket in _tickets(tmp_path / "w", 0):
+    kernel = ticket.params["trunk"]["stem"]["conv"]["kernel"]
+    np.testing.assert_array_equal(
+      kernel, arrays["conv1.weight"].transpose(2, 3, 1, 0)
+    )
+    assert ticket.meta["start"] == start.read(str(file)).sha256
+  assert dense["updates"] == 0 and dense["density"] == 1
+  assert dense["model"] == "resnet18 (imagenet) x 0.125"
+
+
+def test_rounds_rewind_to_it_and_train_for_the_whole_schedule(study):
+  workdir, lines = study
+  dense, _ = _tickets(workdir, 0)
+  sparse, trained = _tickets(workdir, 1)
+  under = jax.tree.map(lambda w, m: w * m, dense.params, sparse.masks)
+  jax.tree.map(np.testing.assert_array_equal, sparse.params, under)
+  jax.tree.map(
+    np.testing.assert_array_equal, sparse.batch_stats, dense.batch_stats
+  )
+  kernels = [
+    t.params["trunk"]["stage1"]["conv"]["kernel"] for t in (sparse, trained)
+  ]
+  assert (kernels[0] != kernels[1]).any(), "not trained"
+  line = next(line for line in lines if line["round"] == 1)
+  assert line["updates"] == 6 and line["rewind_update"] == 0
+  assert abs(line["density"] - 0.8) < 1e-4
+
+
+def test_killed_it_ends_in_the_same_bits(study, file, tmp_path):
+  with pytest.MonkeyPatch.context() as patch, pytest.raises(KeyboardInterrupt):
+    die_after(3, patch)
+    run.run(_config(file), tmp_path)
+  run.run(_config(file), tmp_path)
+  assert bits(tmp_path) == bits(study[0])
+
+
+def test_a_trained_dense_network_starts_from_it_too(file, tmp_path):
+  run.run(_config(file, train_dense=True, rewind="2it", rounds=0), tmp_path)
+  kernels = [
+    t.params["trunk"]["stage1"]["conv"]["kernel"]
+    for t in (tickets.load(file), *_tickets(tmp_path, 0))
+  ]
+  early, trained = (np.abs(kernel - kernels[0]).max() for kernel in kernels[1:])
+  assert 0 < early < trained < 0.5
+
+
+def test_a_ticket_keeps_its_masks_and_a_head_that_fits(study, tmp_path):
+  workdir, _ = study
+  path = workdir / "seed_0/rotnet/round_01/trained.npz"
+  before = tickets.load(path)
+  config = _config(path)
+  config.prune.rounds = 1
+  lines = run.run(config, tmp_path)
+  dense, _ = _tickets(tmp_path, 0)
+  sparse, _ = _tickets(tmp_path, 1)
+  jax.tree.map(np.testing.assert_array_equal, dense.masks, before.masks)
+  jax.tree.map(np.testing.assert_array_equal, dense.params, before.params)
+  jax.tree.map(
+    lambda a, b: np.testing.assert_array_equal(a & b, a),
+    sparse.masks,
+    before.masks,
+  )
+  assert [round(x["density"], 2) for x in lines[::2]] == [0.8, 0.64]
+
+
+def test_another_file_is_another_study(study, file, tmp_path):
+  workdir, _ = study
+  other = tmp_path / "other.npz"
+  _save_drawn(other, seed=1)
+  with pytest.raises(ConfigError, match="SHA-256 of config.start: '"):
+    run.run(_config(other), workdir)
+  # Where it lies is no part of it.
+  moved = tmp_path / "moved.npz"
+  moved.write_bytes(file.read_bytes())
+  before = bits(workdir)
+  run.run(_config(moved), workdir)
+  assert bits(workdir) == before
+  recorded = json.loads((workdir / "config.json").read_text())
+  assert recorded["start"] == start.read(str(moved)).sha256
+
+
+@pytest.mark.parametrize(
+  "field, value, words",
+  [
+    ("model.name", "resnet50", "model.name: found 'resnet50', expected 'convn"),
+    (
+      "dataset.std",
+      (1.0,) * 3,
+      r"dataset.std: found .*config.dataset.std=\(\)",
+    ),
+    ("dataset.channels", 3, "dataset.channels: found 3, expected 1"),
+    ("prune.rewind", "1ep", "prune.rewind: found '1ep', expected 0it where"),
+    ("start", "nothing.pth", "config.start: nothing.pth: "),
+    ("start", 3, "config.start: found 3, expected a text"),
+  ],
+)
+def test_what_disagrees_is_refused_and_named(
+  file, field, value, words, tmp_path
+):
+  config = _config(file)
+  section = config
+  *parents, last = field.split(".")
+  for parent in parents:
+    section = section[parent]
+  with section.ignore_type():
+    section[last] = value
+  with pytest.raises(ConfigError, match=words):
+    run.run(config, tmp_path / "w")
+  assert not (tmp_path / "w").exists()
