@@ -10,7 +10,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from sslprune_jax.pruning import magnitude
+from sslprune_jax.pruning import counts, magnitude
 from sslprune_jax.pruning import masks as masks_lib
 
 
@@ -55,6 +55,34 @@ def test_literal_weights_give_literal_masks():
   assert masks["head"]["kernel"] == np.True_
 
 
+def test_a_density_is_of_all_weights_and_stays_within_the_masks():
+  params = _params()
+  scores = magnitude.score("magnitude", params, masks_lib.dense(params))
+  at = {
+    density: magnitude.prune_to(
+      scores, masks_lib.dense(params), density, _rng()
+    )
+    for density in (0.5, 0.1, 0.013)
+  }
+  size = 3 * 3 * 4 * 8 + 400
+  for density, found in at.items():
+    assert masks_lib.count(found)[0] == counts.share_of(size, density)
+  jax.tree.map(
+    lambda small, large: np.testing.assert_array_equal(small & large, small),
+    at[0.1],
+    at[0.5],
+  )
+  dense = masks_lib.dense(params)
+  one = magnitude.prune_to(scores, dense, 0.1, _rng(), scope="layer")
+  kept = [np.count_nonzero(m) for m in masks_lib.prunable(one).values()]
+  assert kept == [29, 40]  # 28.8 of 288, and 40 of 400
+  again = magnitude.score("magnitude", params, at[0.5])
+  with pytest.raises(ValueError, match="found 0.6, which is 413 weights, exp"):
+    magnitude.prune_to(again, at[0.5], 0.6, _rng())
+  with pytest.raises(ValueError, match="0.0001 leaves no weight at all"):
+    magnitude.prune_to(again, at[0.5], 0.0001, _rng())
+
+
 def test_scores_of_any_sign_are_ranked():
   params = {"trunk": {"a": {"kernel": np.float32([[-5, 0, 2], [-1, 2, 2]])}}}
   dense = masks_lib.dense(params)
@@ -96,9 +124,9 @@ def test_unknown_criteria_and_scopes_are_refused():
 
 def test_remaining_is_exact_where_float32_is_not():
   # In float32 this is 20_000_002.
-  assert magnitude.remaining_after(25_000_001, 0.2) == 20_000_001
-  assert magnitude.remaining_after(10, 0.25) == 8  # 7.5, half up
-  assert magnitude.remaining_after(2, 0.5) == 1
+  assert counts.remaining_after(25_000_001, 0.2) == 20_000_001
+  assert counts.remaining_after(10, 0.25) == 8  # 7.5, half up
+  assert counts.remaining_after(2, 0.5) == 1
 
 
 @settings(max_examples=30, deadline=None)
@@ -117,7 +145,7 @@ def test_rounds_are_nested_and_of_exact_density(rate, zeros, seed):
     masks = _prune(params, masks, rate, _rng(seed))
     nested = jax.tree.map(lambda old, new: (new <= old).all(), before, masks)
     assert all(jax.tree.leaves(nested))
-    kept = magnitude.remaining_after(kept, rate)
+    kept = counts.remaining_after(kept, rate)
     assert masks_lib.count(masks) == (kept, total)
     assert abs(kept / total - (1 - rate) ** index) <= index / total
 

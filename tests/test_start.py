@@ -177,3 +177,63 @@ def test_what_disagrees_is_refused_and_named(
   with pytest.raises(ConfigError, match=words):
     run.run(config, tmp_path / "w")
   assert not (tmp_path / "w").exists()
+
+
+def test_at_once_each_density_is_cut_from_the_dense_network(file, tmp_path):
+  config = _config(file, method="one-shot", densities=(0.5, 0.05))
+  config.retrain.update(rounds=(2,), inits=("rewind",))
+  config.retrain.train.update(duration="4it", batch_size=32)
+  lines = run.run(config, tmp_path)
+  found = [x for x in lines if x["metric"] == "loss" and x["init"] is None]
+  assert [round(x["density"], 3) for x in found] == [1, 0.5, 0.05]
+  assert [x["updates"] for x in found] == [0, 0, 0]
+  dense = tickets.load(file)
+  for index in (1, 2):
+    ticket, trained = _tickets(tmp_path, index)
+    under = jax.tree.map(lambda w, m: w * m, dense.params, ticket.masks)
+    jax.tree.map(np.testing.assert_array_equal, ticket.params, under)
+    jax.tree.map(np.testing.assert_array_equal, trained.params, under)
+  kept, pruned = (
+    np.concatenate(
+      [
+        np.abs(w[m == keep])
+        for w, m in zip(
+          *map(jax.tree.leaves, (dense.params["trunk"], ticket.masks["trunk"])),
+          strict=True,
+        )
+        if m.ndim
+      ]
+    )
+    for keep in (True, False)
+  )
+  assert kept.min() >= pruned.max()
+  retrained = [x for x in lines if x["init"] == "rewind"]
+  assert retrained[0]["updates"] == 4
+
+
+def test_densities_that_are_not_to_be_had_are_refused(file, study, tmp_path):
+  sparse = study[0] / "seed_0/rotnet/round_01/trained.npz"
+  config = _config(sparse, method="one-shot", densities=(0.9,))
+  with pytest.raises(
+    ConfigError,
+    match=r"densities: found 0.9, which is .* at "
+    "most the",
+  ):
+    run.run(config, tmp_path)
+  for fields, tasks, words in (
+    (
+      {"densities": (0.5,)},
+      ("rotnet",),
+      r"found \(0.5,\), expected \(\) where",
+    ),
+    ({"method": "one-shot"}, ("rotnet",), "densities: found .*at least one"),
+    (
+      {"method": "one-shot", "densities": (0.5,)},
+      ("npid",),
+      "config.tasks: found .*the others answer by",
+    ),
+  ):
+    config = _config(file, **fields)
+    config.tasks = tasks
+    with pytest.raises(ConfigError, match=words):
+      run.run(config, tmp_path)

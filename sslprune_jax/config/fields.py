@@ -24,6 +24,8 @@ from sslprune_jax.config.rules import (
   Field,
   Rule,
   are_distinct,
+  each,
+  is_number,
   one_of,
   some_of,
   whole,
@@ -134,6 +136,20 @@ _RECIPE = {
   "decay": Field(0.1, "factor of the rate at a milestone", FINITE),
 }
 _PRUNE = {
+  "method": Field(
+    "rounds",
+    "rounds: each prunes a rate of what remains and trains again; one-shot: "
+    "each is one of densities, cut from the dense network and not trained",
+    one_of(("rounds", "one-shot")),
+  ),
+  "densities": Field(
+    (),
+    "one-shot: share of the weights that each round leaves, one a round",
+    each(
+      "distinct numbers between 0 and 1, both excluded",
+      lambda density: is_number(density) and 0 < density < 1,
+    ),
+  ),
   "rate": Field(
     0.2, "share of the remaining weights that a round prunes", OPEN_SHARE
   ),

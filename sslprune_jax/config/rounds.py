@@ -1,12 +1,19 @@
 """Rounds that a configuration names, and a shorter study does not reach."""
 
-from collections.abc import Collection
+from collections.abc import Collection, Mapping
+from typing import Any
 
 from ml_collections import ConfigDict
 
 from sslprune_jax.config.values import lookup
 
 FIELDS = ("retrain.rounds", "transfer.rounds")
+
+
+def last(prune: Mapping[str, Any]) -> int:
+  """Returns the last round of a section `config.prune`; 0 is the dense one."""
+  one_shot = prune["method"] == "one-shot"
+  return len(prune["densities"]) if one_shot else prune["rounds"]
 
 
 def leave_out(config: ConfigDict, given: Collection[str]) -> list[str]:
@@ -24,20 +31,29 @@ def leave_out(config: ConfigDict, given: Collection[str]) -> list[str]:
   for variant in ("", *config.variants):
     prefix = f"variants.{variant}." if variant else ""
     own = lookup(config, prefix) if variant else config
-    last = _find(own, "prune.rounds", config.prune.rounds)
+    prune = {
+      name: _find(own, f"prune.{name}", config.prune[name])
+      for name in ("method", "densities", "rounds")
+    }
+    # What is impossible is refused when it is validated.
+    if not (
+      isinstance(prune["densities"], (tuple, list))
+      and isinstance(prune["rounds"], int)
+    ):
+      continue
+    end = last(prune)
+    counts = "densities" if prune["method"] == "one-shot" else "rounds"
     for field in FIELDS:
       is_own = _find(own, field, None) is not None
       name = prefix + field if is_own else field
       rounds = lookup(config, name)
       if name in given or not isinstance(rounds, (tuple, list)):
         continue
-      if not isinstance(last, int):  # Refused when it is validated.
-        continue
       if field == "transfer.rounds" and not (
         _find(own, "transfer.protocols", config.transfer.protocols)
       ):
         continue  # Nothing is transferred.
-      kept = tuple(r for r in rounds if not (isinstance(r, int) and r > last))
+      kept = tuple(r for r in rounds if not (isinstance(r, int) and r > end))
       if len(kept) < len(rounds):
         section, _, leaf = field.partition(".")
         with own.unlocked():
@@ -47,7 +63,7 @@ def leave_out(config: ConfigDict, given: Collection[str]) -> list[str]:
         beyond = ", ".join(str(r) for r in rounds if r not in kept)
         lines.append(
           f"config.{prefix}{field}: the rounds {beyond} of the recipe are left "
-          f"out, as config.prune.rounds is {last}"
+          f"out, as config.prune.{counts} is {prune[counts]}"
         )
   return lines
 

@@ -40,6 +40,8 @@ class TaskRow:
       leaves.
     keeps_unlabelled: whether images without a label are trained on too; where
       only some labels are seen, the others are hidden rather than left out.
+    answers_by_state: whether its answers are read off what a training carries
+      along beside the weights, such as a memory bank.
   """
 
   name: str
@@ -50,6 +52,7 @@ class TaskRow:
   fields: Mapping[str, Field] = dataclasses.field(default_factory=dict)
   reads_labels: bool = False
   keeps_unlabelled: bool = True
+  answers_by_state: bool = False
 
 
 # Colours: Okabe and Ito (2008), told apart by colour-blind readers.
@@ -129,6 +132,7 @@ TASKS: Registry[TaskRow] = Registry(
           200, "rows of the bank that vote on a test image", whole(1), "rows"
         ),
       },
+      answers_by_state=True,
     ),
     TaskRow(
       "s4l",
@@ -164,6 +168,7 @@ TASKS: Registry[TaskRow] = Registry(
         ),
         "distances": Field("float32", "dtype in which k-means compares", DTYPE),
       },
+      answers_by_state=True,
     ),
   ),
 )

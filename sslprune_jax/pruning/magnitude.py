@@ -8,34 +8,16 @@ for ResNet-50 and XLA's sort on a CPU takes ten.
 """
 
 from collections.abc import Callable, Collection
-from fractions import Fraction
 from typing import Any
 
 import chex
 import jax
 import numpy as np
 
+from sslprune_jax.pruning import counts
 from sslprune_jax.pruning import masks as masks_lib
 from sslprune_jax.pruning.masks import Masks
 from sslprune_jax.runtime.trees import Tree, named_leaves, with_leaves
-
-
-def remaining_after(remaining: int, rate: float) -> int:
-  """Returns how many weights remain when a rate of them is pruned.
-
-  Exact integer arithmetic, rounded half up: float32 is off by one near 20
-  million weights. The rate is read as the decimal that it prints as, so 0.2 is
-  one fifth.
-
-  Args:
-    remaining: number of weights that remain before.
-    rate: share of these to prune, in (0, 1).
-
-  Returns:
-    The number that remains after.
-  """
-  kept = remaining * (1 - Fraction(str(rate)))
-  return (2 * kept.numerator + kept.denominator) // (2 * kept.denominator)
 
 
 def magnitude_scores(params: Tree, masks: Masks) -> Tree:
@@ -141,6 +123,66 @@ def prune(
     ValueError: scores that do not fit the masks, an unknown scope or layer, or
       nothing left.
   """
+  return _cut(
+    scores,
+    masks,
+    lambda size, left: counts.remaining_after(left, rate),
+    rng,
+    scope,
+    layers,
+    f"rate: {rate} leaves no weight at all; prune fewer rounds",
+  )
+
+
+def prune_to(
+  scores: Tree,
+  masks: Masks,
+  density: float,
+  rng: np.random.Generator,
+  *,
+  scope: str = "global",
+  layers: Collection[str] | None = None,
+) -> Masks:
+  """Prunes all weights but a share of those of largest score, at once.
+
+  Args:
+    scores: f32 scores, as `prune` takes them.
+    masks: masks so far; what they prune stays pruned.
+    density: share of *all* weights that are ranked together to keep, in (0, 1).
+    rng: generator that draws among weights of equal score.
+    scope: name of one of `SCOPES`.
+    layers: names of the kernels that may be pruned; None for all.
+
+  Returns:
+    The new masks, on the host.
+
+  Raises:
+    ValueError: as of `prune`, or fewer weights remain already.
+  """
+
+  def count(size, left):
+    kept = counts.share_of(size, density)
+    if kept > left:
+      raise ValueError(
+        f"density: found {density}, which is {kept:,} weights, expected at "
+        f"most the {left:,} of {size:,} that the masks leave"
+      )
+    return kept
+
+  none = f"density: {density} leaves no weight at all"
+  return _cut(scores, masks, count, rng, scope, layers, none)
+
+
+def _cut(
+  scores: Tree,
+  masks: Masks,
+  count: Callable[[int, int], int],
+  rng: np.random.Generator,
+  scope: str,
+  layers: Collection[str] | None,
+  none: str,  # What is said where nothing would be left.
+) -> Masks:
+  """Keeps of each group `count(weights, those that remain)` weights."""
   chex.assert_trees_all_equal_shapes(scores, masks)
   pools = _find(SCOPES, "scope", scope)(masks_lib.prunable_names(masks, layers))
   remaining, every = _count_ranked(scores, masks), named_leaves(scores)
@@ -152,7 +194,7 @@ def prune(
       continue  # A layer that collapsed earlier has nothing to rank.
     # What is pruned takes part: it ranks below all that remains.
     values = np.concatenate([every[name].reshape(-1) for name in names])
-    threshold, quota = _threshold(values, remaining_after(left, rate))
+    threshold, quota = _threshold(values, count(values.size, left))
     thresholds |= dict.fromkeys(names, threshold)
     if quota:
       quotas.append((names, quota))
@@ -166,9 +208,7 @@ def prune(
   for names, quota in quotas:
     _keep_ties(names, quota, every, thresholds, leaves, rng)
   if masks_lib.count(pruned)[0] == 0:
-    raise ValueError(
-      f"rate: {rate} leaves no weight at all; prune fewer rounds"
-    )
+    raise ValueError(none)
   return pruned
 
 

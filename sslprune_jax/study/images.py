@@ -11,6 +11,7 @@ from ml_collections import ConfigDict
 
 from sslprune_jax import data
 from sslprune_jax import workdir as workdir_lib
+from sslprune_jax.config import rounds
 from sslprune_jax.config.tasks import TASKS
 from sslprune_jax.data.sources import Images
 from sslprune_jax.runtime import files
@@ -55,7 +56,7 @@ def adapt(config: ConfigDict) -> tuple[ConfigDict, list[str]]:
     f"{dataset.data_dir}: found no labels: masks are not retrained. To judge "
     "the features by images with labels: sslprune transfer --config=folder "
     "--config.transfer.targets.folder.data_dir=FOLDER "
-    f"--ticket=WORKDIR/{last}/round_{config.prune.rounds:02d}"
+    f"--ticket=WORKDIR/{last}/round_{rounds.last(config.prune):02d}"
   )
   return config, lines
 

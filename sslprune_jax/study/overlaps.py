@@ -9,6 +9,7 @@ from ml_collections import ConfigDict
 
 from sslprune_jax import models
 from sslprune_jax import workdir as workdir_lib
+from sslprune_jax.config import rounds
 from sslprune_jax.pruning import sparsity, tickets
 from sslprune_jax.runtime import files, processes
 from sslprune_jax.runtime.errors import LostFileError
@@ -117,7 +118,7 @@ def _pairs(configs: dict[str, ConfigDict]):
     for index in configs[a[0]].retrain.rounds
     if index > 0
     and seed in configs[b[0]].seeds
-    and index <= configs[b[0]].prune.rounds
+    and index <= rounds.last(configs[b[0]].prune)
   ]
   return sorted(every, key=lambda pair: pair[:2])
 

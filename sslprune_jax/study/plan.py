@@ -2,11 +2,12 @@
 
 from collections.abc import Iterable, Sequence
 
+import numpy as np
 from ml_collections import ConfigDict
 
 from sslprune_jax import models
-from sslprune_jax.config import protocols
-from sslprune_jax.pruning import magnitude
+from sslprune_jax.config import protocols, rounds
+from sslprune_jax.pruning import counts, magnitude
 from sslprune_jax.runtime.errors import ConfigError
 from sslprune_jax.runtime.trees import Tree, named_leaves
 from sslprune_jax.workdir import UNTRAINED, Stage, TransferStage
@@ -19,7 +20,9 @@ def plan(config: ConfigDict) -> list[Stage | TransferStage]:
     if config.transfer.random:
       stages += transfers(config, seed, UNTRAINED, (0,))
     for task in config.tasks:
-      stages += [Stage(seed, task, i) for i in range(config.prune.rounds + 1)]
+      stages += [
+        Stage(seed, task, i) for i in range(rounds.last(config.prune) + 1)
+      ]
       stages += [
         Stage(seed, task, i, init)
         for i in config.retrain.rounds
@@ -56,28 +59,41 @@ def ranked_kernels(config: ConfigDict, uses: Iterable[str]) -> list[str]:
 
 
 def check_remaining(
-  config: ConfigDict, ranked: Sequence[str], params: Tree
+  config: ConfigDict, ranked: Sequence[str], masks: Tree
 ) -> None:
-  """Refuses rounds after which no weight remains.
+  """Refuses rounds after which no weight remains, or densities not to be had.
 
   Args:
     config: the configuration.
     ranked: names of the kernels that pruning may touch.
-    params: arrays of the network, or their shapes.
+    masks: masks that the dense network starts with.
 
   Raises:
-    ConfigError: names the last round that leaves one.
+    ConfigError: names the last round that leaves a weight, or the density.
   """
-  rate, groups = config.prune.rate, magnitude.SCOPES[config.prune.scope]
-  sizes = {name: leaf.size for name, leaf in named_leaves(params).items()}
-  remaining = [sum(sizes[n] for n in group) for group in groups(list(ranked))]
-  for index in range(1, config.prune.rounds + 1):
-    remaining = [magnitude.remaining_after(n, rate) for n in remaining]
-    if not any(remaining):
+  prune, groups = config.prune, magnitude.SCOPES[config.prune.scope]
+  leaves = named_leaves(masks)
+  sizes, left = (
+    [sum(count(leaves[name]) for name in group) for group in groups([*ranked])]
+    for count in (np.size, np.count_nonzero)
+  )
+  if prune.method == "one-shot":
+    for density in prune.densities:
+      kept = [counts.share_of(n, density) for n in sizes]
+      if not any(kept) or any(k > n for k, n in zip(kept, left, strict=True)):
+        raise ConfigError(
+          f"config.prune.densities: found {density}, which is {sum(kept):,} of "
+          f"{sum(sizes):,} weights, expected at least one, and at most the "
+          f"{sum(left):,} that the network starts with"
+        )
+    return
+  for index in range(1, prune.rounds + 1):
+    left = [counts.remaining_after(n, prune.rate) for n in left]
+    if not any(left):
       raise ConfigError(
-        f"config.prune.rounds: found {config.prune.rounds}, expected at most "
-        f"{index - 1}: at config.prune.rate={rate} none of the "
-        f"{sum(sizes[n] for n in ranked):,} weights remains after one more"
+        f"config.prune.rounds: found {prune.rounds}, expected at most "
+        f"{index - 1}: at config.prune.rate={prune.rate} none of the "
+        f"{sum(sizes):,} weights remains after one more"
       )
 
 

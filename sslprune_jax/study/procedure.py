@@ -11,6 +11,8 @@ Reference: Caron et al. 2020, arXiv 2001.03554, section 3.
 
 from sslprune_jax.config import protocols
 from sslprune_jax.pruning import controls, magnitude, sparsity
+from sslprune_jax.pruning.masks import Masks
+from sslprune_jax.pruning.tickets import Ticket
 from sslprune_jax.runtime.rng import stream_generator
 from sslprune_jax.study import plan, scoring
 from sslprune_jax.study.results import Line
@@ -33,25 +35,36 @@ def pretrain(study: Study, stage: Stage) -> list[Line]:
   variables, masks = study.draw(stage)  # W_0
   task_state = trainer.init_task(study.images(stage).train, seed)
   if stage.round > 0:
-    before = study.trained_ticket(stage, stage.round - 1)
-    masks = magnitude.prune(
-      magnitude.score("magnitude", before.params, before.masks),
-      before.masks,
-      study.rate,
-      stream_generator(seed, f"ties {stage.round}"),
-      scope=study.scope,
-      layers=study.ranked,
-    )
-    variables, rewound = study.rewind(stage, variables, task_state)  # W_k
+    one_shot = study.config.prune.method == "one-shot"
+    before = study.trained_ticket(stage, 0 if one_shot else stage.round - 1)
+    masks = prune(study, stage, before)
+    early, rewound = study.rewind(stage, variables, task_state)  # W_k
     # A schedule that restarts does so with what the task starts from.
     task_state = rewound if study.trainers.start(stage) else task_state
+    # What is cut at once, and not trained, keeps the trained weights.
+    variables = before.variables if one_shot else early
   # A dense network that is not trained stays as it came.
   run = study.train if study.trainers.trains(stage) else study.place
   state = run(stage, variables, masks, task_state)
   if stage.round == 0:
-    variables, _ = study.rewind(stage, variables, task_state)
-  study.save(stage, masks, variables, state)
+    early, _ = study.rewind(stage, variables, task_state)
+  study.save(stage, masks, early, state)
   return scoring.evaluate(study, stage, state)
+
+
+def prune(study: Study, stage: Stage, before: Ticket) -> Masks:
+  """Returns the masks of a round, those of a trained network pruned further."""
+  settings = study.config.prune
+  ranked = (
+    magnitude.score("magnitude", before.params, before.masks),
+    before.masks,
+  )
+  rng = stream_generator(stage.seed, f"ties {stage.round}")
+  together = {"scope": settings.scope, "layers": study.ranked}
+  if settings.method == "one-shot":
+    density = settings.densities[stage.round - 1]
+    return magnitude.prune_to(*ranked, density, rng, **together)
+  return magnitude.prune(*ranked, settings.rate, rng, **together)
 
 
 def retrain(study: Study, stage: Stage) -> list[Line]:

@@ -16,8 +16,10 @@ from sslprune_jax.config import every_field, from_json
 from sslprune_jax.exchange import fitting, importing
 from sslprune_jax.exchange.importing import Imported
 from sslprune_jax.exchange.tensors import CheckpointError
+from sslprune_jax.pruning import tickets
 from sslprune_jax.pruning.tickets import TicketError
 from sslprune_jax.runtime.errors import ConfigError
+from sslprune_jax.runtime.trees import Tree
 
 # What a network is, of the section `config.model`; the rest is how it is run.
 _NETWORK = ("name", "width", "stem", "stem_padding", "padding", "sobel")
@@ -43,6 +45,26 @@ def read(path: str) -> Imported:
     )
   except (CheckpointError, TicketError) as error:
     raise ConfigError(f"config.start: {path}: {error}") from None
+
+
+def load(config: ConfigDict, params: Tree) -> Imported | None:
+  """Returns the network of `config.start`, held against ours; None without one.
+
+  Args:
+    config: configuration of a study, fitted.
+    params: arrays of the study's network, or their shapes.
+
+  Raises:
+    ConfigError: names the array, what was found and what was expected.
+  """
+  if not config.start:
+    return None
+  found = read(config.start)
+  try:
+    tickets.check(found.ticket, params, config.start)
+  except TicketError as error:
+    raise ConfigError(f"config.start: {error}") from None
+  return found
 
 
 def digest(config: ConfigDict) -> str:

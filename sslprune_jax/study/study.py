@@ -18,8 +18,7 @@ from sslprune_jax.pruning.masks import Masks
 from sslprune_jax.pruning.tickets import Ticket
 from sslprune_jax.runtime.progress import Progress
 from sslprune_jax.runtime.trees import Tree
-from sslprune_jax.study import plan, results, round_files, stages
-from sslprune_jax.study import start as start_lib
+from sslprune_jax.study import plan, results, round_files, stages, start
 from sslprune_jax.study.images import RETRAINING, StudyData, index_list
 from sslprune_jax.study.results import Line
 from sslprune_jax.study.trainers import Trainers
@@ -46,8 +45,6 @@ class Study:
     transfers: judges of the transfers.
     image_shape: (H, W, C).
     progress: bar of all studies.
-    rate: share of what remains that a round prunes, in (0, 1).
-    scope: what is ranked together; see `magnitude.prune`.
     ranked: names of the kernels that pruning may touch.
   """
 
@@ -85,11 +82,10 @@ class Study:
     self._uses = models.uses(trainer.network, self.image_shape)
     self.ranked = plan.ranked_kernels(config, self._uses)
     drawn = jax.eval_shape(lambda: trainer.draw(self.image_shape, 0, "init"))
-    plan.check_remaining(config, self.ranked, drawn["params"])
-    self._start = start_lib.read(config.start) if config.start else None
-    if self._start:
-      tickets.check(self._start.ticket, drawn["params"], "config.start")
-    self.rate, self.scope = config.prune.rate, config.prune.scope
+    self._start = start.load(config, drawn["params"])
+    masks = self._start.ticket.masks if self._start else None
+    masks = masks or masks_lib.dense(drawn["params"])
+    plan.check_remaining(config, self.ranked, masks)
 
   def num_images(self, stage: Stage | TransferStage) -> int:
     """Counts the images that go through the network in a stage."""

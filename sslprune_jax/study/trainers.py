@@ -72,8 +72,11 @@ class Trainers:
     return stage.init == "rewind" and stage.task == "labels" and whole
 
   def trains(self, stage: Stage) -> bool:
-    """Returns whether a stage makes updates; the dense one may not."""
-    return bool(stage.init or stage.round) or self._config.prune.train_dense
+    """Returns whether a stage makes updates."""
+    prune = self._config.prune
+    if stage.init:
+      return True
+    return prune.method == "rounds" if stage.round else prune.train_dense
 
   def num_updates(self, stage: Stage) -> int:
     """Counts the updates of a stage."""

@@ -4,10 +4,10 @@ from collections.abc import Collection, Iterator
 
 from ml_collections import ConfigDict
 
-from sslprune_jax.config import every_field, lookup
+from sslprune_jax.config import every_field, lookup, rounds
 from sslprune_jax.config.durations import to_updates
 from sslprune_jax.config.networks import NETWORKS
-from sslprune_jax.config.protocols import PROTOCOLS
+from sslprune_jax.config.protocols import PROTOCOLS, find
 from sslprune_jax.config.rules import Rule, one_of, some_of
 from sslprune_jax.config.tasks import TASKS
 from sslprune_jax.study import plan
@@ -50,11 +50,47 @@ def _rules(config: ConfigDict) -> Iterator[tuple[str, Rule]]:
         lambda rewind: to_updates(rewind, batch_size=1, num_images=1) == 0,
       ),
     )
-  rounds = _rounds(config.prune.rounds)
-  yield "retrain.rounds", rounds
+  yield from _one_shot_rules(config)
+  known = _rounds(rounds.last(config.prune))
+  yield "retrain.rounds", known
   if config.transfer.protocols:
-    yield "transfer.rounds", rounds
+    yield "transfer.rounds", known
   yield "transfer.protocols", _protocols(tuple(config.transfer.targets))
+
+
+def _one_shot_rules(config: ConfigDict) -> Iterator[tuple[str, Rule]]:
+  """Yields the rules of densities, and of what is cut to them at once."""
+  if config.prune.method != "one-shot":
+    yield (
+      "prune.densities",
+      Rule("() where prune.method is rounds", lambda found: len(found) == 0),
+    )
+    return
+  yield (
+    "prune.densities",
+    Rule(
+      "distinct numbers between 0 and 1, at least one",
+      lambda found: 0 < len(found) == len(set(found)),
+    ),
+  )
+  own = tuple(t for t, row in TASKS.items() if not row.answers_by_state)
+  yield (
+    "tasks",
+    Rule(
+      f"some of {own} where prune.method is one-shot: the others answer by "
+      "what a training carries along",
+      lambda found: set(found) <= set(own),
+    ),
+  )
+  yield (
+    "transfer.protocols",
+    Rule(
+      "none that prunes by itself where prune.method is one-shot",
+      lambda named: (
+        not any(find(text.partition(":")[0]).every_round for text in named)
+      ),
+    ),
+  )
 
 
 def _dataset_rules(dataset: ConfigDict) -> Iterator[tuple[str, Rule]]:
@@ -86,7 +122,7 @@ def _dataset_rules(dataset: ConfigDict) -> Iterator[tuple[str, Rule]]:
 
 def _rounds(last: int) -> Rule:
   return Rule(
-    f"distinct rounds from 0 to {last} (prune.rounds)",
+    f"distinct rounds from 0 to {last}, the last one",
     lambda rounds: all(r <= last for r in rounds),
   )
 
