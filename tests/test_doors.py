@@ -29,6 +29,7 @@ from sslprune_jax.pruning import masks as masks_lib
 from sslprune_jax.tasks import (
   base,
   deepcluster,
+  distil,
   exemplar,
   labels,
   npid,
@@ -145,6 +146,23 @@ CASES = [
     r"input 1 has rank 2.*expected 1.*\[logits, label\]",
     ones(3, 2),
     ones(3, 1, dtype=int),
+  ),
+  case(distil.inverse, r"rank 2.*expected 1.*\[deviation\]", ones(1, 2)),
+  case(
+    distil.cosine,
+    r"shape.*\[student, teacher\]",
+    ones(3, 2),
+    ones(3, 4),
+    ones(2),
+    ones(2),
+  ),
+  case(
+    distil.cosine,
+    r"shape.*\[mean, scale\]",
+    ones(3, 2),
+    ones(3, 2),
+    ones(2),
+    ones(3),
   ),
   case(base.score_classes, "prefix", ones(3, 2), ones(4, dtype=int)),
   case(
@@ -303,6 +321,7 @@ NO_ROW = {
   "settings alone, no array": (
     "data.augment.make_normalise",
     "features.extraction.make_step",
+    "features.moments.make_step",
     "features.layout.blocks",
     "features.layout.shards",
     "models.alexnet.alexnet",
@@ -349,6 +368,7 @@ NO_ROW = {
   ),
   "files, or a source of images": (
     "features.extraction.extract",
+    "features.moments.measure",
     "pruning.archive.read",
     "pruning.ticket_file.read",
     "pruning.ticket_file.write",

@@ -13,6 +13,7 @@ from sslprune_jax.config.rules import (
   BELOW_ONE,
   DTYPE,
   FINITE,
+  NAMES,
   SHARE,
   TEMPERATURE,
   Field,
@@ -40,6 +41,7 @@ class TaskRow:
       leaves.
     keeps_unlabelled: whether images without a label are trained on too; where
       only some labels are seen, the others are hidden rather than left out.
+    learns_from_start: whether it learns from the network of `config.start`.
     answers_by_state: whether its answers are read off what a training carries
       along beside the weights, such as a memory bank.
   """
@@ -53,6 +55,7 @@ class TaskRow:
   reads_labels: bool = False
   keeps_unlabelled: bool = True
   answers_by_state: bool = False
+  learns_from_start: bool = False
 
 
 # Colours: Okabe and Ito (2008), told apart by colour-blind readers.
@@ -169,6 +172,22 @@ TASKS: Registry[TaskRow] = Registry(
         "distances": Field("float32", "dtype in which k-means compares", DTYPE),
       },
       answers_by_state=True,
+    ),
+    TaskRow(
+      "distil",
+      f"{_TASKS}.distil:Distil",
+      "Distil",
+      "the features that the network of config.start gives",
+      "#F0E442",
+      {
+        "layers": Field(
+          ("features",),
+          "layers of the network of config.start that are learnt: features, "
+          "stage3, ...",
+          NAMES,
+        )
+      },
+      learns_from_start=True,
     ),
   ),
 )

@@ -175,7 +175,7 @@ def divide_memory(
     "weights": _bytes((state.params, state.batch_stats)),
     "optimizer": _bytes(state.opt_state),
     "masks": _bytes(state.masks),
-    "task": _bytes(task.shared) + _bytes(task.by_sample) // count,
+    "task": _bytes((task.shared, task.fixed)) + _bytes(task.by_sample) // count,
     "batch": _bytes(batch) // count,
     "activations": compiled.temporary,
   }

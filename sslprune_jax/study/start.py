@@ -10,8 +10,10 @@ import os
 from collections.abc import Mapping
 from typing import Any
 
+import jax
 from ml_collections import ConfigDict
 
+from sslprune_jax import models
 from sslprune_jax.config import every_field, from_json
 from sslprune_jax.exchange import fitting, importing
 from sslprune_jax.exchange.importing import Imported
@@ -19,7 +21,7 @@ from sslprune_jax.exchange.tensors import CheckpointError
 from sslprune_jax.pruning import tickets
 from sslprune_jax.pruning.tickets import TicketError
 from sslprune_jax.runtime.errors import ConfigError
-from sslprune_jax.runtime.trees import Tree
+from sslprune_jax.training import state
 
 # What a network is, of the section `config.model`; the rest is how it is run.
 _NETWORK = ("name", "width", "stem", "stem_padding", "padding", "sobel")
@@ -47,12 +49,14 @@ def read(path: str) -> Imported:
     raise ConfigError(f"config.start: {path}: {error}") from None
 
 
-def load(config: ConfigDict, params: Tree) -> Imported | None:
+def load(
+  config: ConfigDict, image_shape: tuple[int, int, int]
+) -> Imported | None:
   """Returns the network of `config.start`, held against ours; None without one.
 
   Args:
     config: configuration of a study, fitted.
-    params: arrays of the study's network, or their shapes.
+    image_shape: (H, W, C).
 
   Raises:
     ConfigError: names the array, what was found and what was expected.
@@ -60,8 +64,12 @@ def load(config: ConfigDict, params: Tree) -> Imported | None:
   if not config.start:
     return None
   found = read(config.start)
+  network = models.from_config(config.model, 1)
+  like = jax.eval_shape(
+    lambda: state.initialize(network, image_shape, jax.random.key(0))
+  )
   try:
-    tickets.check(found.ticket, params, config.start)
+    tickets.check(found.ticket, like["params"], config.start)
   except TicketError as error:
     raise ConfigError(f"config.start: {error}") from None
   return found

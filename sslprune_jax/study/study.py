@@ -76,13 +76,13 @@ class Study:
     self.on_disk = stages.Stages(workdir, self.stages, name, progress)
     self._data = StudyData(config)
     self.image_shape = self._data.train.image_shape
+    self._start = start.load(config, self.image_shape)
     self.trainers = Trainers(config, self._data, cache)
     self.transfers = Transfers(config, self.image_shape)
     trainer = self.trainers.pretext[config.tasks[0]]
     self._uses = models.uses(trainer.network, self.image_shape)
     self.ranked = plan.ranked_kernels(config, self._uses)
     drawn = jax.eval_shape(lambda: trainer.draw(self.image_shape, 0, "init"))
-    self._start = start.load(config, drawn["params"])
     masks = self._start.ticket.masks if self._start else None
     masks = masks or masks_lib.dense(drawn["params"])
     plan.check_remaining(config, self.ranked, masks)

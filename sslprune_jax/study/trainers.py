@@ -6,7 +6,9 @@ from ml_collections import ConfigDict
 
 from sslprune_jax import config as config_lib
 from sslprune_jax import tasks
+from sslprune_jax.config.tasks import TASKS
 from sslprune_jax.runtime.errors import ConfigError
+from sslprune_jax.study import start
 from sslprune_jax.study.images import RETRAINING, StudyData
 from sslprune_jax.training.trainer import Trainer
 from sslprune_jax.workdir import Stage
@@ -112,11 +114,13 @@ class Trainers:
       **{name: read[name] for name in ("dataset", "model", "labels", "log")},
       "views": read["views"] if section == "train" else None,
       **({task: read[task]} if task in read else {}),
+      "start": start.digest(config) if TASKS[task].learns_from_start else "",
     }
     key = json.dumps(read, sort_keys=True)
     if key not in self._cache:
       views = config.views if section == "train" else None
-      made = tasks.make(config, task, self._data.train, views)
+      ticket = start.read(config.start).ticket if config.start else None
+      made = tasks.make(config, task, self._data.train, views, ticket)
       source = self._data.images(purpose, config.seeds[0]).train
       self._cache[key] = Trainer(config, section, made, source)
     return self._cache[key]

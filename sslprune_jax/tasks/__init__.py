@@ -5,9 +5,10 @@ from typing import Any
 
 from ml_collections import ConfigDict
 
-from sslprune_jax import data
+from sslprune_jax import data, models
 from sslprune_jax.config.tasks import TASKS
 from sslprune_jax.data.augment import make_normalise
+from sslprune_jax.pruning.tickets import Ticket
 from sslprune_jax.runtime.errors import ConfigError
 from sslprune_jax.tasks.base import Task as Task
 from sslprune_jax.tasks.base import TaskState as TaskState
@@ -19,6 +20,7 @@ def make(
   name: str,
   source: data.Source,
   views: Mapping[str, Any] | None = None,
+  start: Ticket | None = None,
 ) -> Task:
   """Makes a task of a configuration.
 
@@ -29,12 +31,14 @@ def make(
     views: augmentations in place of the data set's, where they are set: the
       section `config.views` of a task that finds masks; None: the data set's,
       which are those of labels.
+    start: network that the study starts from, where it does.
 
   Returns:
     The task.
 
   Raises:
-    ConfigError: it needs labels, and the images have none.
+    ConfigError: it needs labels, and the images have none; or a network that
+      the study starts from, and it is drawn.
   """
   dataset, own = config.dataset, views or {}
   # What is cropped as it is decoded is not cropped again.
@@ -53,8 +57,27 @@ def make(
   task = TASKS.load(name)
   row = TASKS[name]
   settings = config[name].to_dict() if row.fields else {}
+  if row.learns_from_start:
+    settings |= _teacher(config, name, start)
   outputs = _label_outputs(config, source) if row.reads_labels else 0
   return task.make(settings, source, outputs, shown)
+
+
+def _teacher(
+  config: ConfigDict, name: str, start: Ticket | None
+) -> dict[str, Any]:
+  """Returns the frozen network that a task learns from, without a head."""
+  if start is None:
+    raise ConfigError(
+      f"config.tasks: found {name}, which learns what the network of "
+      "config.start gives, expected config.start=FILE"
+    )
+  network = models.without_head(models.from_config(config.model, 1))
+  variables = {
+    group: {k: v for k, v in tree.items() if k == "trunk"}
+    for group, tree in start.variables.items()
+  }
+  return {"network": network, "teacher": variables}
 
 
 def _set(jitter: Sequence[float] | None) -> Sequence[float] | None:

@@ -6,7 +6,6 @@ from typing import Any, ClassVar, TypedDict
 
 import chex
 import flax.linen as nn
-import flax.struct
 import jax
 import jax.numpy as jnp
 import numpy as np
@@ -15,28 +14,11 @@ import optax
 from sslprune_jax import data
 from sslprune_jax.runtime import rng as rng_lib
 from sslprune_jax.runtime.trees import Tree
+from sslprune_jax.tasks.task_state import TaskState as TaskState
 
 Batch = dict[str, jax.Array]
 Outputs = dict[str, jax.Array]
 Metrics = dict[str, jax.Array]
-
-
-@flax.struct.dataclass
-class TaskState:
-  """What a task carries along, `{}` for most.
-
-  Attributes:
-    shared: replicated.
-    by_sample: a row for every training image, split over the devices: leaves
-      `[D, ceil(N / D), ...]`, from `devices.by_sample`.
-  """
-
-  shared: Tree = flax.struct.field(default_factory=dict)
-  by_sample: Tree = flax.struct.field(default_factory=dict)
-
-
-# Which leaves have a device axis: the `in_axes` of a step.
-TASK_AXES = TaskState(shared=None, by_sample=0)
 
 
 class Views(TypedDict):
@@ -131,9 +113,14 @@ class Task:
     """
 
   def init(self, rng: jax.Array, source: data.Source) -> TaskState:
-    """Returns the task's share of the train state at update 0."""
+    """Returns the task's share of the train state at update 0; pure."""
     del rng, source
     return TaskState()
+
+  def prepare(self, task_state: TaskState, source: data.Source) -> TaskState:
+    """Completes what `init` gave by what takes a pass over the images."""
+    del source
+    return task_state
 
   def order(
     self, seed: int, epoch: int, source: data.Source, shared: Tree

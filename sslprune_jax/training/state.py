@@ -15,7 +15,7 @@ import optax
 from sslprune_jax.pruning import masks as masks_lib
 from sslprune_jax.runtime import devices
 from sslprune_jax.runtime.trees import Tree, with_leaves
-from sslprune_jax.tasks.base import TASK_AXES, TaskState
+from sslprune_jax.tasks.task_state import TASK_AXES, TaskState
 
 
 @flax.struct.dataclass
@@ -153,6 +153,7 @@ def _place_task(task_state: TaskState) -> TaskState:
   return TaskState(
     shared=devices.replicate(task_state.shared),
     by_sample=devices.distribute(task_state.by_sample),
+    fixed=devices.replicate(task_state.fixed),
   )
 
 
@@ -204,6 +205,7 @@ def restore_task(
   return TaskState(
     with_leaves(like.shared, leaves["shared"]),
     with_leaves(like.by_sample, leaves["by_sample"]),
+    like.fixed,
   )
 
 

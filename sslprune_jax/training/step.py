@@ -16,8 +16,9 @@ import optax
 from sslprune_jax.pruning import masks as masks_lib
 from sslprune_jax.runtime import devices as devices_lib
 from sslprune_jax.runtime.trees import Tree
-from sslprune_jax.tasks import Task, base
+from sslprune_jax.tasks import Task
 from sslprune_jax.tasks.base import Batch
+from sslprune_jax.tasks.task_state import TASK_AXES
 from sslprune_jax.training import state as state_lib
 from sslprune_jax.training.state import TrainState
 
@@ -140,7 +141,7 @@ def make_evaluation_step(network: Any, task: Task) -> Callable:
 
   return devices_lib.pmap(
     evaluation_step,
-    in_axes=({"variables": None, "task_state": base.TASK_AXES}, 0),
+    in_axes=({"variables": None, "task_state": TASK_AXES}, 0),
   )
 
 

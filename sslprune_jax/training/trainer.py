@@ -135,7 +135,8 @@ class Trainer:
 
   def init_task(self, source: data.Source, seed: int) -> TaskState:
     """Returns the task's share of the state at update 0."""
-    return self.task.init(rng.stream_key(seed, "task"), source)
+    drawn = self.task.init(rng.stream_key(seed, "task"), source)
+    return self.task.prepare(drawn, source)
 
   def with_new_head(
     self,
