@@ -37,7 +37,7 @@ layer is the one whose neighbours gained most on the hold-out. A task *learns*
 where its neighbours there beat those of the same network untrained by 3
 points. On Fashion-MNIST figures 1 and 2 have the tasks that do. On the digits,
 whose neighbours leave an untrained network little to gain, a figure itself says
-where a dense network is not shown to be better. {missing}
+where a dense network is not shown to be better.{missing}
 
 {chosen}
 ## Retraining
@@ -86,7 +86,7 @@ def write():
   header += ", linear 10, linear 10 untrained, commit, learns"
   _PAGE.write_text(
     _HEAD.format(
-      missing=f"Not run: {', '.join(missing)}." if missing else "",
+      missing=f" Not run: {', '.join(missing)}." if missing else "",
       chosen=_table(header.split(", "), rows),
       lengths=_table(
         ["set", "updates", "seconds", "accuracy"],
