@@ -26,6 +26,9 @@ LABELLED = "labelled.json"  # of a transfer: the images whose labels it saw
 
 UNTRAINED = "random"  # in place of a task: a network before any training
 
+# End of the name of a metric that is of images to choose a network by.
+FOR_CHOICE = "_for_choice"
+
 # Values of `stage` in a line, and of `init` in one of `RETRAIN`.
 PRETEXT, RETRAIN, TRANSFER = "pretext", "retrain", "transfer"
 INITS = ("rewind", "reinit", "random", "adjusted")

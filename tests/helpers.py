@@ -4,8 +4,13 @@ import os
 import pathlib
 
 import chex
+import jax
 
+from sslprune_jax import config as config_lib
+from sslprune_jax import models
 from sslprune_jax.config import recipes
+from sslprune_jax.pruning import masks, tickets
+from sslprune_jax.training import state as state_lib
 from sslprune_jax.training import step as step_lib
 
 # How often the slow tests repeat what must never fail; .ci/run does a fifth.
@@ -91,3 +96,16 @@ def traced_once(monkeypatch):
 
   monkeypatch.setattr(step_lib, "make_step", make_step)
   return traces
+
+
+def save_drawn(path, seed=0):
+  """Saves a narrow network for digits that nobody trained, as a ticket."""
+  config = short()
+  network = models.from_config(config.model, 4)
+  drawn = state_lib.initialize(network, (8, 8, 1), jax.random.key(seed))
+  ticket = tickets.Ticket(
+    masks.dense(drawn["params"]),
+    meta={"image_shape": [8, 8, 1], "config": config_lib.resolve(config)},
+    **jax.device_get(drawn),
+  )
+  tickets.save(path, ticket)

@@ -1,35 +1,24 @@
 """Distil: the features of the network that a study starts from."""
 
-import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
-from helpers import bits, die_after, short, traced_once
+from helpers import bits, die_after, save_drawn, short, traced_once
 
-from sslprune_jax import config as config_lib
-from sslprune_jax import data, models, tasks
+from sslprune_jax import data, tasks
 from sslprune_jax.features import moments
-from sslprune_jax.pruning import masks, tickets
+from sslprune_jax.pruning import tickets
 from sslprune_jax.runtime import devices
 from sslprune_jax.runtime.errors import ConfigError
 from sslprune_jax.study import run
 from sslprune_jax.tasks import distil
-from sslprune_jax.training import state
 
 
 @pytest.fixture(scope="module")
 def file(tmp_path_factory):
   """A narrow network for digits that nobody trained."""
   path = tmp_path_factory.mktemp("distil") / "theirs.npz"
-  config = short()
-  drawn = state.initialize(
-    models.from_config(config.model, 10), (8, 8, 1), jax.random.key(0)
-  )
-  meta = {"image_shape": [8, 8, 1], "config": config_lib.resolve(config)}
-  ticket = tickets.Ticket(
-    masks.dense(drawn["params"]), meta=meta, **jax.device_get(drawn)
-  )
-  tickets.save(path, ticket)
+  save_drawn(path)
   return path
 
 
@@ -82,7 +71,7 @@ def test_the_cosine_is_of_standardised_features_at_every_place():
 
 
 def test_a_channel_that_does_not_move_is_left_out():
-  found = distil.inverse(jnp.float32([2, 0, 1e-4, 4]))
+  found = moments.inverse(jnp.float32([2, 0, 1e-4, 4]))
   np.testing.assert_array_equal(found, np.float32([0.5, 0, 0, 0.25]))
 
 

@@ -22,7 +22,7 @@ from sslprune_jax import (
   transfer,
 )
 from sslprune_jax.data import augment, colour
-from sslprune_jax.features import kmeans, layout, neighbours, pca
+from sslprune_jax.features import kmeans, layout, moments, neighbours, pca
 from sslprune_jax.models import grids, layers
 from sslprune_jax.pruning import controls, magnitude, sparsity
 from sslprune_jax.pruning import masks as masks_lib
@@ -36,7 +36,14 @@ from sslprune_jax.tasks import (
   rotnet,
 )
 from sslprune_jax.training import state
-from sslprune_jax.transfer import knn, logistic, precision, svm, target
+from sslprune_jax.transfer import (
+  fidelity,
+  knn,
+  logistic,
+  precision,
+  svm,
+  target,
+)
 
 _TREE = {"trunk": {"a": {"kernel": np.ones((3, 2), np.float32)}}}
 _FLAT = {"trunk": {"a": {"kernel": np.ones(6, np.float32)}}}
@@ -147,7 +154,7 @@ CASES = [
     ones(3, 2),
     ones(3, 1, dtype=int),
   ),
-  case(distil.inverse, r"rank 2.*expected 1.*\[deviation\]", ones(1, 2)),
+  case(moments.inverse, r"rank 2.*expected 1.*\[deviation\]", ones(1, 2)),
   case(
     distil.cosine,
     r"shape.*\[student, teacher\]",
@@ -164,6 +171,12 @@ CASES = [
     ones(2),
     ones(3),
   ),
+  case(
+    fidelity.standardise, "rank 1.*expected 2.*rows", ones(3), ones(3), ones(3)
+  ),
+  case(fidelity.standardise, "shape.*mean, dev", ones(2, 3), ones(3), ones(2)),
+  case(fidelity.neighbours_kept, "rank 1.*expected 2", ones(3), ones(3, 2), 1),
+  case(fidelity.neighbours_kept, "prefix", ones(3, 2), ones(2, 2), 1),
   case(base.score_classes, "prefix", ones(3, 2), ones(4, dtype=int)),
   case(
     labels.many_label_losses,
@@ -352,7 +365,7 @@ NO_ROW = {
     "pruning.counts.share_of",
     "pruning.masks.why_kept",
     "tasks.make",
-    "transfer.base.load",
+    "transfer.protocol.load",
     "transfer.base.recipe_settings",
     "transfer.logistic.make_epoch",
   ),

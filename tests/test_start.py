@@ -6,14 +6,12 @@ import jax
 import numpy as np
 import pytest
 import torch_files
-from helpers import bits, die_after, short
+from helpers import bits, die_after, save_drawn, short
 
-from sslprune_jax import config as config_lib
-from sslprune_jax import models
-from sslprune_jax.pruning import masks, tickets
+from sslprune_jax.exchange.importing import read_start
+from sslprune_jax.pruning import tickets
 from sslprune_jax.runtime.errors import ConfigError
-from sslprune_jax.study import run, start
-from sslprune_jax.training import state
+from sslprune_jax.study import run
 
 
 def _config(file, **prune):
@@ -27,23 +25,10 @@ def _config(file, **prune):
   return config
 
 
-def _save_drawn(path, seed=0):
-  """Saves a narrow network for digits that nobody trained, as a ticket."""
-  config = short()
-  network = models.from_config(config.model, 4)
-  drawn = state.initialize(network, (8, 8, 1), jax.random.key(seed))
-  ticket = tickets.Ticket(
-    masks.dense(drawn["params"]),
-    meta={"image_shape": [8, 8, 1], "config": config_lib.resolve(config)},
-    **jax.device_get(drawn),
-  )
-  tickets.save(path, ticket)
-
-
 @pytest.fixture(scope="module")
 def file(tmp_path_factory):
   path = tmp_path_factory.mktemp("start") / "theirs.npz"
-  _save_drawn(path)
+  save_drawn(path)
   return path
 
 
@@ -73,7 +58,7 @@ def test_a_checkpoint_of_moco_stays_as_it_came(tmp_path):
     np.testing.assert_array_equal(
       kernel, arrays["conv1.weight"].transpose(2, 3, 1, 0)
     )
-    assert ticket.meta["start"] == start.read(str(file)).sha256
+    assert ticket.meta["start"] == read_start(str(file)).sha256
   assert dense["updates"] == 0 and dense["density"] == 1
   assert dense["model"] == "resnet18 (imagenet) x 0.125"
 
@@ -136,7 +121,7 @@ def test_a_ticket_keeps_its_masks_and_a_head_that_fits(study, tmp_path):
 def test_another_file_is_another_study(study, file, tmp_path):
   workdir, _ = study
   other = tmp_path / "other.npz"
-  _save_drawn(other, seed=1)
+  save_drawn(other, seed=1)
   with pytest.raises(ConfigError, match="SHA-256 of config.start: '"):
     run.run(_config(other), workdir)
   # Where it lies is no part of it.
@@ -146,7 +131,7 @@ def test_another_file_is_another_study(study, file, tmp_path):
   run.run(_config(moved), workdir)
   assert bits(workdir) == before
   recorded = json.loads((workdir / "config.json").read_text())
-  assert recorded["start"] == start.read(str(moved)).sha256
+  assert recorded["start"] == read_start(str(moved)).sha256
 
 
 @pytest.mark.parametrize(

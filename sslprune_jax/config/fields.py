@@ -240,6 +240,7 @@ def tables() -> dict[str, Mapping[str, Field]]:
     "transfer.linear.train": _RECIPE,
     "transfer.svm": transfers.SVM,
     "transfer.knn": transfers.KNN,
+    "transfer.fidelity": transfers.FIDELITY,
     "transfer.finetune": transfers.FINETUNE,
     "transfer.finetune.train": _RECIPE,
     "log": _LOG,

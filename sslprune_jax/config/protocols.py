@@ -29,6 +29,7 @@ class ProtocolRow:
     whole_images: whether it sees images of another size whole, and not their
       centre.
     several_labels: whether an image may show several classes.
+    reads_labels: whether it judges by the labels of the target.
     drawn_with: name of the protocol that it shares axes with; "" for its own.
     curve: name of its curve, where several protocols share axes.
   """
@@ -40,6 +41,7 @@ class ProtocolRow:
   every_round: bool = False
   whole_images: bool = False
   several_labels: bool = False
+  reads_labels: bool = True
   drawn_with: str = ""
   curve: str = ""
 
@@ -84,6 +86,14 @@ PROTOCOLS: Registry[ProtocolRow] = Registry(
       several_labels=True,
       drawn_with="finetune",
       curve="pruned in transfer",
+    ),
+    ProtocolRow(
+      "fidelity",
+      "sslprune_jax.transfer.fidelity:Fidelity",
+      "Fidelity to the network of config.start",
+      reads_layers=True,
+      several_labels=True,
+      reads_labels=False,
     ),
   ),
 )

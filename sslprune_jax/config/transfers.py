@@ -10,6 +10,7 @@ from sslprune_jax.config.rules import (
   Rule,
   are_distinct,
   is_number,
+  number,
   one_of,
   whole,
 )
@@ -44,6 +45,12 @@ TRANSFER = {
     "layers that linear, svm and knn read: features, stage3, ...",
     NAMES,
   ),
+  "held_out": Field(
+    0.0,
+    "share of the target's training images on which linear and knn judge too, "
+    "by the rest of them: what a report chooses the smallest network by",
+    number("a number from 0 to 0.5", lambda share: 0 <= share <= 0.5),
+  ),
   "batch_size": Field(
     256, "batch in which features are extracted", whole(1), "images"
   ),
@@ -77,6 +84,14 @@ SVM = {
 KNN = {
   "neighbours": Field(200, "training images that vote", whole(1), "images"),
   "temperature": Field(0.07, "temperature of their votes", TEMPERATURE),
+}
+FIDELITY = {
+  "neighbours": Field(
+    10,
+    "nearest images of each, of which the share that is kept counts",
+    whole(1),
+    "images",
+  ),
 }
 FINETUNE = {
   "epochs": Field(

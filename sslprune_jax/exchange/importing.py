@@ -1,8 +1,10 @@
 """A checkpoint of anybody -> a ticket."""
 
 import dataclasses
+import functools
 import hashlib
 import json
+import os
 import pathlib
 import re
 
@@ -23,8 +25,8 @@ from sslprune_jax.exchange.tensors import (
   Tensor,
   in_memory,
 )
-from sslprune_jax.pruning.tickets import Ticket
-from sslprune_jax.runtime.errors import printable
+from sslprune_jax.pruning.tickets import Ticket, TicketError
+from sslprune_jax.runtime.errors import ConfigError, printable
 
 _SAID = 6  # Groups of what was left that are named.
 
@@ -91,6 +93,22 @@ def import_checkpoint(
     "source": {"sha256": sha256, "prefix": found.prefix},
   }
   return Imported(dataclasses.replace(ticket, meta=meta), said, sha256)
+
+
+@functools.lru_cache(maxsize=2)  # Studies of one process start alike.
+def read_start(path: str) -> Imported:
+  """Reads the network of `config.start`, once.
+
+  Args:
+    path: value of the field, not empty.
+
+  Raises:
+    ConfigError: there is no such file, or no network of ours in it.
+  """
+  try:
+    return import_checkpoint(os.path.expanduser(path), fitting.Input())
+  except (CheckpointError, TicketError) as error:
+    raise ConfigError(f"config.start: {path}: {error}") from None
 
 
 def _check_strides(path: pathlib.Path, layout: Layout) -> None:

@@ -33,6 +33,11 @@ class Features:
   place: np.ndarray
   labels: np.ndarray | None = None
 
+  def take(self, images: np.ndarray) -> "Features":
+    """Returns those of some images, i64[M]; the rows are shared."""
+    labels = None if self.labels is None else self.labels[images]
+    return Features(self.rows, self.place[images], labels)
+
   def images_by_row(self) -> np.ndarray:
     """Returns the image that each row is of, i32[S,R], N on padding."""
     return self._by_row(np.arange(len(self.place)), len(self.place))

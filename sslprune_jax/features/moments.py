@@ -3,6 +3,7 @@
 from collections.abc import Callable, Sequence
 from typing import Any
 
+import chex
 import jax
 import jax.numpy as jnp
 import numpy as np
@@ -12,6 +13,8 @@ from sslprune_jax.data import batches
 from sslprune_jax.runtime import devices
 from sslprune_jax.runtime.errors import DivergedError
 from sslprune_jax.runtime.trees import Tree
+
+_LEAST = 1e-3  # of the mean deviation: a channel below it tells nothing
 
 Moments = dict[str, tuple[np.ndarray, np.ndarray]]
 
@@ -85,3 +88,13 @@ def measure(
       )
     found[layer] = np.float32(mean), np.float32(deviation)
   return found
+
+
+def inverse(deviation: Any) -> jax.Array:
+  """Returns one over deviations f32[C]; 0 of those far below their mean.
+
+  A channel that hardly ever moves would count as much as all others.
+  """
+  chex.assert_rank(deviation, 1, custom_message="deviation")
+  still = deviation <= _LEAST * jnp.mean(deviation)
+  return jnp.where(still, 0.0, 1 / jnp.where(still, 1.0, deviation))

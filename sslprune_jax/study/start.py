@@ -5,8 +5,6 @@ network and of the images that this was trained on, the configuration takes from
 it, or agrees with.
 """
 
-import functools
-import os
 from collections.abc import Mapping
 from typing import Any
 
@@ -15,9 +13,7 @@ from ml_collections import ConfigDict
 
 from sslprune_jax import models
 from sslprune_jax.config import every_field, from_json
-from sslprune_jax.exchange import fitting, importing
-from sslprune_jax.exchange.importing import Imported
-from sslprune_jax.exchange.tensors import CheckpointError
+from sslprune_jax.exchange.importing import Imported, read_start
 from sslprune_jax.pruning import tickets
 from sslprune_jax.pruning.tickets import TicketError
 from sslprune_jax.runtime.errors import ConfigError
@@ -26,27 +22,6 @@ from sslprune_jax.training import state
 # What a network is, of the section `config.model`; the rest is how it is run.
 _NETWORK = ("name", "width", "stem", "stem_padding", "padding", "sobel")
 _INPUT = ("image_size", "channels", "mean", "std")
-
-
-@functools.lru_cache(maxsize=2)  # Studies of one process start alike.
-def read(path: str) -> Imported:
-  """Reads the network of `config.start`, once.
-
-  Args:
-    path: value of the field, not empty.
-
-  Returns:
-    The ticket, what was taken of the file, and its digest.
-
-  Raises:
-    ConfigError: there is no such file, or no network of ours in it.
-  """
-  try:
-    return importing.import_checkpoint(
-      os.path.expanduser(path), fitting.Input()
-    )
-  except (CheckpointError, TicketError) as error:
-    raise ConfigError(f"config.start: {path}: {error}") from None
 
 
 def load(
@@ -63,7 +38,7 @@ def load(
   """
   if not config.start:
     return None
-  found = read(config.start)
+  found = read_start(config.start)
   network = models.from_config(config.model, 1)
   like = jax.eval_shape(
     lambda: state.initialize(network, image_shape, jax.random.key(0))
@@ -81,7 +56,7 @@ def digest(config: ConfigDict) -> str:
   Args:
     config: configuration of a study.
   """
-  return read(config.start).sha256 if config.start else ""
+  return read_start(config.start).sha256 if config.start else ""
 
 
 def fit(config: ConfigDict) -> tuple[ConfigDict, list[str]]:
@@ -102,7 +77,7 @@ def fit(config: ConfigDict) -> tuple[ConfigDict, list[str]]:
   rows["start"].rule.check("start", config.start)
   if not config.start:
     return config, []
-  found = read(config.start)
+  found = read_start(config.start)
   meta = found.ticket.meta.get("config", {})
   for section in ("model", "dataset"):
     if section not in meta:

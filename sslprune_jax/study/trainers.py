@@ -7,6 +7,7 @@ from ml_collections import ConfigDict
 from sslprune_jax import config as config_lib
 from sslprune_jax import tasks
 from sslprune_jax.config.tasks import TASKS
+from sslprune_jax.exchange.importing import read_start
 from sslprune_jax.runtime.errors import ConfigError
 from sslprune_jax.study import start
 from sslprune_jax.study.images import RETRAINING, StudyData
@@ -119,7 +120,7 @@ class Trainers:
     key = json.dumps(read, sort_keys=True)
     if key not in self._cache:
       views = config.views if section == "train" else None
-      ticket = start.read(config.start).ticket if config.start else None
+      ticket = read_start(config.start).ticket if config.start else None
       made = tasks.make(config, task, self._data.train, views, ticket)
       source = self._data.images(purpose, config.seeds[0]).train
       self._cache[key] = Trainer(config, section, made, source)

@@ -130,12 +130,13 @@ class Transfers:
     key = rng.stream_key(seed, "init")
     return state_lib.initialize(self._network, self._image_shape, key)
 
-  def _target(self, name: str, whole: bool) -> Target:
+  def _target(self, name: str, whole: bool, labelled: bool) -> Target:
     # Resident images are small and of one size.
     whole = whole or self._config.transfer.targets[name].resident
-    if (name, whole) not in self._targets:
-      self._targets[name, whole] = Target(self._config, name, whole)
-    return self._targets[name, whole]
+    key = name, whole, labelled
+    if key not in self._targets:
+      self._targets[key] = Target(self._config, *key)
+    return self._targets[key]
 
   def _judge(self, stage: TransferStage) -> Protocol:
     """Returns what judges a stage, the same one for all that may share it."""
@@ -150,7 +151,7 @@ class Transfers:
       self._judges[key] = protocol.make(
         row,
         stretch_recipe(self._config, protocol.section, factor),
-        self._target(stage.target, row.whole_images),
+        self._target(stage.target, row.whole_images, row.reads_labels),
         stage.fraction,
         stage.layer,
       )

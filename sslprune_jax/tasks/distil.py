@@ -6,7 +6,6 @@ mode; the pruned network sees the same view as it does.
 
 import dataclasses
 import functools
-from typing import Any
 
 import chex
 import flax.linen as nn
@@ -22,7 +21,6 @@ from sslprune_jax.runtime.trees import Tree
 from sslprune_jax.tasks.base import Task, TaskState
 
 _BATCH = 64  # images of each device whose features are measured at a time
-_LEAST = 1e-3  # of the mean deviation: a channel below it tells nothing
 
 
 # By identity: two teachers are two tasks.
@@ -97,7 +95,7 @@ class Distil(Task):
       _BATCH * jax.device_count(),
     )
     return {
-      layer: {"mean": mean, "scale": inverse(deviation)}
+      layer: {"mean": mean, "scale": moments.inverse(deviation)}
       for layer, (mean, deviation) in found.items()
     }
 
@@ -110,16 +108,6 @@ class Distil(Task):
     ]
     mean = sum(found) / len(found)
     return {"loss": 1 - mean, "cosine": mean}
-
-
-def inverse(deviation: Any) -> jax.Array:
-  """Returns one over deviations f32[C]; 0 of those far below their mean.
-
-  A channel that hardly ever moves would count as much as all others.
-  """
-  chex.assert_rank(deviation, 1, custom_message="deviation")
-  still = deviation <= _LEAST * jnp.mean(deviation)
-  return jnp.where(still, 0.0, 1 / jnp.where(still, 1.0, deviation))
 
 
 def cosine(

@@ -1,12 +1,8 @@
-"""What a protocol is, what it finds, and what probes on frozen features share.
-
-A protocol is a class in a file of its own and a row of `config.protocols`.
-"""
+"""What probes on frozen features share; what a protocol is: see `protocol`."""
 
 import abc
-import dataclasses
 import math
-from typing import Any, ClassVar
+from typing import Any
 
 import jax
 import jax.numpy as jnp
@@ -14,122 +10,21 @@ import numpy as np
 from etils import epath
 from ml_collections import ConfigDict
 
-from sslprune_jax import data, models
+from sslprune_jax import data, models, workdir
 from sslprune_jax.config import protocols
-from sslprune_jax.config.protocols import ProtocolRow
 from sslprune_jax.data.augment import make_normalise
+from sslprune_jax.data.sources import Images
 from sslprune_jax.features import extraction
 from sslprune_jax.features.extraction import Features
-from sslprune_jax.pruning.masks import Masks
 from sslprune_jax.pruning.tickets import Ticket
-from sslprune_jax.runtime import devices, environment
+from sslprune_jax.runtime import devices, environment, rng
 from sslprune_jax.runtime.errors import ConfigError
 from sslprune_jax.runtime.progress import Progress
-from sslprune_jax.runtime.trees import Tree
-from sslprune_jax.transfer.target import Target
-from sslprune_jax.workdir import TransferStage
+from sslprune_jax.transfer.protocol import Judgement as Judgement
+from sslprune_jax.transfer.protocol import Protocol as Protocol
+from sslprune_jax.transfer.protocol import load as load
 
 _SHARE_OF_MEMORY = 0.7  # of a device that features may take
-
-
-@dataclasses.dataclass(frozen=True)
-class Judgement:
-  """The scores of a network on a target, and how they came about.
-
-  Attributes:
-    scores: metric -> value.
-    settings: what belongs to every line of results, such as the costs.
-    masks: masks of the network that was judged.
-    params: f32 arrays of the same network, 0 under the masks.
-  """
-
-  scores: dict[str, float]
-  settings: dict[str, Any]
-  masks: Masks
-  params: Tree
-
-
-class Protocol(abc.ABC):
-  """A way to judge networks; one serves all stages that may share it.
-
-  Attributes:
-    section: name of its recipe's section, with dots; "" where it has none.
-    row: what is known of it without it; of rows that share this class, any.
-    config: configuration, validated.
-    target: images that it judges on.
-    fraction: share of the training images of each class.
-    layer: endpoint that it reads, if it reads layers.
-
-  Raises:
-    ConfigError: the configuration and the target do not fit each other.
-  """
-
-  section: ClassVar[str] = ""
-
-  def __init__(
-    self,
-    row: ProtocolRow,
-    config: ConfigDict,
-    target: Target,
-    fraction: float,
-    layer: str,
-  ):
-    self.row, self.config, self.target = row, config, target
-    self.fraction, self.layer = fraction, layer
-
-  @classmethod
-  def make(cls, *args: Any) -> "Protocol":
-    """Makes the protocol that the configuration asks for, by default this."""
-    return cls(*args)
-
-  @classmethod
-  def factor(
-    cls, row: ProtocolRow, config: ConfigDict, stage: TransferStage
-  ) -> float:
-    """Returns how many times as long as its recipe a stage trains.
-
-    Args:
-      row: row of the stage's protocol.
-      config: configuration, validated.
-      stage: stage of this protocol.
-    """
-    del row, config, stage
-    return 1
-
-  @abc.abstractmethod
-  def num_images(self) -> int:
-    """Counts the images that go through the network."""
-
-  @abc.abstractmethod
-  def run(
-    self, ticket: Ticket, directory: epath.Path, seed: int, progress: Progress
-  ) -> Judgement:
-    """Judges a ticket's trunk.
-
-    Args:
-      ticket: network to judge, and its mask.
-      directory: folder of what is written beside the result.
-      seed: seed of the subset, and of the order of training.
-      progress: progress of the study.
-    """
-
-
-def load(row: ProtocolRow) -> type[Protocol]:
-  """Returns the class that a row names.
-
-  Args:
-    row: row of a protocol.
-
-  Raises:
-    ConfigError: there is no such module, or no such protocol in it.
-  """
-  found = protocols.PROTOCOLS.load(row.name)
-  if not (isinstance(found, type) and issubclass(found, Protocol)):
-    raise ConfigError(
-      f"protocol {row.name}: found {row.target}, expected a class of "
-      f"{Protocol.__module__}:{Protocol.__name__}"
-    )
-  return found
 
 
 class Probe(Protocol):
@@ -202,39 +97,75 @@ class Probe(Protocol):
 
   def num_images(self) -> int:
     """Counts the images that go through the network."""
-    images = self.target.images(self.fraction, self.config.seeds[0])
+    images = self.images(self.config.seeds[0])
     return len(images.train) + len(images.test)
+
+  def images(self, seed: int) -> Images:
+    """Returns the images that it judges by, and those that it judges on."""
+    return self.target.images(self.fraction, seed)
 
   def run(
     self, ticket: Ticket, directory: epath.Path, seed: int, progress: Progress
   ) -> Judgement:
     """Extracts the features of a ticket's trunk, and judges by them."""
-    images = self.target.images(self.fraction, seed)
-    variables = devices.replicate(
-      {
-        "params": {"trunk": ticket.params["trunk"], "head": self._head},
-        # Without batch norm there are none.
-        "batch_stats": {
-          k: v for k, v in ticket.batch_stats.items() if k == "trunk"
-        },
-      }
-    )
-    found = []
+    images, found = self.images(seed), []
     for source in (images.train, images.test):
-      found.append(
-        extraction.extract(
-          self._step,
-          variables,
-          source,
-          self.config.transfer.batch_size,
-          with_labels=True,
-          on_images=lambda count: progress.advance(count, {}),
-        )
-      )
-      self.target.check_labelled(source, found[-1].labels)
+      found.append(self.extract(ticket, source, progress))
+      if self.row.reads_labels:
+        self.target.check_labelled(source, found[-1].labels)
     scores, settings = self.judge(*found, directory, seed)
+    scores |= self.judge_for_choice(found[0], directory, seed)
     settings |= {"pooling": self._pooling}
     return Judgement(scores, settings, ticket.masks, ticket.params)
+
+  def held_out(self, size: int) -> int:
+    """Counts the training images, of `size`, that the choice is made on."""
+    return round(self.config.transfer.held_out * size)
+
+  def judge_for_choice(
+    self, train: Features, directory: epath.Path, seed: int
+  ) -> dict[str, float]:
+    """Judges on a part of the training images, by the rest of them."""
+    size = len(train.place)
+    if not self.held_out(size):
+      return {}
+    order = rng.raw(seed, "held out", 0, size).argsort(kind="stable")
+    held, rest = np.split(order, [self.held_out(size)])
+    scores, _ = self.judge(
+      train.take(np.sort(rest)),
+      train.take(np.sort(held)),
+      directory / "choice",
+      seed,
+    )
+    return {
+      f"{name}{workdir.FOR_CHOICE}": value for name, value in scores.items()
+    }
+
+  def extract(
+    self, ticket: Ticket, source: data.Source, progress: Progress | None = None
+  ) -> Features:
+    """Extracts the features of a ticket's trunk, and the labels of the images.
+
+    Args:
+      ticket: any network with the trunk of the configuration.
+      source: images of the target.
+      progress: progress of the study, if it counts them.
+    """
+    variables = {
+      "params": {"trunk": ticket.params["trunk"], "head": self._head},
+      # Without batch norm there are none.
+      "batch_stats": {
+        k: v for k, v in ticket.batch_stats.items() if k == "trunk"
+      },
+    }
+    return extraction.extract(
+      self._step,
+      devices.replicate(variables),
+      source,
+      self.config.transfer.batch_size,
+      with_labels=True,
+      on_images=lambda n: progress and progress.advance(n, {}),
+    )
 
   @abc.abstractmethod
   def judge(

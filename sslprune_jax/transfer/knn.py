@@ -98,10 +98,11 @@ class Neighbours(Probe):
   def check(self, train: data.Source) -> None:
     """Refuses fewer images than neighbours."""
     count = self.config.transfer.knn.neighbours
-    if count > len(train):
+    rest = len(train) - self.held_out(len(train))
+    if count > rest:
       raise ConfigError(
         f"config.transfer.knn.neighbours: found {count}, expected at most the "
-        f"{len(train)} training images of {self.target.name}"
+        f"{rest} training images of {self.target.name}"
       )
 
   def judge(self, train, test, directory, seed):

@@ -9,7 +9,7 @@ import numpy as np
 from sslprune_jax import data
 from sslprune_jax import workdir as workdir_lib
 from sslprune_jax.runtime import devices, rng, trees
-from sslprune_jax.runtime.errors import DivergedError
+from sslprune_jax.runtime.errors import ConfigError, DivergedError
 from sslprune_jax.training.metrics import MetricLines
 from sslprune_jax.training.recipe import make_recipe
 from sslprune_jax.transfer import logistic
@@ -38,6 +38,13 @@ class Linear(Probe):
   def check(self, train: data.Source) -> None:
     """Refuses a recipe that does not fit the images."""
     self._recipe = make_recipe(self.config, self.section, len(train))
+    rest = len(train) - self.held_out(len(train))
+    if self._recipe.batch_size > rest:
+      raise ConfigError(
+        f"config.{self.section}.batch_size: found {self._recipe.batch_size}, "
+        f"expected at most the {rest} training images of {self.target.name} "
+        "that are not held out"
+      )
     self._epoch = logistic.make_epoch(
       self._recipe.optimizer, self._recipe.schedule
     )

@@ -10,7 +10,7 @@ from collections.abc import Sequence
 import chex
 import numpy as np
 
-from sslprune_jax import data
+from sslprune_jax import data, workdir
 from sslprune_jax.config import SVM_COSTS
 from sslprune_jax.runtime import files
 from sslprune_jax.runtime.errors import ConfigError
@@ -198,6 +198,15 @@ class SVM(Probe):
       for i, name in enumerate(names)
     }
     files.write_json(directory / "classes.json", classes)
-    mean = float(np.mean(list(found.values())))
+    metric = "mean_average_precision"
+    scores = {metric: float(np.mean(list(found.values())))}
+    if self.config.transfer.held_out:
+      mean = float(np.mean(machines.validated))
+      scores[f"{metric}{workdir.FOR_CHOICE}"] = mean
     costs = {name: found["cost"] for name, found in classes.items()}
-    return {"mean_average_precision": mean}, {"costs": costs}
+    return scores, {"costs": costs}
+
+  def judge_for_choice(self, train, directory, seed):
+    """Returns nothing: cross-validation has held images out already."""
+    del train, directory, seed
+    return {}

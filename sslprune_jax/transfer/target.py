@@ -31,13 +31,17 @@ class Target:
     test: test images.
   """
 
-  def __init__(self, config: ConfigDict, name: str, whole: bool):
+  def __init__(
+    self, config: ConfigDict, name: str, whole: bool, labelled: bool = True
+  ):
     """Opens the data set.
 
     Args:
       config: configuration, validated.
       name: name of one of `config.transfer.targets`.
       whole: whether images of another size are seen whole.
+      labelled: whether labels are read: where only some images of a folder have
+        one, the target is these.
 
     Raises:
       ConfigError: not all its images are labelled.
@@ -55,6 +59,9 @@ class Target:
       data.load(data.Spec.from_config(self.dataset, split, whole))
       for split in (self.dataset.train, self.dataset.test)
     )
+    if not labelled:
+      return
+    self.train, self.test = map(_labelled_part, (self.train, self.test))
     for source in (self.train, self.test):
       # The labels of others may take a pass over all files.
       in_memory = isinstance(source, data.ArraySource)
@@ -119,6 +126,13 @@ class Target:
     if chosen is None:
       return Images(self.train, self.test)
     return Images(data.subset(self.train, chosen), self.test)
+
+
+def _labelled_part(source: data.Source) -> data.Source:
+  """Returns the images of a folder that have a label, if some have none."""
+  if source.name != "folder" or (source.labels >= 0).all():
+    return source
+  return data.subset(source, np.flatnonzero(source.labels >= 0))
 
 
 def to_multi_hot(labels: np.ndarray, class_names: Sequence[str]) -> np.ndarray:
