@@ -12,8 +12,8 @@ from sslprune_jax import data
 from sslprune_jax.runtime import devices as devices_lib
 from sslprune_jax.runtime import rng
 from sslprune_jax.tasks import exemplar
-from sslprune_jax.tasks.base import TASK_AXES, TaskState
 from sslprune_jax.tasks.exemplar import Exemplar
+from sslprune_jax.tasks.task_state import TASK_AXES, TaskState
 
 VIEWS = {
   "augment": data.Augment(padding=1, rotation=10.0),

@@ -10,8 +10,8 @@ import pytest
 from sslprune_jax import data
 from sslprune_jax.runtime import devices as devices_lib
 from sslprune_jax.tasks import npid as npid_lib
-from sslprune_jax.tasks.base import TASK_AXES, TaskState
 from sslprune_jax.tasks.npid import NPID
+from sslprune_jax.tasks.task_state import TASK_AXES, TaskState
 
 VIEWS = {
   "augment": data.Augment(),

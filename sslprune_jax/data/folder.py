@@ -1,4 +1,4 @@
-"""A folder of images, one subfolder a class, or no subfolders: unlabelled."""
+"""A folder of images: a subfolder a class, labels.csv, or unlabelled."""
 
 import functools
 import os
@@ -6,7 +6,7 @@ from collections.abc import Sequence
 
 import numpy as np
 
-from sslprune_jax.data import headers
+from sslprune_jax.data import headers, label_table
 from sslprune_jax.data.encoded import EncodedSource
 from sslprune_jax.data.listing import LeftOut, scan
 from sslprune_jax.data.sources import DataError, Spec
@@ -67,9 +67,10 @@ class FileSource(EncodedSource):
 def load_folder(spec: Spec) -> FileSource:
   """Lists a folder, and looks at the headers of all its images.
 
-  Splits and classes are those of `splits`. Where there is no split for the
-  test, a fifth of every class is held out, always the same files as long as the
-  folder does not change.
+  Splits and classes are those of `splits`; with a `labels.csv` in the folder,
+  classes are those of `label_table`, and an image may have none. Where there is
+  no split for the test, a fifth of every class is held out, always the same
+  files as long as the folder does not change.
 
   Args:
     spec: split, and how its images are delivered. `data_dir` holds the splits,
@@ -122,8 +123,10 @@ def _expect_images(root: str, part: Listed, least: int) -> None:
   """Refuses a class of too few images that are whole."""
   counts = {root: len(part.files)}
   if part.names:
-    paths = [part.folders[name] for name in part.names]
-    of_class = np.bincount(part.labels, minlength=len(paths)).tolist()
+    # A class of labels.csv is no folder.
+    paths = [part.folders.get(name, f"{root}: {name}") for name in part.names]
+    labels = part.labels[part.labels >= 0]
+    of_class = np.bincount(labels, minlength=len(paths)).tolist()
     counts = dict(zip(paths, of_class, strict=True))
   for place, count in counts.items():
     if count < least:
@@ -142,14 +145,26 @@ def _read(
   """Returns what a folder holds: its splits, lines on it, and its headers."""
   left_out = LeftOut()
   places, unused = find_splits(root, left_out)
-  train = list_classes(places["train"], left_out)
-  splits = {"train": train}
-  if "test" in places:
-    splits["test"] = list_classes(places["test"], left_out, train)
+  table = label_table.read_table(root)
+  if table is None:
+    train = list_classes(places["train"], left_out)
+    splits = {"train": train}
+    if "test" in places:
+      splits["test"] = list_classes(places["test"], left_out, train)
+  else:
+    splits = {
+      name: label_table.list_labelled(root, folder, table, left_out)
+      for name, folder in places.items()
+    }
+    train = splits["train"]
   files = [file for part in splits.values() for file in part.files]
+  if table is not None:
+    label_table.check(root, table, splits)
   found = headers.check(files, max_pixels, workers)
   notes = [f"{root}: found {len(files) - len(found.broken):,} images of "]
   notes[0] += f"{len(train.names)} classes" if train.names else "no class"
+  if table is not None and len(table) < len(files):
+    notes[0] += f", {len(table):,} of them labelled"
   if left_out.counts or found.broken:
     broken = f"{len(found.broken)} broken" if found.broken else ""
     words = ", ".join(filter(None, (broken, left_out.words())))

@@ -113,11 +113,24 @@ class StudyData:
       images = self._config.retrain.fraction
     elif TASKS[purpose].reads_labels:
       images, classes = self._config.labels.images, self._config.labels.classes
-    if images == classes == 1:
+    reads = purpose == RETRAINING or TASKS[purpose].reads_labels
+    partly = reads and self._is_partly_labelled
+    if images == classes == 1 and not partly:
       return None
     labels = self.train.labels  # May take a pass over all files.
-    chosen = data.sample_classes(labels, classes, seed)
-    return chosen[data.sample_per_class(labels[chosen], images, seed)]
+    chosen = np.flatnonzero(labels >= 0) if partly else np.arange(len(labels))
+    if not images == classes == 1:
+      chosen = chosen[data.sample_classes(labels[chosen], classes, seed)]
+      few = data.sample_per_class(labels[chosen], images, seed)
+      chosen = chosen[few]
+    return chosen
+
+  @functools.cached_property
+  def _is_partly_labelled(self) -> bool:
+    """Whether some images have a label and others none: labels.csv."""
+    if self._config.dataset.name != "folder" or not self.train.num_classes:
+      return False  # Labels of others may take a pass over all files.
+    return any((part.labels < 0).any() for part in (self.train, self.test))
 
   def save_left_out(self, workdir: epath.Path) -> None:
     """Saves which files are broken, if some were left out.

@@ -64,9 +64,12 @@ class NPID(Task):
     """Makes the task; its embedding is what the head gives."""
     del label_outputs
     settings = dict(settings)
+    classes = source.num_classes
+    if source.name == "folder" and (source.labels < 0).any():
+      classes = 0  # Of labels.csv: few of the neighbours could vote.
     return cls(
       num_outputs=settings.pop("embedding"),
-      num_classes=source.num_classes,
+      num_classes=classes,
       **settings,
       **views,
     )
