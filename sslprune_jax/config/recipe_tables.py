@@ -153,6 +153,9 @@ RECIPES: dict[tuple[str, str], dict[str, Any]] = {
 }
 for _task in ("labels", "rotnet", "exemplar", "s4l", "npid", "deepcluster"):
   RECIPES[_task, "folder"] = _PHOTOS
+# Of weights that were trained elsewhere; ours.
+_TUNED = {"duration": "20ep", "learning_rate": 3e-4}
+RECIPES["distil", "folder"] = _PHOTOS | _TUNED
 # Supplement 6.4 has recipes of their own for AlexNet.
 ALEXNET = {
   "labels": _IMAGENET

@@ -67,10 +67,13 @@ PROTOCOLS = {
   "svm": "Linear SVMs, the VOC07 protocol",
   "knn": "Vote of the nearest neighbours",
   "finetune": "Fine-tuning",
+  "fidelity": "Fidelity",
 }
 METRICS = {
   "accuracy": "Accuracy",
   "mean_average_precision": "Mean average precision",
+  "cosine": "Cosine to the features of the dense network",
+  "neighbours_kept": "Nearest neighbours kept",
 }
 
 

@@ -10,7 +10,7 @@ import jinja2
 import markupsafe
 
 from sslprune_jax.report import curves as curves_lib
-from sslprune_jax.report import tables, words
+from sslprune_jax.report import size_tables, tables, words
 from sslprune_jax.report.names import METRICS, Names, rank_task
 from sslprune_jax.report.results import Run
 from sslprune_jax.report.sections import Section, TransferSection
@@ -36,6 +36,7 @@ def render(
   return template("page.html.jinja").render(
     runs=runs,
     left_out=[words for run in runs for words in run.left_out],
+    brought=size_tables.describe(runs, names),
     parts=[_view(part, names) for part in parts],
     transfers=[_transfer_view(part, names) for part in moved],
     differing=differing_fields(runs),

@@ -11,7 +11,7 @@ from ml_collections import ConfigDict
 
 from sslprune_jax import data
 from sslprune_jax import workdir as workdir_lib
-from sslprune_jax.config import rounds
+from sslprune_jax.config import protocols, rounds
 from sslprune_jax.config.tasks import TASKS
 from sslprune_jax.data.sources import Images
 from sslprune_jax.runtime import files
@@ -43,7 +43,7 @@ def adapt(config: ConfigDict) -> tuple[ConfigDict, list[str]]:
   judged = tuple(
     named
     for named in config.transfer.protocols
-    if not (own and named.split(":")[1] == "folder")
+    if not (own and _reads_labels_of_the_folder(named))
   )
   if source.num_classes or not (
     retrains or judged != tuple(config.transfer.protocols)
@@ -59,6 +59,12 @@ def adapt(config: ConfigDict) -> tuple[ConfigDict, list[str]]:
     f"--ticket=WORKDIR/{last}/round_{rounds.last(config.prune):02d}"
   )
   return config, lines
+
+
+def _reads_labels_of_the_folder(named: str) -> bool:
+  """Returns whether one of `config.transfer.protocols` does."""
+  protocol, target, *_ = named.split(":")
+  return target == "folder" and protocols.find(protocol).reads_labels
 
 
 class StudyData:

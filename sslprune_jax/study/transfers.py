@@ -133,6 +133,10 @@ class Transfers:
   def _target(self, name: str, whole: bool, labelled: bool) -> Target:
     # Resident images are small and of one size.
     whole = whole or self._config.transfer.targets[name].resident
+    if not labelled and (name, whole, True) in self._targets:
+      # The same images, unless some of them have no label.
+      same = self._targets[name, whole, True]
+      labelled = same.is_whole
     key = name, whole, labelled
     if key not in self._targets:
       self._targets[key] = Target(self._config, *key)

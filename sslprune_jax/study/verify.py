@@ -46,7 +46,7 @@ def verify(workdir: epath.Path) -> tuple[list[Damage], int, int]:
       if not can_be:
         unverifiable += 1
         found += _damaged_tickets(folder)
-      if folder.name == "round_00" and (folder / workdir_lib.TICKET).exists():
+      if _has_early_weights(folder):
         found += _damaged_checkpoints(folder / workdir_lib.REWIND)
       damages += [(words, folder) for words in found]
     damages += _damaged_texts(study)
@@ -55,6 +55,16 @@ def verify(workdir: epath.Path) -> tuple[list[Damage], int, int]:
   path = workdir / workdir_lib.OVERLAPS
   damages += [(words, path) for words in overlaps.verify(workdir)]
   return damages, done, unverifiable
+
+
+def _has_early_weights(folder: epath.Path) -> bool:
+  """Returns whether W_k was saved there: by a dense training, if it was one."""
+  if folder.name != "round_00" or not (folder / workdir_lib.TICKET).exists():
+    return False
+  try:
+    return any(line.get("updates") for line in results.read(folder))
+  except LostFileError:  # Said already.
+    return False
 
 
 def _damaged_tickets(folder: epath.Path) -> Iterator[str]:

@@ -1,6 +1,7 @@
 """What probes on frozen features share; what a protocol is: see `protocol`."""
 
 import abc
+import json
 import math
 from typing import Any
 
@@ -25,6 +26,10 @@ from sslprune_jax.transfer.protocol import Protocol as Protocol
 from sslprune_jax.transfer.protocol import load as load
 
 _SHARE_OF_MEMORY = 0.7  # of a device that features may take
+
+
+def _ignore(images: int) -> None:
+  """Counts nothing: what is extracted besides is not in the progress."""
 
 
 class Probe(Protocol):
@@ -151,21 +156,31 @@ class Probe(Protocol):
       source: images of the target.
       progress: progress of the study, if it counts them.
     """
-    variables = {
-      "params": {"trunk": ticket.params["trunk"], "head": self._head},
-      # Without batch norm there are none.
-      "batch_stats": {
-        k: v for k, v in ticket.batch_stats.items() if k == "trunk"
-      },
-    }
-    return extraction.extract(
-      self._step,
-      devices.replicate(variables),
-      source,
-      self.config.transfer.batch_size,
-      with_labels=True,
-      on_images=lambda n: progress and progress.advance(n, {}),
-    )
+    kept, key = self.target.features, (self.layer, id(source))
+    # Of a file; what was drawn has none.
+    digest = json.dumps(ticket.meta.get("sha256", ""), sort_keys=True)[1:-1]
+    advance = (lambda n: progress.advance(n, {})) if progress else _ignore
+    if digest and kept.find((digest, *key)):
+      advance(len(source))
+
+    def extract():
+      variables = {
+        "params": {"trunk": ticket.params["trunk"], "head": self._head},
+        # Without batch norm there are none.
+        "batch_stats": {
+          k: v for k, v in ticket.batch_stats.items() if k == "trunk"
+        },
+      }
+      return extraction.extract(
+        self._step,
+        devices.replicate(variables),
+        source,
+        self.config.transfer.batch_size,
+        with_labels=True,
+        on_images=advance,
+      )
+
+    return kept.keep((digest, *key), extract) if digest else extract()
 
   @abc.abstractmethod
   def judge(

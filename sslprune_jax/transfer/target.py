@@ -10,6 +10,7 @@ from ml_collections import ConfigDict
 from sslprune_jax import data
 from sslprune_jax.data.sources import Images
 from sslprune_jax.runtime.errors import ConfigError
+from sslprune_jax.transfer.kept import KeptFeatures
 
 _PLAIN = {
   "crop_scale": (),
@@ -29,6 +30,8 @@ class Target:
       "centre" or the "whole".
     train: training images, all of them.
     test: test images.
+    is_whole: whether all images of the splits are there.
+    features: those that several protocols read.
   """
 
   def __init__(
@@ -55,13 +58,17 @@ class Target:
     # What a pretext task asks of its views is not for the target.
     self.dataset.update(_PLAIN)
     self.crop = "whole" if whole else "centre"
+    self.features = KeptFeatures()
     self.train, self.test = (
       data.load(data.Spec.from_config(self.dataset, split, whole))
       for split in (self.dataset.train, self.dataset.test)
     )
+    self.is_whole = not labelled
     if not labelled:
       return
-    self.train, self.test = map(_labelled_part, (self.train, self.test))
+    every = self.train, self.test
+    self.train, self.test = map(_labelled_part, every)
+    self.is_whole = (self.train, self.test) == every
     for source in (self.train, self.test):
       # The labels of others may take a pass over all files.
       in_memory = isinstance(source, data.ArraySource)

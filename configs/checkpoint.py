@@ -1,0 +1,73 @@
+"""Prunes the network that you have, with the images that you have.
+
+After the colon stands a checkpoint that `sslprune import` reads, see
+docs/import.md, or a ticket; behind a comma how it is pruned:
+
+  python -m sslprune_jax.main --config=configs/checkpoint.py:moco.pth \
+    --config.dataset.data_dir=photos
+  python -m sslprune_jax.main --config=configs/checkpoint.py:moco.pth,distil \
+    --config.dataset.data_dir=photos
+
+`one-shot`, the first look: ten densities, each cut from the network at once and
+not trained. `distil`: ten rounds of 20 %, each rewound to the file and trained,
+without labels, to give the features of the dense network. `labels`: the same
+rounds, trained on labels; there the dense network is trained too, or what is
+pruned would be compared with one that never saw a label.
+
+Size, channels and normalisation of images are those of the network; weights do
+not say them: where they are not ImageNet's, import first, with flags. Photos
+need no labels: they are then judged by how much of the dense features is left.
+Where they have some (a subfolder a class, or `labels.csv` with the columns
+`file,label`, which may name a share of them), also by neighbours, linear
+classifiers and SVMs. The report opens with size against quality, and with the
+smallest networks within 1 and 2 points of the dense one.
+
+Result: docs/results.md, "Bring your own network".
+"""
+
+import pathlib
+import re
+
+from sslprune_jax import recipes
+
+_MODES = ("one-shot", "distil", "labels")
+_ROUNDS = 10
+_DENSITIES = (0.9, 0.8, 0.7, 0.6, 0.5, 0.4, 0.3, 0.2, 0.1, 0.05)
+
+
+def get_config(which="checkpoint.pth"):
+  """Returns the configuration of a file, and how it is pruned."""
+  file, _, mode = which.rpartition(",")
+  if mode not in _MODES:
+    file, mode = which, _MODES[0]
+  config = recipes.study("distil", "folder")
+  config.tasks = ("labels",) if mode == "labels" else ("distil",)
+  stem = re.sub(r"\W+", "_", pathlib.PurePath(file).name.partition(".")[0])
+  config.name = f"{stem.strip('_') or 'checkpoint'}_{mode}"
+  config.start = file
+  # Those of the file.
+  config.model.name = ""
+  config.dataset.update(image_size=0, channels=0, mean=(), std=())
+  config.prune.update(rewind="0it", train_dense=mode == "labels")
+  if mode == "one-shot":
+    config.prune.update(method="one-shot", densities=_DENSITIES)
+  else:
+    config.prune.rounds = _ROUNDS
+  config.retrain.rounds = ()
+  config.transfer.update(
+    protocols=("knn:folder", "linear:folder", "svm:folder", "fidelity:folder"),
+    rounds=tuple(range(_ROUNDS + 1)),
+    held_out=0.2,
+    batch_size=64,
+  )
+  config.transfer.knn.neighbours = 10
+  config.transfer.linear.train.update(
+    duration="100ep",
+    batch_size=64,
+    learning_rate=0.1,
+    milestones=("30ep", "60ep", "90ep"),
+  )
+  # The same images, unless others are named.
+  same = config.dataset.get_oneway_ref("data_dir")
+  config.transfer.targets.folder.data_dir = same
+  return config

@@ -1,0 +1,125 @@
+"""What a report says of a network that was brought: size against quality."""
+
+import json
+
+import pytest
+
+from sslprune_jax import report
+from sslprune_jax.report import results, sizes
+from sslprune_jax.runtime import files
+
+_ON = {"dataset": "folder", "split": "test", "model": "resnet18", "init": None}
+
+
+def _line(index, metric, value, seed=0, protocol="knn", **more):
+  return {
+    **_ON,
+    "task": "distil",
+    "stage": "transfer",
+    "round": index,
+    "density": 0.5**index,
+    "density_of_all": 0.5**index,
+    "kept": 1000 >> index,
+    "prunable": 1000,
+    "n": 400,
+    "training_images": 1600,
+    "protocol": protocol,
+    "target": "folder",
+    "fraction": 1.0,
+    "layer": "features",
+    "metric": metric,
+    "value": value,
+    "seed": seed,
+    **more,
+  }
+
+
+def _write(workdir, lines, start="moco.pth"):
+  workdir.mkdir()
+  files.write_json_lines(workdir / "results.jsonl", lines)
+  config = {
+    "start": start,
+    "prune": {"method": "one-shot"},
+    "model": {"name": "resnet18"},
+    "dataset": {"name": "folder"},
+  }
+  files.write_json(workdir / "config.json", {"config": config})
+  for index in (0, 1, 2):
+    folder = workdir / f"seed_0/distil/round_{index:02d}"
+    folder.mkdir(parents=True)
+    (folder / "trained.npz").write_bytes(b"x" * (4000 >> index))
+    layers = [
+      {"path": "trunk/a/kernel", "total": 8, "kept": 8 >> index, "uses": 9},
+      {"path": "trunk/b/kernel", "total": 8, "kept": 8, "uses": 1},
+    ]
+    for layer in layers:
+      layer |= {"shape": [8], "dead_outputs": 0}
+    about = {"layers": layers, "kept": 1, "prunable": 16, "parameters": 20}
+    (folder / "sparsity.json").write_text(json.dumps(about | {"excluded": []}))
+  return workdir
+
+
+def _accuracies(test, choice, seed=0):
+  return [
+    _line(index, metric, value, seed)
+    for metric, values in (("accuracy", test), ("accuracy_for_choice", choice))
+    for index, value in enumerate(values)
+  ]
+
+
+def _chosen(workdir):
+  (run,) = results.read([workdir])
+  (found,) = sizes.collect(run).values()
+  return {each.within: each for each in sizes.choose(found)}, found
+
+
+def test_the_smallest_is_chosen_on_held_out_images_alone(tmp_path):
+  # On the test images the smallest would be as good: nobody looks.
+  lines = _accuracies((0.9, 0.88, 0.9), (0.8, 0.785, 0.7))
+  chosen, found = _chosen(_write(tmp_path / "w", lines))
+  assert [size.bytes for size in found] == [4000, 2000, 1000]
+  assert [size.multiply_adds for size in found] == [1.0, 44 / 80, 26 / 80]
+  assert chosen[0.01].size is found[0] and chosen[0.01].error == 0
+  near = chosen[0.02]
+  assert near.size is found[1]
+  assert near.value == 0.88 and near.difference == pytest.approx(-0.02)
+  expected = 1.959964 * ((0.9 * 0.1 + 0.88 * 0.12) / 400) ** 0.5
+  assert near.error == pytest.approx(expected)
+
+
+def test_over_seeds_the_interval_is_that_of_paired_differences(tmp_path):
+  lines = []
+  for seed, lost in enumerate((0.01, 0.02, 0.03)):
+    whole = 0.9 + 0.01 * seed
+    lines += _accuracies(
+      (whole, whole - lost, 0.5), (whole, whole - 0.005, 0.5), seed
+    )
+  chosen, found = _chosen(_write(tmp_path / "w", lines))
+  near = chosen[0.01]
+  assert near.size is found[1] and near.difference == pytest.approx(-0.02)
+  assert near.error == pytest.approx(4.302653 * 0.01 / 3**0.5)
+
+
+def test_the_page_opens_with_it(tmp_path):
+  lines = _accuracies((0.9, 0.88, 0.9), (0.8, 0.785, 0.7))
+  lines += [
+    _line(index, f"cosine{end}", 1 - index / 4, protocol="fidelity")
+    for index in (0, 1, 2)
+    for end in ("", "_for_choice")
+  ]
+  workdir = _write(tmp_path / "w", lines, start="<b>moco.pth")
+  page, *_ = report.write_report([workdir], tmp_path / "r.html")
+  text = page.read_text()
+  assert "<h2>&lt;b&gt;moco.pth, smaller</h2>" in text
+  assert "to each density at once" in text
+  words = text.replace("\n", " ")
+  assert '<td>knn: accuracy (%)</td><td class="number">2</td>' in words
+  assert "\u22122.0 ± 4.3</td>" in words
+  assert "fidelity: cosine to the features of the dense network (%)" in words
+
+
+def test_a_study_that_was_drawn_has_no_such_part(tmp_path):
+  lines = _accuracies((0.9, 0.88, 0.9), (0.8, 0.785, 0.7))
+  workdir = _write(tmp_path / "w", lines, start="")
+  (run,) = results.read([workdir])
+  assert sizes.collect(run) == {}
