@@ -9,6 +9,7 @@ import sys
 import chex
 import numpy as np
 import pytest
+from helpers import save_drawn
 
 from sslprune_jax.pruning import tickets
 
@@ -17,7 +18,7 @@ _SCRIPT = """
 import sys
 from sslprune_jax.runtime import processes
 
-workdir, *joined = sys.argv[1:]
+workdir, start, *joined = sys.argv[1:]
 if joined:
   processes.start(joined[0], int(joined[1]), 2)
 
@@ -42,6 +43,10 @@ config.transfer.svm.costs = (1.0,)
 config.log.every = "1it"
 run.run(config, workdir)
 
+config.start, config.model.name, config.tasks = start, "", ("distil",)
+config.transfer.update(protocols=("fidelity:digits",), rounds=(0, 1))
+run.run(config, workdir + "/distil")
+
 # The same weights are pruned to the same masks, however many devices hold them.
 import jax
 import numpy as np
@@ -63,7 +68,14 @@ files.write_json(workdir + "/found.json", found)
 def _start(devices, workdir, *joined):
   flag = f"--xla_force_host_platform_device_count={devices}"
   return subprocess.Popen(
-    [sys.executable, "-c", _SCRIPT, workdir, *joined],
+    [
+      sys.executable,
+      "-c",
+      _SCRIPT,
+      workdir,
+      workdir.parent / "theirs",
+      *joined,
+    ],
     # Without optimisation, sums of one device and of four differ more.
     env={
       **os.environ,
@@ -73,14 +85,19 @@ def _start(devices, workdir, *joined):
   )
 
 
+def _study(workdir, task):
+  return workdir / "distil" if task == "distil" else workdir
+
+
 def _losses(workdir, task):
-  path = workdir / f"seed_0/{task}/round_00/metrics.jsonl"
+  path = _study(workdir, task) / f"seed_0/{task}/round_00/metrics.jsonl"
   lines = [json.loads(x) for x in path.read_text().splitlines()]
   return [line["loss"] for line in lines if "loss" in line]
 
 
 def _masks(workdir, task):
-  ticket = tickets.load(workdir / f"seed_0/{task}/round_01/ticket.npz")
+  study = _study(workdir, task)
+  ticket = tickets.load(study / f"seed_0/{task}/round_01/ticket.npz")
   return {k: v["conv"]["kernel"] for k, v in ticket.masks["trunk"].items()}
 
 
@@ -92,6 +109,7 @@ def _values(workdir):
 # One test: each worker of a divided run would make the studies again.
 @pytest.mark.slow
 def test_one_device_four_and_two_processes_of_two_agree(tmp_path):
+  save_drawn(tmp_path / "theirs")
   for devices in (1, 4):
     assert _start(devices, tmp_path / str(devices)).wait() == 0
   with socket.create_server(("localhost", 0)) as free:
@@ -108,7 +126,7 @@ def test_one_device_four_and_two_processes_of_two_agree(tmp_path):
   assert devices == [1, 4, 4]
   assert len({json.dumps(json.loads(text)["digests"]) for text in found}) == 1
 
-  for task in ("rotnet", "npid", "deepcluster", "exemplar"):
+  for task in (*TASKS, "distil"):
     losses = _losses(four, task)
     assert len(losses) == 6
     np.testing.assert_allclose(_losses(one, task), losses, rtol=1e-3)
@@ -118,4 +136,6 @@ def test_one_device_four_and_two_processes_of_two_agree(tmp_path):
       # round agree but for weights at the threshold.
       assert np.mean(_masks(one, task)[name] != mask) < 2e-3, (task, name)
     chex.assert_trees_all_equal(_masks(two, task), _masks(four, task))
-  np.testing.assert_allclose(_values(two), _values(four), atol=2e-3)
+  for study in ("", "distil"):
+    values = [_values(run / study) for run in (two, four)]
+    np.testing.assert_allclose(*values, atol=2e-3)
