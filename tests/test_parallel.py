@@ -67,15 +67,9 @@ files.write_json(workdir + "/found.json", found)
 
 def _start(devices, workdir, *joined):
   flag = f"--xla_force_host_platform_device_count={devices}"
+  start = workdir.parent / "theirs"
   return subprocess.Popen(
-    [
-      sys.executable,
-      "-c",
-      _SCRIPT,
-      workdir,
-      workdir.parent / "theirs",
-      *joined,
-    ],
+    [sys.executable, "-c", _SCRIPT, workdir, start, *joined],
     # Without optimisation, sums of one device and of four differ more.
     env={
       **os.environ,
