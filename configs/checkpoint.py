@@ -54,20 +54,8 @@ def get_config(which="checkpoint.pth"):
   else:
     config.prune.rounds = _ROUNDS
   config.retrain.rounds = ()
-  config.transfer.update(
-    protocols=("knn:folder", "linear:folder", "svm:folder", "fidelity:folder"),
-    rounds=tuple(range(_ROUNDS + 1)),
-    held_out=0.2,
-    batch_size=64,
-  )
+  recipes.judge_folder(config, "knn", "linear", "svm", "fidelity")
+  rounds = tuple(range(_ROUNDS + 1))
+  config.transfer.update(rounds=rounds, held_out=0.2, batch_size=64)
   config.transfer.knn.neighbours = 10
-  config.transfer.linear.train.update(
-    duration="100ep",
-    batch_size=64,
-    learning_rate=0.1,
-    milestones=("30ep", "60ep", "90ep"),
-  )
-  # The same images, unless others are named.
-  same = config.dataset.get_oneway_ref("data_dir")
-  config.transfer.targets.folder.data_dir = same
   return config

@@ -25,17 +25,6 @@ def get_config(task="rotnet"):
   """Returns the configuration of a task."""
   config = recipes.study(task, "folder")
   config.model.stem = "imagenet"
-  config.transfer.update(
-    protocols=("knn:folder", "linear:folder"), rounds=config.retrain.rounds
-  )
-  config.transfer.knn.neighbours = 20
-  config.transfer.linear.train.update(
-    duration="100ep",
-    batch_size=64,
-    learning_rate=0.1,
-    milestones=("30ep", "60ep", "90ep"),
-  )
-  # The same images, unless others are named.
-  same = config.dataset.get_oneway_ref("data_dir")
-  config.transfer.targets.folder.data_dir = same
+  recipes.judge_folder(config, "knn", "linear")
+  config.transfer.rounds = config.retrain.rounds
   return config

@@ -107,6 +107,25 @@ def set_probe(config: ConfigDict, length: str = "fair") -> None:
   config.transfer.targets.places205.linear = PLACES_SHARE[length]
 
 
+def judge_folder(config: ConfigDict, *protocols: str) -> None:
+  """Sets judges of features on photos: those of the study, unless others are.
+
+  Args:
+    config: configuration of a study on a folder; changed in place.
+    *protocols: names of the judges.
+  """
+  config.transfer.protocols = tuple(f"{name}:folder" for name in protocols)
+  config.transfer.knn.neighbours = 20
+  config.transfer.linear.train.update(
+    duration="100ep",
+    batch_size=64,
+    learning_rate=0.1,
+    milestones=("30ep", "60ep", "90ep"),
+  )
+  same = config.dataset.get_oneway_ref("data_dir")
+  config.transfer.targets.folder.data_dir = same
+
+
 def rewinds(
   config: ConfigDict, reference: ConfigDict, num_images: int
 ) -> dict[str, str]:

@@ -58,7 +58,8 @@ class TaskRow:
   learns_from_start: bool = False
 
 
-# Colours: Okabe and Ito (2008), told apart by colour-blind readers.
+# Colours: Okabe and Ito (2008), then Tol (2021): told apart by colour-blind
+# readers.
 TASKS: Registry[TaskRow] = Registry(
   "task",
   (
@@ -178,7 +179,7 @@ TASKS: Registry[TaskRow] = Registry(
       f"{_TASKS}.distil:Distil",
       "Distil",
       "the features that the network of config.start gives",
-      "#F0E442",
+      "#882255",
       {
         "layers": Field(
           ("features",),

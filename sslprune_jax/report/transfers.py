@@ -62,6 +62,8 @@ class TransferCurves:
   def name(self) -> str:
     """Names its picture."""
     parts = ["transfer", self.protocol, self.target]
+    if self.protocol == "fidelity":  # It has two metrics.
+      parts.append(self.metric)
     if self.fraction < 1:
       parts.append(f"{self.fraction:g}")
     if self.layer != "features":
