@@ -56,20 +56,23 @@ def _config(mine, mode, **transfer):
   return config
 
 
-def test_rounds_with_distil_end_in_sizes_and_qualities(mine, tmp_path):
-  config = _config(mine, "distil", rounds=(0, 1))
-  config.prune.rounds = 1
+def test_at_once_a_first_look_ends_in_sizes_and_qualities(mine, tmp_path):
+  config = _config(mine, "one-shot", rounds=(0, 1, 2))
+  config.prune.densities = (0.5, 0.1)
   lines = run.run(config, tmp_path)
-  assert config.name == "moco_distil"
+  assert config.name == "moco_one-shot"
+  own = [x for x in lines if x["stage"] == "pretext"]
+  assert [x["updates"] for x in own] == [0] * len(own)
   judged = [x for x in lines if x["stage"] == "transfer"]
   assert {x["protocol"] for x in judged} == {"knn", "linear", "svm", "fidelity"}
-  # Labels.csv: two thirds have one; fidelity sees all of them.
+  # Of labels.csv two thirds have a label; fidelity sees all of them.
   images = {x["protocol"]: x["training_images"] + x["n"] for x in judged}
   labelled = len((mine / "photos/labels.csv").read_text().splitlines()) - 1
   assert images["knn"] == images["svm"] == labelled and images["fidelity"] == 90
-  found = {(x["protocol"], x["metric"], x["round"]): x["value"] for x in judged}
-  assert found["fidelity", "cosine", 0] == pytest.approx(1, abs=1e-5)
-  assert found["fidelity", "cosine", 1] < 1
+  kept = {
+    x["round"]: x["value"] for x in judged if x["metric"] == "neighbours_kept"
+  }
+  assert kept[0] == 1 > kept[1] > 0
   dense = tickets.load(tmp_path / "seed_0/distil/round_00/trained.npz")
   assert dense.meta["config"]["dataset"]["mean"] == [0.485, 0.456, 0.406]
   page, *_ = report.write_report([tmp_path], tmp_path / "report.html")
@@ -77,20 +80,26 @@ def test_rounds_with_distil_end_in_sizes_and_qualities(mine, tmp_path):
   assert not verify.verify(tmp_path)[0]
 
 
-def test_at_once_nothing_is_trained_and_labels_are_not_needed(mine, tmp_path):
-  config = _config(mine, "one-shot", rounds=(0, 1, 2))
-  config.prune.densities = (0.5, 0.1)
-  config.dataset.data_dir = str(tmp_path / "bare")
-  (tmp_path / "bare").mkdir()
-  for path in sorted((mine / "photos").glob("*.png"))[:60]:
-    (tmp_path / "bare" / path.name).write_bytes(path.read_bytes())
-  lines = run.run(config, tmp_path / "w")
-  assert {x.get("protocol") for x in lines} == {None, "fidelity"}
-  assert all(x["updates"] == 0 for x in lines if x["stage"] == "pretext")
-  kept = {
-    x["round"]: x["value"] for x in lines if x["metric"] == "neighbours_kept"
+def test_without_labels_fidelity_is_left_to_judge_by(mine, tmp_path):
+  for path in (mine / "photos").glob("*.png"):
+    (tmp_path / path.name).write_bytes(path.read_bytes())
+  config = _config(mine, "distil")
+  config.dataset.data_dir = str(tmp_path)
+  (fitted,) = run.fit(config)[0].values()
+  assert fitted.transfer.protocols == ("fidelity:folder",)
+
+
+@pytest.mark.slow
+def test_rounds_with_distil_keep_what_is_judged(mine, tmp_path):
+  config = _config(mine, "distil", rounds=(0, 1))
+  config.prune.rounds = 1
+  lines = run.run(config, tmp_path)
+  found = {
+    (x.get("protocol"), x["metric"], x["round"]): x["value"] for x in lines
   }
-  assert kept[0] == 1 > kept[1] > 0
+  assert found["fidelity", "cosine", 0] == pytest.approx(1, abs=1e-5)
+  assert found["fidelity", "cosine", 1] < 1
+  assert found["knn", "accuracy", 1] > 0.4
 
 
 def test_with_labels_the_dense_network_is_trained_too(mine):

@@ -62,7 +62,9 @@ class Probe(Protocol):
     # One head for all tickets, whatever was on top of them.
     self._head = jax.tree.map(lambda x: np.zeros(x.shape, x.dtype), head)
     normalise = make_normalise(target.dataset)
-    self._step = extraction.make_step(network, normalise, layer)
+    self._step = target.features.step(
+      layer, lambda: extraction.make_step(network, normalise, layer)
+    )
     if config.transfer.batch_size % jax.device_count():
       raise ConfigError(
         f"config.transfer.batch_size: found {config.transfer.batch_size}, "

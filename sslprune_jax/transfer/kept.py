@@ -20,6 +20,18 @@ class KeptFeatures:
     self._most = most
     self._found: collections.OrderedDict[Hashable, Features]
     self._found = collections.OrderedDict()
+    self._steps: dict[str, Callable] = {}
+
+  def step(self, layer: str, make: Callable[[], Callable]) -> Callable:
+    """Returns what extracts a layer, made once: all judges share its program.
+
+    Args:
+      layer: name of the endpoint.
+      make: function that makes it.
+    """
+    if layer not in self._steps:
+      self._steps[layer] = make()
+    return self._steps[layer]
 
   def find(self, key: Hashable) -> Features | None:
     """Returns what is kept under a key, or None."""

@@ -126,6 +126,7 @@ def test_what_is_finetuned_keeps_its_mask_and_starts_from_what_was_trained(
   assert not (kernels[2] & ~kernels[1]).any()
 
 
+@pytest.mark.slow
 def test_killed_and_resumed_ends_in_the_same_bits(whole, tmp_path, monkeypatch):
   # The untrained network's fine-tuning and that of a later round.
   for updates in (8, 4 + 3 * 12 + 8, 12):
