@@ -124,7 +124,12 @@ def test_the_documented_commands_in_an_empty_folder(tmp_path):
     for part in config.split("  python -m ")[1:]
   ]
   assert len(commands) == 2
+  # From anywhere, configurations go by their names.
+  commands = [
+    words.replace("configs/checkpoint.py", "checkpoint") for words in commands
+  ]
   short = ["--config.train.duration=1ep", "--config.prune.rounds=1"]
+  short.append("--config.transfer.protocols=('fidelity:folder',)")
   for command, more in zip(commands, ([], short), strict=True):
     done = subprocess.run(
       [sys.executable, "-m", *command.split("  python")[0].split(), *more],
