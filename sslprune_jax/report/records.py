@@ -1,14 +1,16 @@
 """Files of a run -> checked objects; a broken one is named in one line."""
 
-import json
 import math
 import re
+from collections.abc import Callable
+from typing import Any
 
 from etils import epath
 
 from sslprune_jax import workdir
 from sslprune_jax.report.names import TASK_FIELDS
-from sslprune_jax.runtime.errors import UserError
+from sslprune_jax.runtime import json_files
+from sslprune_jax.runtime.errors import LostFileError, UserError
 
 _KIND = {int: "a whole number", float: "a finite number", str: "a text"}
 
@@ -18,22 +20,12 @@ class ResultsError(UserError, ValueError):
 
 
 def read_json_lines(file: epath.Path) -> list[tuple[str, dict]]:
-  """Reads lines of JSON, and skips empty ones.
-
-  Args:
-    file: path of a file of JSON objects, one a line.
-
-  Returns:
-    Pairs of where a line stands, for messages, and its object.
+  """Reads lines of JSON; see `json_files.read_lines`.
 
   Raises:
-    ResultsError: a line is no JSON object.
+    ResultsError: it is missing, or a line is no JSON object.
   """
-  return [
-    (f"{file}, line {number}", _parse(line, f"{file}, line {number}"))
-    for number, line in enumerate(file.read_text().splitlines(), start=1)
-    if line.strip()
-  ]
+  return _read(json_files.read_lines, file)
 
 
 def read_json(file: epath.Path) -> dict:
@@ -45,20 +37,14 @@ def read_json(file: epath.Path) -> dict:
   Raises:
     ResultsError: it is missing, or no JSON object.
   """
-  try:
-    return _parse(file.read_text(), str(file))
-  except FileNotFoundError:
-    raise ResultsError(f"{file} does not exist") from None
+  return _read(json_files.read, file, dict)
 
 
-def _parse(text: str, where: str) -> dict:
+def _read(reader: Callable, *args: Any) -> Any:
   try:
-    found = json.loads(text)
-  except ValueError as error:
-    raise ResultsError(f"{where}: not JSON ({error})") from None
-  if not isinstance(found, dict):
-    raise ResultsError(f"{where}: not a JSON object")
-  return found
+    return reader(*args)
+  except LostFileError as error:
+    raise ResultsError(str(error)) from None
 
 
 def read_config(file: epath.Path) -> dict:

@@ -9,8 +9,7 @@ from typing import Any
 
 from etils import epath
 
-from sslprune_jax.runtime import atomic, processes
-from sslprune_jax.runtime.errors import LostFileError
+from sslprune_jax.runtime import atomic, json_files, processes
 
 
 def absolute(path: epath.PathLike) -> epath.Path:
@@ -48,13 +47,10 @@ def write_json(path: epath.PathLike, value: Any) -> None:
   write(path, (json.dumps(value, indent=2) + "\n").encode())
 
 
-def read_json(path: epath.PathLike) -> Any:
-  """Reads a JSON file.
-
-  Raises:
-    LostFileError: it is no JSON: half a file, or another.
-  """
-  return _parse(read(path), str(path))
+def read_json(path: epath.PathLike, *kinds: type) -> Any:
+  """Reads a JSON file; see `json_files.read`."""
+  content = processes.from_first(lambda: json_files.read_bytes(path))
+  return json_files.parse(content, str(path), *kinds)
 
 
 def write_json_lines(path: epath.PathLike, values: Iterable[Any]) -> None:
@@ -62,20 +58,7 @@ def write_json_lines(path: epath.PathLike, values: Iterable[Any]) -> None:
   write(path, "".join(json.dumps(value) + "\n" for value in values).encode())
 
 
-def read_json_lines(path: epath.PathLike) -> list[Any]:
-  """Reads a file of one JSON value a line.
-
-  Raises:
-    LostFileError: names a line that is no JSON.
-  """
-  return [
-    _parse(line, f"{path}, line {number}")
-    for number, line in enumerate(read(path).splitlines(), start=1)
-  ]
-
-
-def _parse(text: bytes, where: str) -> Any:
-  try:
-    return json.loads(text)
-  except ValueError as error:  # Of its encoding too.
-    raise LostFileError(f"{where}: damaged: no JSON ({error})") from None
+def read_json_lines(path: epath.PathLike) -> list[dict[str, Any]]:
+  """Reads a file of one JSON object a line; see `json_files.read_lines`."""
+  content = processes.from_first(lambda: json_files.read_bytes(path))
+  return [line for _, line in json_files.parse_lines(content, str(path))]

@@ -149,7 +149,7 @@ def test_what_cannot_be_read_is_named_and_the_rest_is_drawn(make, tmp_path):
   page, *files = report.write_report([run], tmp_path / "report.html")
   text = page.read_text()
   assert f"{run}/results.jsonl, line 4: value: found nan, expected" in text
-  assert f"{half}: not JSON" in text
+  assert f"{half}: damaged: no JSON" in text
   assert {"retrained.png", "layers.png"} <= {f.name for f in files}
   assert text.count("could not be read") == 1
 

@@ -1,6 +1,7 @@
 """Reading runs: what is refused, and how it is said."""
 
 import json
+import re
 
 import pytest
 
@@ -85,7 +86,7 @@ def test_a_line_that_is_no_object_is_named(make, tmp_path, text):
   run = make.run(tmp_path, [make.result("rotnet", 0, "pretext", 0)])
   with (run / "results.jsonl").open("a") as file:
     file.write(text)
-  with pytest.raises(results.ResultsError, match="line 2: not "):
+  with pytest.raises(results.ResultsError, match="line 2: damaged: "):
     results.read([run])
 
 
@@ -128,3 +129,42 @@ def test_a_task_scored_on_training_images_stands_with_its_masks(make, tmp_path):
       row.update(split="train", n=1437)
   (setting,) = results.settings(results.read([make.run(tmp_path, rows)]))
   assert setting.split == "test" and len(setting.rows) == len(rows)
+
+
+_DAMAGES = {
+  "no UTF-8": (b'{"a": "\xff"}', "damaged: no JSON"),
+  "nested": (b"[" * 9000 + b"]" * 9000, "damaged: nested too deep"),
+  "deep": (b'{"a":' * 99 + b"1" + b"}" * 99, "damaged: nested too deep"),
+  "another kind": (b"[1]", "damaged: found .1., expected an object"),
+}
+
+
+@pytest.mark.parametrize("damage", _DAMAGES)
+@pytest.mark.parametrize("name", ["results.jsonl", "config.json"])
+def test_a_damaged_file_is_named_in_a_line(make, tmp_path, name, damage):
+  run = make.run(tmp_path / "run", [make.result("rotnet", 0, "pretext", 0)])
+  content, words = _DAMAGES[damage]
+  (run / name).write_bytes(content)
+  with pytest.raises(results.ResultsError, match=f"{name}.*: {words}") as error:
+    results.read([run])
+  assert "\n" not in str(error.value)
+
+
+@pytest.mark.parametrize("damage", [*_DAMAGES, "a folder"])
+@pytest.mark.parametrize("name", ["sparsity.json", "magnitudes.json"])
+def test_a_damaged_round_is_left_out_by_name(make, tmp_path, name, damage):
+  rows = [make.result("rotnet", 0, "pretext", i) for i in range(2)]
+  run = make.run(tmp_path / "run", rows)
+  path = run / "seed_0/rotnet/round_01" / name
+  path.unlink(missing_ok=True)
+  if damage == "a folder":
+    path.mkdir()
+  else:
+    path.write_bytes(_DAMAGES[damage][0])
+  words = "found a folder" if damage == "a folder" else _DAMAGES[damage][1]
+  (found,) = results.read([run])
+  (said,) = found.left_out
+  assert said.startswith(f"{path}: ") and re.search(words, said)
+  assert [entry["round"] for entry in found.sparsity] == (
+    [0] if name == "sparsity.json" else [0, 1]
+  )
