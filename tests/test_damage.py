@@ -22,6 +22,7 @@ from sslprune_jax.study.verify import verify
 
 _RNG = np.random.default_rng(0)
 # Said, but no part of a result: what a training went through.
+_TUNED = "finetune_digits_0.2"
 _LOGS = ("metrics.jsonl",)
 
 
@@ -64,6 +65,12 @@ def half(tmp_path_factory):
       run_lib.run(_config(), workdir)
   assert list(workdir.glob("**/round_01/checkpoint/*"))
   return workdir
+
+
+@pytest.fixture
+def copy(whole, tmp_path):
+  """A copy of the whole study that a test may damage."""
+  return pathlib.Path(shutil.copytree(whole, tmp_path / "run"))
 
 
 def _kinds(workdir):
@@ -228,3 +235,32 @@ def test_results_of_the_first_version_are_taken_and_counted(whole, tmp_path):
   assert run_lib.run(_config(), copy)
   damages, done, unverifiable = verify(copy)
   assert (damages, done, unverifiable) == ([], 12, 12)
+
+
+_DEEP = b"[" * 9000 + b"]" * 9000
+
+
+@pytest.mark.parametrize(
+  "name, content",
+  [
+    ("labels/config.json", _DEEP),
+    ("labels/results.jsonl", _DEEP),
+    ("labels/results.jsonl", b"\xff"),
+    ("labels/seed_0/labels/round_01/result.json", _DEEP),
+    ("labels/seed_0/labels/round_01/result.json", None),
+    ("labels/seed_0/labels/round_01/metrics.jsonl", _DEEP),
+    ("labels/seed_0/labels/round_01/metrics.jsonl", b"[3]"),
+    ("labels/seed_0/labels/round_01/metrics.jsonl", b""),
+    ("labels/seed_0/labels/retrain/round_01/rewind/metrics.jsonl", None),
+    (f"labels/seed_0/labels/transfer/round_01/{_TUNED}/metrics.jsonl", b""),
+  ],
+)
+def test_what_cannot_be_read_is_one_line_of_verify(name, content, copy):
+  path = copy / name
+  path.unlink()
+  if content is None:
+    path.mkdir()
+  elif content:
+    path.write_bytes(content)
+  (words,) = (words for words, _ in verify(copy)[0])
+  assert words.startswith(str(path)) and "\n" not in words

@@ -3,6 +3,7 @@
 import contextlib
 import functools
 import json
+import re
 import threading
 
 import jax
@@ -20,7 +21,7 @@ from sslprune_jax.runtime import preemption
 from sslprune_jax.runtime.errors import DivergedError
 from sslprune_jax.runtime.progress import Progress
 from sslprune_jax.tasks.labels import Labels
-from sslprune_jax.training import loop
+from sslprune_jax.training import loop, metrics
 from sslprune_jax.training.checkpoints import Checkpoints
 from sslprune_jax.training.trainer import Trainer
 
@@ -175,3 +176,29 @@ def test_threads_that_read_ahead_end_with_a_loop_that_fails(
   with pytest.raises(ArithmeticError):
     _train(made, tmp_path)
   assert not threads()
+
+
+@pytest.mark.parametrize(
+  "line, words",
+  [
+    (b"\xff", "damaged: no JSON"),
+    (b"[1]", "damaged: found .1., expected an object"),
+    (b"3", "damaged: found 3, expected an object"),
+    (b'{"update": "x"}', "damaged: update: found 'x', expected a whole"),
+    (b"{}", "damaged: update: found None, expected a whole"),
+    (b"[" * 9000 + b"]" * 9000, "damaged: nested too deep"),
+  ],
+)
+def test_metrics_go_on_before_a_line_that_is_damaged(
+  line, words, tmp_path, caplog
+):
+  path = epath.Path(tmp_path / "metrics.jsonl")
+  first, last = b'{"update": 5}\n', b'{"update": 10}\n'
+  for ending, is_said in ((b"\n" + last, True), (b"\n", True), (b"", False)):
+    path.write_bytes(first + line + ending)
+    caplog.clear()
+    metrics.MetricLines(path, every=5, updates_per_epoch=4, start=10).close()
+    assert path.read_bytes() == first
+    found = [record.getMessage() for record in caplog.records]
+    assert len(found) == is_said  # Without its end it was killed in it.
+    assert not found or re.match(f"{path}, line 2: {words}", found[0])

@@ -124,7 +124,7 @@ def _identify(
       workdir / f"seed_{seed}/{task}/transfer/round_{index:02d}/ticket.json"
     )
     identity = {"sha256": ticket.meta["sha256"]}
-    there = files.read_json(file) if files.exists(file) else identity
+    there = files.read_json(file, dict) if files.exists(file) else identity
     if identity != identities.setdefault(file, there):
       raise ConfigError(
         f"--ticket={path}: found another ticket of seed {seed}, {task}, round "

@@ -166,11 +166,11 @@ def _check_same(
 def _read(path: epath.Path) -> dict[str, Any]:
   """Reads config.json."""
   try:
-    there = files.read_json(path)
+    there = files.read_json(path, dict)
     if isinstance(there.get("config"), dict):
       return there
     reason = "no configuration in it"
-  except (LostFileError, AttributeError) as error:
+  except LostFileError as error:
     reason = str(error)
   raise ConfigError(
     f"{path}: cannot be read ({reason}), expected what an earlier run wrote; "

@@ -15,7 +15,7 @@ from typing import Any
 from etils import epath
 
 from sslprune_jax import workdir as workdir_lib
-from sslprune_jax.runtime import files, processes
+from sslprune_jax.runtime import files, json_files, processes
 from sslprune_jax.runtime.errors import LostFileError
 from sslprune_jax.training.step import NUMERICS
 
@@ -102,13 +102,15 @@ def _parse(
   """Returns the lines, and what is known of the files; None: nothing is."""
   path = directory / workdir_lib.RESULT
   try:
-    found = json.loads(path.read_bytes())
+    found = json_files.read(path, dict, list)
     if isinstance(found, list):
       return found, None
     expected = found.pop("sha256")
     if _digest(found) == expected:
       return found["lines"], found["files"]
-  except (ValueError, KeyError, TypeError, AttributeError) as error:
+  except LostFileError as error:
+    raise _lost(directory, str(error)) from None
+  except (KeyError, TypeError, AttributeError) as error:
     words = f"{path}: damaged: no result ({error})"
     raise _lost(directory, words) from None
   raise _lost(

@@ -4,6 +4,7 @@ What is damaged is named with the folder or file to delete: the command of the
 study then makes it again, bit for bit.
 """
 
+import contextlib
 import json
 from collections.abc import Iterator, Sequence
 
@@ -50,6 +51,7 @@ def verify(workdir: epath.Path) -> tuple[list[Damage], int, int]:
         found += _damaged_checkpoints(folder / workdir_lib.REWIND)
       damages += [(words, folder) for words in found]
     damages += _damaged_texts(study)
+    damages += _damaged_metrics(study)
     if folders:
       damages += _damaged_lines(study, folders)
   path = workdir / workdir_lib.OVERLAPS
@@ -91,22 +93,56 @@ def _damaged_checkpoints(folder: epath.Path) -> Iterator[str]:
 
 
 def _damaged_texts(study: epath.Path) -> Iterator[Damage]:
-  """Reads what JSON is no part of a stage's result, and all metrics."""
+  """Reads what JSON is no part of a stage's result."""
   path = study / workdir_lib.CONFIG
-  if not path.exists():
-    yield f"{path}: missing", path
-  elif not isinstance(_read(path), dict):
-    yield f"{path}: damaged: no JSON object", path
+  with _naming(path) as damages:
+    files.read_json(path, dict)
+  yield from damages
   for path in sorted(study.glob("seed_*/labelled_*.json")):
-    found = _read(path)
-    if not isinstance(found, dict) or not images.is_whole(found):
-      yield f"{path}: damaged: its indices are not those of its digest", path
-  for each in _STAGES:
-    for path in sorted(study.glob(f"{each}/{workdir_lib.METRICS}")):
-      try:
+    with _naming(path) as damages:
+      if not images.is_whole(files.read_json(path, dict)):
+        damages.append(
+          (f"{path}: damaged: its indices are not those of its digest", path)
+        )
+    yield from damages
+
+
+def _damaged_metrics(study: epath.Path) -> Iterator[Damage]:
+  """Reads what is there of metrics, and misses that of a stage that trained."""
+  for folder in (f for each in _STAGES for f in sorted(study.glob(each))):
+    path = folder / workdir_lib.METRICS
+    if path.exists() or _has_trained(folder):
+      with _naming(folder) as damages:
         files.read_json_lines(path)
-      except LostFileError as error:
-        yield str(error), path.parent
+      yield from damages
+
+
+def _has_trained(folder: epath.Path) -> bool:
+  """Returns whether the result of a stage says that it made updates."""
+  try:
+    line, *_ = results.read(folder) if results.exists(folder) else [{}]
+  except LostFileError:  # Said already.
+    return False
+  # Without a mask yet, these controls are copies.
+  is_copy = line.get("round") == 0 and line.get("init") in (
+    "random",
+    "adjusted",
+  )
+  return bool(line.get("updates", "duration" in line)) and not is_copy
+
+
+@contextlib.contextmanager
+def _naming(place: epath.Path) -> Iterator[list[Damage]]:
+  """Gives a list, which gets what a file that is read is found to be.
+
+  Args:
+    place: file or folder to delete.
+  """
+  damages: list[Damage] = []
+  try:
+    yield damages
+  except LostFileError as error:
+    damages.append((str(error), place))
 
 
 def _damaged_lines(
@@ -118,20 +154,9 @@ def _damaged_lines(
     expected = [line for folder in folders for line in results.read(folder)]
   except LostFileError:  # Said already.
     return
-  if not path.exists():
-    yield f"{path}: missing", path
-    return
-  try:
+  with _naming(path) as damages:
     found = files.read_json_lines(path)
-  except LostFileError as error:
-    yield str(error), path
-    return
-  if sorted(map(json.dumps, found)) != sorted(map(json.dumps, expected)):
-    yield f"{path}: damaged: not the lines of the results of its stages", path
-
-
-def _read(path: epath.Path):
-  try:
-    return json.loads(path.read_bytes())
-  except ValueError:
-    return None
+    if sorted(map(json.dumps, found)) != sorted(map(json.dumps, expected)):
+      words = f"{path}: damaged: not the lines of the results of its stages"
+      damages.append((words, path))
+  yield from damages

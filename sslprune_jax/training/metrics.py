@@ -4,10 +4,13 @@ import json
 import os
 import time
 from collections.abc import Mapping
+from typing import Any
 
+from absl import logging
 from etils import epath
 
-from sslprune_jax.runtime import processes
+from sslprune_jax.runtime import json_files, processes
+from sslprune_jax.runtime.errors import LostFileError
 
 try:
   import tensorboardX
@@ -84,19 +87,36 @@ class MetricLines:
 
 
 def _reopen(path: epath.Path, start: int):
-  """Reopens a file of lines with what update `start` leads to dropped."""
+  """Reopens a file of lines with what update `start` leads to dropped.
+
+  Nor is kept what follows a damaged line: of the last one, in the middle of
+  which the run before was killed, nothing is said.
+  """
   kept = []
-  for line in path.read_text().splitlines():
+  content = json_files.read_bytes(path)
+  lines = content.splitlines(keepends=True)
+  for number, line in enumerate(lines, start=1):
+    where = f"{path}, line {number}"
     try:
-      read = json.loads(line)
-      # Events at `start` are measured again.
-      if read["update"] > start or (
-        read["update"] == start and "event" in read
-      ):
-        break
-    except (ValueError, KeyError):  # Killed in the middle of a line.
+      read = json_files.parse(line, where, dict)
+      update = _update_of(read, where)
+    except LostFileError as error:
+      if number < len(lines) or line.endswith(b"\n"):
+        logging.warning("%s; the lines from there on are dropped", error)
       break
-    kept.append(line + "\n")
+    # Events at `start` are measured again.
+    if update > start or (update == start and "event" in read):
+      break
+    kept.append(line.rstrip(b"\r\n").decode() + "\n")
   file = path.open("w")
   file.writelines(kept)
   return file
+
+
+def _update_of(line: dict[str, Any], where: str) -> int:
+  update = line.get("update")
+  if not isinstance(update, int):
+    raise LostFileError(
+      f"{where}: damaged: update: found {update!r}, expected a whole number"
+    )
+  return update
