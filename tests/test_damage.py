@@ -15,6 +15,8 @@ import pytest
 from helpers import TIMES, bits, die_after, short
 
 from sslprune_jax.config import variants
+from sslprune_jax.report import results as report_results
+from sslprune_jax.report.paper import runs
 from sslprune_jax.runtime.errors import UserError
 from sslprune_jax.study import __main__ as command
 from sslprune_jax.study import run as run_lib
@@ -227,11 +229,58 @@ def test_a_result_that_was_edited_is_refused(whole, tmp_path):
     run_lib.run(_config(), copy)
 
 
+def _change_a_digit(path):
+  """Changes a count of the first layer, and no size."""
+  content = path.read_bytes()
+  place = content.index(b'"kept": ') + len(b'"kept": ')
+  digit = b"%d" % ((int(content[place : place + 1]) + 1) % 10 or 1)
+  path.write_bytes(content[:place] + digit + content[place + 1 :])
+
+
+def test_a_page_is_drawn_from_no_count_that_was_changed(copy):
+  path = copy / "rotnet/seed_0/rotnet/round_01/sparsity.json"
+  _change_a_digit(path)
+  (run,) = report_results.read([copy / "rotnet"])
+  assert run.left_out == [
+    f"{path}: damaged: its bytes are not those of its digest"
+  ]
+  with pytest.raises(UserError, match=f"{path}: damaged") as error:
+    run_lib.run(_config(), copy)
+  assert f"remove {path.parent} and run" in error.value.advice
+
+
+@pytest.mark.parametrize("without", ["a digit", "a digest"])
+def test_overlaps_that_were_changed_are_made_again(without, whole, copy):
+  path = copy / "overlaps.jsonl"
+  lines = [json.loads(line) for line in path.read_text().splitlines()]
+  if without == "a digest":  # As those of older versions.
+    del lines[0]["sha256"]
+  else:
+    lines[0]["layers"][0]["both"] += 1
+  path.write_text("".join(json.dumps(line) + "\n" for line in lines))
+  if without == "a digit":
+    with pytest.raises(UserError, match="overlaps.jsonl, line 1: damaged: not"):
+      runs.read([copy])
+  run_lib.run(_config(), copy)
+  assert path.read_bytes() == (whole / "overlaps.jsonl").read_bytes()
+
+
+@pytest.mark.parametrize("content", ["[]", "[{}]", "[3]"])
+def test_a_new_study_has_no_result_without_a_digest(content, copy):
+  path = copy / "labels/seed_0/labels/round_01/result.json"
+  path.write_text(content)
+  with pytest.raises(UserError, match=f"{path}: damaged: no result"):
+    run_lib.run(_config(), copy)
+
+
 def test_results_of_the_first_version_are_taken_and_counted(whole, tmp_path):
   copy = tmp_path / "run"
   shutil.copytree(whole, copy)
   for path in copy.glob("**/result.json"):
     path.write_text(json.dumps(json.loads(path.read_text())["lines"]))
+  for path in copy.glob("**/config.json"):
+    kept = json.loads(path.read_text()) | {"accepted_numerics": [0]}
+    path.write_text(json.dumps(kept))
   assert run_lib.run(_config(), copy)
   damages, done, unverifiable = verify(copy)
   assert (damages, done, unverifiable) == ([], 12, 12)

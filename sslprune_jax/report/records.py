@@ -9,7 +9,7 @@ from etils import epath
 
 from sslprune_jax import workdir
 from sslprune_jax.report.names import TASK_FIELDS
-from sslprune_jax.runtime import json_files
+from sslprune_jax.runtime import digests, json_files
 from sslprune_jax.runtime.errors import LostFileError, UserError
 
 _KIND = {int: "a whole number", float: "a finite number", str: "a text"}
@@ -38,6 +38,28 @@ def read_json(file: epath.Path) -> dict:
     ResultsError: it is missing, or no JSON object.
   """
   return _read(json_files.read, file, dict)
+
+
+def read_of_stage(file: epath.Path) -> dict:
+  """Reads a JSON object that the result beside it has a digest of.
+
+  Args:
+    file: path of the file; of a stage that is not done it is taken as it is.
+
+  Raises:
+    ResultsError: it is missing, no JSON object, or not that of its digest.
+  """
+  found = read_json(file)
+  result = file.parent / workdir.RESULT
+  if result.exists():
+    stage = _read(json_files.read, result, dict, list)
+    known = stage.get("files") if isinstance(stage, dict) else None
+    expected = known.get(file.name) if isinstance(known, dict) else None
+    if expected not in (None, digests.describe(file.read_bytes())):
+      raise ResultsError(
+        f"{file}: damaged: its bytes are not those of its digest"
+      )
+  return found
 
 
 def _read(reader: Callable, *args: Any) -> Any:

@@ -15,8 +15,8 @@ from sslprune_jax.report.records import (
   ResultsError,
   check_line,
   read_config,
-  read_json,
   read_json_lines,
+  read_of_stage,
   read_tasks,
 )
 
@@ -209,7 +209,7 @@ def _read_rounds(path: epath.Path, name: str) -> tuple[list[dict], list[str]]:
     stage = workdir.parse_round(str(file.parent))
     about = {"seed": stage.seed, "task": stage.task, "round": stage.round}
     try:
-      found.append(about | read_json(file))
+      found.append(about | read_of_stage(file))
     except ResultsError as error:
       unread.append(str(error))
   return found, unread

@@ -1,7 +1,6 @@
 """What the masks of different tasks and variants share, as lines of JSON."""
 
 import itertools
-import json
 from typing import Any
 
 from etils import epath
@@ -11,7 +10,7 @@ from sslprune_jax import models
 from sslprune_jax import workdir as workdir_lib
 from sslprune_jax.config import rounds
 from sslprune_jax.pruning import sparsity, tickets
-from sslprune_jax.runtime import files, processes
+from sslprune_jax.runtime import digests, files, processes
 from sslprune_jax.runtime.errors import LostFileError
 from sslprune_jax.workdir import Stage
 
@@ -22,8 +21,8 @@ def write(workdir: epath.Path, configs: dict[str, ConfigDict]) -> None:
   """Writes overlaps.jsonl, unless all of it is there.
 
   A line for each seed, retrained round, and pair of a variant and task whose
-  networks are the same: `seed, round, a, b` (variant and task of each) and the
-  `layers` of `sparsity.overlap`.
+  networks are the same: `seed, round, a, b` (variant and task of each), the
+  `layers` of `sparsity.overlap`, and the `sha256` of these.
 
   Args:
     workdir: folder of finished studies.
@@ -46,8 +45,8 @@ def verify(workdir: epath.Path) -> list[str]:
     return []
   pairs = _there(path)
   try:
-    if pairs is not None and files.read_json_lines(path) == json.loads(
-      json.dumps(_lines(workdir, pairs))
+    if pairs is not None and files.read_json_lines(path) == _lines(
+      workdir, pairs
     ):
       return []
   except LostFileError:  # Said where the tickets are looked at.
@@ -77,15 +76,14 @@ def _lines(workdir: epath.Path, pairs: list[Pair]) -> list[dict[str, Any]]:
       for owner in {a, b} - masks.keys():
         ticket = tickets.load(_ticket(workdir, seed, index, owner))
         masks[owner] = ticket.masks
-      lines.append(
-        {
-          "seed": seed,
-          "round": index,
-          "a": a,
-          "b": b,
-          "layers": sparsity.overlap(masks[a], masks[b]),
-        }
-      )
+      line = {
+        "seed": seed,
+        "round": index,
+        "a": list(a),
+        "b": list(b),
+        "layers": sparsity.overlap(masks[a], masks[b]),
+      }
+      lines.append(digests.stamp(line))
   return lines
 
 
@@ -97,11 +95,18 @@ def _ticket(
 
 
 def _there(path: epath.Path) -> list[Pair] | None:
-  """Lists the pairs of a file of overlaps, as `_pairs` does; None: damaged."""
+  """Lists the pairs of a file of overlaps, as `_pairs` does.
+
+  Returns:
+    None where a line is damaged, or has no digest, as those of old.
+  """
   try:
+    lines = files.read_json_lines(path)
+    if any(line != digests.stamp(line) for line in lines):
+      return None
     return [
       (line["seed"], line["round"], tuple(line["a"]), tuple(line["b"]))
-      for line in files.read_json_lines(path)
+      for line in lines
     ]
   except (LostFileError, KeyError, TypeError):
     return None

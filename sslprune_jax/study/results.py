@@ -7,15 +7,13 @@ Metrics are no part of it: they say how long things took. The first version
 wrote the bare lines, which cannot be verified.
 """
 
-import hashlib
-import json
 import os
 from typing import Any
 
 from etils import epath
 
 from sslprune_jax import workdir as workdir_lib
-from sslprune_jax.runtime import files, json_files, processes
+from sslprune_jax.runtime import digests, files, json_files, processes
 from sslprune_jax.runtime.errors import LostFileError
 from sslprune_jax.training.step import NUMERICS
 
@@ -40,14 +38,14 @@ def write(directory: epath.Path, lines: list[Line]) -> None:
   found = {
     "lines": lines,
     "files": {
-      path.name: _describe(path.read_bytes())
+      path.name: digests.describe(path.read_bytes())
       for path in beside
       if path.name != workdir_lib.RESULT
     },
     "numerics": NUMERICS,
   }
-  found["sha256"] = _digest(found)
-  files.write_json(directory / workdir_lib.RESULT, found)
+  path = directory / workdir_lib.RESULT
+  files.write_json(path, digests.stamp(found))
 
 
 def read(directory: epath.Path) -> list[Line]:
@@ -61,7 +59,7 @@ def read(directory: epath.Path) -> list[Line]:
 
   Raises:
     LostFileError: the result is damaged, or a file of it is missing or has
-      another size; their bytes are not read.
+      another size, or one of JSON other bytes; those of tickets are not read.
   """
   return processes.from_first(lambda: _read(directory))
 
@@ -90,7 +88,8 @@ def verify(directory: epath.Path) -> tuple[list[str], bool]:
 def _read(directory: epath.Path) -> list[Line]:
   lines, expected = _parse(directory)
   for name, about in (expected or {}).items():
-    words = _compare(directory / name, about, whole=False)
+    # Pages are drawn from what is JSON, and it is small.
+    words = _compare(directory / name, about, whole=name.endswith(".json"))
     if words:
       raise _lost(directory, words)
   return lines
@@ -104,9 +103,9 @@ def _parse(
   try:
     found = json_files.read(path, dict, list)
     if isinstance(found, list):
+      _check_first_version(directory, found)
       return found, None
-    expected = found.pop("sha256")
-    if _digest(found) == expected:
+    if found == digests.stamp(found):
       return found["lines"], found["files"]
   except LostFileError as error:
     raise _lost(directory, str(error)) from None
@@ -116,6 +115,18 @@ def _parse(
   raise _lost(
     directory, f"{path}: damaged: its values are not those of its digest"
   )
+
+
+def _check_first_version(directory: epath.Path, lines: list[Any]) -> None:
+  """Refuses bare lines in a study that the first version did not begin."""
+  folder = next(p for p in directory.parents if p.name.startswith("seed_"))
+  path = folder.parent / workdir_lib.CONFIG
+  config = json_files.read(path, dict) if path.exists() else {}
+  accepted = config.get("accepted_numerics", [])
+  if "numerics" in config and 0 not in accepted:
+    raise TypeError("no digest, which the first version alone left out")
+  if not lines or not all(isinstance(line, dict) for line in lines):
+    raise TypeError("no lines")
 
 
 def _lost(directory: epath.Path, words: str) -> LostFileError:
@@ -133,15 +144,6 @@ def _compare(path: epath.Path, about: dict[str, Any], whole: bool) -> str:
   size = path.stat().length if in_bucket else os.stat(path).st_size
   if size != about["size"]:
     return f"{path}: damaged: found {size} bytes, expected {about['size']}"
-  if whole and _describe(path.read_bytes()) != about:
+  if whole and digests.describe(json_files.read_bytes(path)) != about:
     return f"{path}: damaged: its bytes are not those of its digest"
   return ""
-
-
-def _describe(content: bytes) -> dict[str, Any]:
-  return {"size": len(content), "sha256": hashlib.sha256(content).hexdigest()}
-
-
-def _digest(values: dict[str, Any]) -> str:
-  text = json.dumps(values, sort_keys=True)
-  return hashlib.sha256(text.encode()).hexdigest()

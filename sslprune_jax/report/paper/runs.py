@@ -15,6 +15,7 @@ from sslprune_jax.report.curves import Curve
 from sslprune_jax.report.names import Names
 from sslprune_jax.report.records import ResultsError
 from sslprune_jax.report.results import Run
+from sslprune_jax.runtime import digests
 
 MACHINE_PRECISION = "machine_precision"  # a threshold of magnitudes.json
 
@@ -181,4 +182,8 @@ def _read(name: str, paths: tuple[epath.Path, ...]) -> FigureRun:
 def _lines(file: epath.Path) -> list[dict]:
   if not file.exists():
     return []
-  return [line for _, line in records.read_json_lines(file)]
+  lines = records.read_json_lines(file)
+  for where, line in lines:
+    if not digests.is_whole(line):
+      raise ResultsError(f"{where}: damaged: not the values of its digest")
+  return [line for _, line in lines]
