@@ -1,5 +1,6 @@
 """Tests of ticket files."""
 
+import dataclasses
 import json
 import pathlib
 import zipfile
@@ -243,3 +244,44 @@ def test_features_are_of_the_network_that_is_declared():
   ticket.meta["config"]["model"]["width"] = 10**6
   with pytest.raises(tickets.TicketError, match="of another architecture"):
     ticket.features(np.zeros((1, 8, 8, 1), np.uint8))
+
+
+@pytest.mark.parametrize(
+  "field, value, words",
+  [
+    ("model.width", float("inf"), "model.width: found inf, expected"),
+    ("model.sobel", None, "model.sobel: found None, expected true or"),
+    ("dataset.mean", ["x"], "dataset.mean: found .'x'., expected"),
+    ("dataset.mean", None, "dataset.mean: found None, expected"),
+    ("dataset.std", [1.0] * 3, "dataset.std: found .*, expected 1 numbers"),
+    ("dataset", 3, "meta.config: found no dataset"),
+    ("image_shape", None, "meta.image_shape: found None, expected three"),
+    ("image_shape", ["a", 8, 1], "meta.image_shape: found .*, expected three"),
+  ],
+)
+def test_features_are_of_a_ticket_that_says_how_it_sees(field, value, words):
+  ticket = tickets.load(_TRAINED)
+  section, _, name = field.rpartition(".")
+  of = ticket.meta if field == "image_shape" else ticket.meta["config"]
+  (of[section] if section else of)[name] = value
+  with pytest.raises(tickets.TicketError, match=words):
+    ticket.features(np.zeros((1, 8, 8, 1), np.uint8))
+
+
+def test_features_are_of_the_statistics_of_the_network():
+  plain = tickets.load(_TRAINED)
+  images = np.zeros((1, 8, 8, 1), np.uint8)
+  trunk = plain.batch_stats["trunk"]
+  first = next(iter(trunk))
+  others = (
+    {},
+    {k: v for k, v in trunk.items() if k != first},
+    {**trunk, "more": {"mean": np.ones(3, np.float32)}},
+    jax.tree.map(lambda leaf: leaf[1:], trunk),
+  )
+  for other in others:
+    ticket = dataclasses.replace(plain, batch_stats={"trunk": other})
+    with pytest.raises(
+      tickets.TicketError, match="architecture: batch_stats of trunk/.* has sh"
+    ):
+      ticket.features(images)

@@ -166,6 +166,13 @@ def whole(least: int, most: int | None = None) -> Rule:
   )
 
 
+def channels(count: int) -> Rule:
+  """Returns the rule of a number for each channel of an image."""
+  return Rule(
+    f"{count} numbers, one a channel", lambda values: len(values) == count
+  )
+
+
 _LARGEST = 3.4e38  # of float32, nearly
 ABOVE_ZERO = number("a number above 0", lambda x: x > 0)
 SHARE = number("a number above 0, at most 1", lambda x: 0 < x <= 1)
@@ -189,6 +196,10 @@ ROUNDS = Rule(
 NAMES = Rule(
   "distinct names of letters, digits, _, - and ., at least one",
   lambda names: are_distinct(names, str, 1) and all(map(NAME.holds, names)),
+)
+IMAGE_SHAPE = Rule(
+  "three whole numbers above 0",
+  lambda shape: len(shape) == 3 and all(is_whole(n) and n > 0 for n in shape),
 )
 SWITCH = Rule("true or false", lambda value: isinstance(value, bool))
 TEXT = Rule(

@@ -18,10 +18,12 @@ import numpy as np
 from etils import epath
 
 from sslprune_jax import data, models
+from sslprune_jax.config import every_field
+from sslprune_jax.config.rules import IMAGE_SHAPE, Rule, channels
 from sslprune_jax.pruning import masks as masks_lib
 from sslprune_jax.pruning import ticket_file
 from sslprune_jax.runtime import files
-from sslprune_jax.runtime.errors import LostFileError
+from sslprune_jax.runtime.errors import ConfigError, LostFileError
 from sslprune_jax.runtime.trees import Tree, named_leaves
 
 
@@ -67,7 +69,7 @@ class Ticket:
     return self._build(head["kernel"].shape[-1])
 
   def _build(self, num_outputs: int) -> models.Network:
-    model = self._config("model")
+    model = self._config("model", "name", "width", "sobel")
     try:
       return models.build(
         model["name"],
@@ -92,7 +94,11 @@ class Ticket:
       TicketError: the ticket does not say how its network sees images, or its
         arrays are not those of that network.
     """
-    dataset = self._config("dataset")
+    dataset = self._config("dataset", "mean", "std")
+    shape = self.meta.get("image_shape")
+    _hold("image_shape", shape, IMAGE_SHAPE)
+    for name in ("mean", "std"):
+      _hold(f"config.dataset.{name}", dataset[name], channels(shape[-1]))
     network = models.without_head(self._build(num_outputs=1))
     trunk = {
       name: {k: v for k, v in tree.items() if k == "trunk"}
@@ -100,12 +106,18 @@ class Ticket:
     }
     chex.assert_rank(images, 4)
     chex.assert_type(images, np.uint8)
-    chex.assert_shape(images, (None, *self.meta["image_shape"]))
+    chex.assert_shape(images, (None, *shape))
     one = jnp.zeros((1, *images.shape[1:]))
-    like = jax.eval_shape(
-      lambda: network.init(jax.random.key(0), one, train=False)
-    )
-    check(self, like["params"], "params")
+    try:
+      like = jax.eval_shape(
+        lambda: network.init(jax.random.key(0), one, train=False)
+      )
+    except (TypeError, ValueError, OverflowError) as error:
+      reason = str(error).split("\n")[0]
+      raise TicketError(
+        f"meta.config.model: no such network ({reason})"
+      ) from None
+    check(self, like, "params")
 
     @jax.jit
     def apply(variables, images):
@@ -115,11 +127,26 @@ class Ticket:
 
     return np.asarray(apply(trunk, images))
 
-  def _config(self, section: str) -> dict[str, Any]:
+  def _config(self, section: str, *needed: str) -> dict[str, Any]:
     """Returns a section of the configuration that the ticket was made by."""
-    if section not in self.meta.get("config", {}):
+    config = self.meta.get("config")
+    found = config.get(section) if isinstance(config, dict) else None
+    if not isinstance(found, dict):
       raise TicketError(f"meta.config: found no {section}, expected one")
-    return self.meta["config"][section]
+    for name, field in every_field().items():
+      part, _, own = name.partition(".")
+      if part == section and (own in found or own in needed):
+        _hold(f"config.{name}", found.get(own), field.rule)
+    return found
+
+
+def _hold(field: str, value: Any, rule: Rule) -> None:
+  """Holds what a ticket says against a rule of the configuration."""
+  try:
+    rule.check(field, value)
+  except ConfigError as error:
+    words = str(error).removeprefix("config.")
+    raise TicketError(f"meta.{words}") from None
 
 
 def save(path: epath.PathLike, ticket: Ticket) -> None:
@@ -161,27 +188,32 @@ def load(path: epath.PathLike) -> Ticket:
     raise TicketError(f"{path}: {error}") from error
 
 
-def check(ticket: Ticket, params: Tree, where: str) -> None:
+def check(ticket: Ticket, like: dict[str, Tree], where: str) -> None:
   """Refuses a ticket whose trunk does not fit a network, or is not pruned.
 
   Args:
     ticket: any ticket.
-    params: arrays of the network, or their shapes.
+    like: variables of the network, or their shapes.
     where: name of the ticket in errors.
 
   Raises:
     TicketError: names the array, what was found and what was expected.
   """
-  found, expected = (
-    {name: leaf.shape for name, leaf in named_leaves(tree["trunk"]).items()}
-    for tree in (ticket.params, params)
-  )
-  for name in sorted(found.keys() | expected.keys()):
-    if found.get(name) != expected.get(name):
-      raise TicketError(
-        f"{where}: of another architecture: trunk/{name} has shape "
-        f"{found.get(name)}, the network expects {expected.get(name)}"
-      )
+  for kind, own in ticket.variables.items():
+    found, expected = (
+      {
+        name: leaf.shape
+        for name, leaf in named_leaves(tree.get("trunk", {})).items()
+      }
+      for tree in (own, like.get(kind, {}))
+    )
+    for name in sorted(found.keys() | expected.keys()):
+      if found.get(name) != expected.get(name):
+        of = "" if kind == "params" else f"{kind} of "
+        raise TicketError(
+          f"{where}: of another architecture: {of}trunk/{name} has shape "
+          f"{found.get(name)}, the network expects {expected.get(name)}"
+        )
   try:
     masks_lib.check(ticket.masks, ticket.params)
     masks_lib.check_pruned(ticket.masks, ticket.params)

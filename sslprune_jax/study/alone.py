@@ -12,7 +12,7 @@ from sslprune_jax import workdir as workdir_lib
 from sslprune_jax.config import from_json, plugins, protocols, rules
 from sslprune_jax.config.datasets import VIEWS
 from sslprune_jax.config.networks import NETWORKS
-from sslprune_jax.config.rules import NAME, Rule, is_whole, whole
+from sslprune_jax.config.rules import IMAGE_SHAPE, NAME, Rule, whole
 from sslprune_jax.pruning import tickets
 from sslprune_jax.pruning.tickets import Ticket, TicketError
 from sslprune_jax.runtime import files, processes
@@ -30,13 +30,16 @@ _META = {
     f"the sections {_OF_TICKET}",
     lambda config: all(isinstance(config[name], dict) for name in _OF_TICKET),
   ),
-  "image_shape": Rule(
-    "three whole numbers above 0",
-    lambda shape: len(shape) == 3 and all(is_whole(n) and n > 0 for n in shape),
-  ),
+  "image_shape": IMAGE_SHAPE,
   "seed": whole(0, 2**32 - 1),
   "task": NAME,
   "round": whole(0, 999),
+  "plugins": Rule(
+    "plug-ins, each with its target, or none",
+    lambda rows: all(
+      isinstance(row["target"], str) for row in (rows or {}).values()
+    ),
+  ),
 }
 
 
@@ -66,7 +69,7 @@ def run(
   provenance.agree(config)
   loaded = {path: _load(epath.Path(os.path.expanduser(path))) for path in paths}
   config = _of_tickets(config, loaded)
-  validation.validate(config)
+  _validate(config, next(iter(loaded)))
   _check_alone(config)
   workdir = epath.Path(os.path.expanduser(workdir))
   identities = _identify(loaded, workdir)
@@ -90,6 +93,16 @@ def run(
           progress,
         )
     return processes.from_first(lambda: _join_results(workdir))
+
+
+def _validate(config: ConfigDict, where: epath.PathLike) -> None:
+  """Validates a configuration; what is a ticket's of it is said so."""
+  try:
+    validation.validate(config)
+  except ConfigError as error:
+    if str(error).startswith(tuple(f"config.{name}." for name in _OF_TICKET)):
+      raise TicketError(f"{where}: meta.{error}") from None
+    raise
 
 
 def _check_alone(config: ConfigDict) -> None:
@@ -175,7 +188,7 @@ def _load(path: epath.Path) -> Ticket:
     except ConfigError as error:
       words = str(error).removeprefix("config.")
       raise TicketError(f"{path}: meta.{words}") from None
-  plugins.check(ticket.meta.get("plugins", {}), NETWORKS, str(path))
+  plugins.check(ticket.meta.get("plugins") or {}, NETWORKS, str(path))
   return ticket
 
 

@@ -44,7 +44,7 @@ def load(
     lambda: state.initialize(network, image_shape, jax.random.key(0))
   )
   try:
-    tickets.check(found.ticket, like["params"], config.start)
+    tickets.check(found.ticket, like, config.start)
   except TicketError as error:
     raise ConfigError(f"config.start: {error}") from None
   return found

@@ -74,7 +74,7 @@ class Transfers:
     """
     directory, judge = workdir / stage.path, self._judge(stage)
     where = f"{stage.task}, round {stage.round}, seed {stage.seed}"
-    tickets.check(ticket, self._shapes["params"], where)
+    tickets.check(ticket, self._shapes, where)
     if protocols.find(stage.protocol).every_round:
       ticket = _prune(self._config, ticket, stage, workdir)
     chosen = judge.target.choose(stage.fraction, stage.seed)

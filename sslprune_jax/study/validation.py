@@ -8,7 +8,7 @@ from sslprune_jax.config import every_field, lookup, rounds
 from sslprune_jax.config.durations import to_updates
 from sslprune_jax.config.networks import NETWORKS
 from sslprune_jax.config.protocols import PROTOCOLS, find
-from sslprune_jax.config.rules import Rule, one_of, some_of
+from sslprune_jax.config.rules import Rule, channels, one_of, some_of
 from sslprune_jax.config.tasks import TASKS
 from sslprune_jax.study import plan
 
@@ -112,12 +112,8 @@ def _dataset_rules(dataset: ConfigDict) -> Iterator[tuple[str, Rule]]:
         ),
       ),
     )
-  a_channel = Rule(
-    f"{dataset.channels} numbers, one a channel",
-    lambda values: len(values) == dataset.channels,
-  )
-  yield "dataset.mean", a_channel
-  yield "dataset.std", a_channel
+  yield "dataset.mean", channels(dataset.channels)
+  yield "dataset.std", channels(dataset.channels)
 
 
 def _rounds(last: int) -> Rule:

@@ -1,6 +1,7 @@
 """What transfer refuses: each in one line that names it."""
 
 import dataclasses
+import json
 
 import jax
 import numpy as np
@@ -120,7 +121,7 @@ def test_a_ticket_of_another_architecture_is_refused(ticket, tmp_path):
 
 def test_a_mask_that_does_not_match_or_is_not_applied_is_refused(ticket):
   made, _ = ticket
-  shapes = jax.eval_shape(lambda: made.params)
+  shapes = jax.eval_shape(lambda: made.variables)
   kernel = made.masks["trunk"]["stage2"]["conv"]["kernel"]
   kernel[0] = False
   with pytest.raises(
@@ -195,6 +196,12 @@ def test_features_that_the_devices_cannot_hold_are_refused(monkeypatch):
     ("image_shape", [8, 8], "meta.image_shape: found"),
     ("config", {"model": 3}, "meta.config: found .* expected the sections"),
     ("config", None, "meta.config: found None"),
+    ("plugins", 3, "meta.plugins: found 3"),
+    ("model.width", float("inf"), "meta.config.model.width: found inf"),
+    ("model.name", "lenet", "meta.config.model.name: found 'lenet'"),
+    ("model.dtype", "int8", "meta.config.model.dtype: found 'int8'"),
+    ("dataset.mean", ["x"], "meta.config.dataset.mean: found"),
+    ("dataset.std", [0.0], "meta.config.dataset.std: found"),
   ],
 )
 def test_what_a_ticket_says_of_itself_is_not_believed(
@@ -202,9 +209,10 @@ def test_what_a_ticket_says_of_itself_is_not_believed(
 ):
   made, _ = ticket
   hostile = tmp_path / "in/hostile.npz"
-  tickets.save(
-    hostile, dataclasses.replace(made, meta=made.meta | {field: value})
-  )
+  meta = json.loads(json.dumps(made.meta))
+  section, _, name = field.rpartition(".")
+  (meta["config"][section] if section else meta)[name] = value
+  tickets.save(hostile, dataclasses.replace(made, meta=meta))
   with pytest.raises(TicketError, match=f"hostile.npz: {words}"):
     alone.run(config(protocols=("knn:digits",)), [hostile], tmp_path / "a/b")
   assert {path.name for path in tmp_path.iterdir()} == {"in", "trained.npz"}
