@@ -39,6 +39,9 @@ def _run(*words, module="sslprune_jax", cwd=None):
     ("fields --nosuch", 2, "--nosuch"),
     ("report run --nosuch", 2, "--nosuch"),
     ("report nosuch", 1, "nosuch"),
+    ("report", 1, "the following arguments are required: RUN"),
+    ("verify", 1, "the following arguments are required: RUN"),
+    ("import nosuch --size=x", 1, "argument --size: found 'x'"),
     ("fields nosuch", 1, "begins with 'nosuch'"),
     (f"run {_QUICKSTART} --nosuch=1", 2, "found no flag --nosuch"),
     (f"run {_QUICKSTART} word", 1, "found the argument 'word'"),
@@ -314,6 +317,44 @@ def _ends(name, hang_up, resumes, begin):
   return subprocess.run(
     [sys.executable, "-c", code], capture_output=True, text=True
   )
+
+
+_STARTS = """
+import os, signal
+from sslprune_jax.runtime import endings
+signal.signal(signal.SIGINT, signal.default_int_handler)
+def main():
+  {work}
+  return 3
+endings.start(main)
+"""
+
+
+def test_a_command_without_a_configuration_ends_as_the_others_do():
+  def start(work, pipe=""):
+    code = shlex.quote(_STARTS.format(work=work))
+    return subprocess.run(
+      ["bash", "-o", "pipefail", "-c", f"{sys.executable} -c {code}{pipe}"],
+      capture_output=True,
+      text=True,
+    )
+
+  run = start("os.kill(os.getpid(), signal.SIGINT)")
+  assert (run.returncode, run.stderr) == (130, "\nstopped\n")
+  run = start("[print('x' * 99) for _ in range(2000)]", " | true")
+  assert (run.returncode, run.stderr) == (3, "")
+  run = start("print('\\udcff')")
+  assert (run.returncode, run.stdout) == (3, "\\udcff\n")
+
+
+@pytest.mark.parametrize("module", ["report", "study", "exchange"])
+def test_commands_without_a_configuration_are_started_so(module, monkeypatch):
+  started = []
+  monkeypatch.setattr(endings, "start", started.append)
+  module = f"sslprune_jax.{module}.__main__"
+  monkeypatch.delitem(sys.modules, module, raising=False)
+  runpy.run_module(module, run_name="__main__")
+  assert [main.__name__ for main in started] == ["main"]
 
 
 _WORKS = """

@@ -2,7 +2,6 @@
 
 import argparse
 import re
-import sys
 from collections.abc import Sequence
 
 from sslprune_jax.config.datasets import FIELDS
@@ -153,4 +152,4 @@ def _leaves(tree):
 
 
 if __name__ == "__main__":
-  sys.exit(main())
+  endings.start(main)

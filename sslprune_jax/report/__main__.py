@@ -20,7 +20,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     The exit status: 0, or 1 with one line on standard error.
 
   Raises:
-    SystemExit: 2, an argument that there is none of.
+    SystemExit: 2, a flag that there is none of; 1, no run is named.
   """
   parser = endings.ArgumentParser(
     prog="python -m sslprune_jax.report",
@@ -54,4 +54,4 @@ def main(argv: Sequence[str] | None = None) -> int:
 
 
 if __name__ == "__main__":
-  sys.exit(main())
+  endings.start(main)

@@ -1,5 +1,6 @@
 """Files that are there whole or not at all, and are no link to another."""
 
+import contextlib
 import os
 import tempfile
 
@@ -27,7 +28,9 @@ def write(path: epath.PathLike, content: bytes) -> None:
     os.chmod(partial, 0o666 & ~_umask())
     os.replace(partial, path)
   except BaseException:
-    os.unlink(partial)
+    # A signal may be raised when it has its name already.
+    with contextlib.suppress(FileNotFoundError):
+      os.unlink(partial)
     raise
 
 

@@ -17,6 +17,7 @@ import os
 import signal
 import sys
 import threading
+from collections.abc import Callable
 from typing import NoReturn
 
 # What a machine refuses; any other OSError is a defect, and shows where it is.
@@ -26,6 +27,9 @@ _REFUSALS = {
   *(errno.EMFILE, errno.ENFILE, errno.ENOMEM, errno.ESTALE, errno.ELOOP),
 }
 _CLOSED = (errno.EPIPE, errno.EIO)  # Of a pipe, and of a terminal.
+
+# As argparse says it.
+_UNKNOWN = ("unrecognized arguments", "argument command: invalid choice")
 
 _GOES_ON = "; what was done is kept, and the same command goes on from there"
 
@@ -64,8 +68,19 @@ class ArgumentParser(argparse.ArgumentParser):
   """Parser of a command without a configuration; errors are one line."""
 
   def error(self, message: str) -> NoReturn:
-    """Ends the command with 2."""
-    refuse(message, status=2)
+    """Ends the command: 2 for a flag or command that is not there, else 1."""
+    refuse(message, status=2 if message.startswith(_UNKNOWN) else 1)
+
+
+def start(main: Callable[[], int]) -> NoReturn:
+  """Runs a command that goes on from nothing, and ends it with its status.
+
+  Args:
+    main: function that does its work; returns the exit status.
+  """
+  watch(resumes=False)
+  outlive_pipe()
+  sys.exit(main())
 
 
 def watch(*, resumes: bool) -> None:

@@ -17,6 +17,9 @@ def main(argv: Sequence[str] | None = None) -> int:
 
   Returns:
     The exit status: 0, or 1 where something is damaged.
+
+  Raises:
+    SystemExit: 2, a flag that there is none of; or 1, in one line.
   """
   parser = endings.ArgumentParser(
     prog="sslprune verify",
@@ -36,7 +39,10 @@ def main(argv: Sequence[str] | None = None) -> int:
     config = epath.Path(run) / workdir_lib.CONFIG
     if not config.exists():
       endings.refuse(f"{config}: found no such file, expected that of a run")
-    damages, done, unverifiable = verify(epath.Path(run))
+    try:
+      damages, done, unverifiable = verify(epath.Path(run))
+    except OSError as error:
+      endings.refuse(error)
     for words, place in damages:
       first = f"delete {place} and " if place.exists() else ""
       print(
@@ -54,4 +60,4 @@ def main(argv: Sequence[str] | None = None) -> int:
 
 
 if __name__ == "__main__":
-  sys.exit(main())
+  endings.start(main)
