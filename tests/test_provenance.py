@@ -3,10 +3,12 @@
 import json
 
 import pytest
+from etils import epath
 from helpers import short
 
 from sslprune_jax import config as config_lib
 from sslprune_jax.config import variants
+from sslprune_jax.runtime import locks
 from sslprune_jax.runtime.errors import ConfigError
 from sslprune_jax.study import identity, provenance, stages
 
@@ -163,3 +165,22 @@ def test_a_damaged_config_json_is_named_and_not_the_folder(content, tmp_path):
   words = f"^{tmp_path}/config.json: cannot be read .*delete it"
   with pytest.raises(ConfigError, match=words):
     provenance.record(short(), tmp_path)
+
+
+@pytest.mark.parametrize("variant", ["", "mine"])
+def test_what_another_run_uses_is_not_to_be_removed(variant, tmp_path):
+  folder = epath.Path(tmp_path / variant)
+  provenance.record(short(), folder)
+  config = identity.with_values(short(), {"prune.rate": 0.5})
+  with locks.hold(tmp_path, (1, 2)):  # Its own lock is no other run's.
+    with pytest.raises(ConfigError, match="or remove it"):
+      provenance.record(config, folder)
+    other = tmp_path / ".lock_0_of_2"
+    other.write_text((tmp_path / ".lock_1_of_2").read_text())
+    other.write_text(json.dumps(json.loads(other.read_text()) | {"process": 1}))
+    words = "another --workdir, as another run uses this one. The difference"
+    with pytest.raises(ConfigError, match=words):
+      provenance.record(config, folder)
+    (folder / "config.json").write_text("{")
+    with pytest.raises(ConfigError, match="expected what .* uses this one$"):
+      provenance.record(config, folder)

@@ -2,9 +2,10 @@
 
 A lock is a file that says who holds it: host, boot, process, and a beat that
 the holder counts on. A lock of this host is stale when its process is gone; one
-of another host when its beat stands still. The file is made exclusively, which
-NFS does too; in a bucket two that start at the same moment may both believe to
-be alone.
+of another host, or of another boot, which may be that of another host with the
+same name, when its beat stands still. The file is made exclusively, which NFS
+does too; in a bucket two that start at the same moment may both believe to be
+alone.
 """
 
 import contextlib
@@ -62,6 +63,25 @@ def hold(folder: epath.PathLike, share: tuple[int, int]) -> Iterator[None]:
       with contextlib.suppress(OSError):
         if (_read(path) or {}).get("token") == lock["token"]:
           path.unlink()
+
+
+def unless_shared(folder: epath.Path, advice: str) -> str:
+  """Returns advice to remove what lies in a folder, if nobody else uses it.
+
+  Args:
+    folder: folder of a study; of variants the one lock lies above it.
+    advice: words, which are of no use where another share is held.
+  """
+  for path in (p for f in (folder, folder.parent) for p in f.glob(".lock_*")):
+    found = _read(path)
+    if found is not None and not _is_own(found):
+      return ", as another run uses this one"
+  return advice
+
+
+def _is_own(found: dict[str, Any]) -> bool:
+  own = socket.gethostname(), _boot(), os.getpid()
+  return tuple(found.get(name) for name in ("host", "boot", "process")) == own
 
 
 def _file_name(share: tuple[int, int]) -> str:
@@ -154,9 +174,8 @@ def _is_stale(
   path: epath.Path, found: dict[str, Any], own: dict[str, Any]
 ) -> bool:
   """Returns whether the holder of a lock is gone."""
-  if found.get("host") == own["host"]:
-    if found.get("boot") != own["boot"]:
-      return True
+  # Two machines may have one name; one that was started again has another boot.
+  if (found.get("host"), found.get("boot")) == (own["host"], own["boot"]):
     number = found.get("process")
     started = _start_of(number) if isinstance(number, int) else None
     return started is None or started != found.get("started")

@@ -24,19 +24,14 @@ from sslprune_jax import workdir as workdir_lib
 from sslprune_jax.config import plugins
 from sslprune_jax.config.protocols import PROTOCOLS
 from sslprune_jax.config.tasks import TASKS
-from sslprune_jax.runtime import files, processes
+from sslprune_jax.runtime import files, locks, processes
 from sslprune_jax.runtime.errors import ConfigError, LostFileError, UserError
 from sslprune_jax.study import identity, start
 from sslprune_jax.training.step import NUMERICS
 
 _PACKAGES = (
-  "sslprune-jax",
-  "jax",
-  "jaxlib",
-  "flax",
-  "optax",
-  "orbax-checkpoint",
-  "numpy",
+  *("sslprune-jax", "jax", "jaxlib", "flax", "optax"),
+  *("orbax-checkpoint", "numpy"),
 )
 _ROOT = pathlib.Path(sslprune_jax.__file__).parent
 
@@ -157,9 +152,10 @@ def _check_same(
     there.get("start", ""), now["start"], "SHA-256 of config.start"
   )
   if different:
+    advice = locks.unless_shared(workdir, ", or remove it")
     raise ConfigError(
       f"{workdir} holds a study of another configuration; choose another "
-      "--workdir, or remove it. The difference: " + "; ".join(different)
+      f"--workdir{advice}. The difference: " + "; ".join(different)
     )
 
 
@@ -173,8 +169,11 @@ def _read(path: epath.Path) -> dict[str, Any]:
   except LostFileError as error:
     reason = str(error)
   raise ConfigError(
-    f"{path}: cannot be read ({reason}), expected what an earlier run wrote; "
-    "delete it, and the same command goes on with what lies beside it"
+    f"{path}: cannot be read ({reason}), expected what an earlier run wrote"
+    + locks.unless_shared(
+      path.parent,
+      "; delete it, and the same command goes on with what lies beside it",
+    )
   )
 
 
