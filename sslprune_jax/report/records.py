@@ -121,6 +121,8 @@ def read_tasks(file: epath.Path) -> dict[str, dict[str, str]]:
     ResultsError: a field is no text, or the colour no such colour.
   """
   tasks = read_json(file).get("tasks", {})
+  if not isinstance(tasks, dict):
+    raise ResultsError(f"{file}: tasks: found {tasks!r}, expected an object")
   for task, row in tasks.items():
     if not isinstance(row, dict):
       raise ResultsError(

@@ -9,6 +9,7 @@ from absl import logging
 from etils import epath
 
 from sslprune_jax import workdir
+from sslprune_jax.report import forms
 from sslprune_jax.report import names as names_lib
 from sslprune_jax.report.names import Names
 from sslprune_jax.report.records import (
@@ -149,18 +150,16 @@ def _read_run(path: epath.Path, name: str) -> Run:
       "and has a first stage of it finished?)"
     )
   about = read_config(path / workdir.CONFIG)
+  for field, form in forms.CONFIG.items():
+    forms.check(about.get(field, {}), form, f"{path / workdir.CONFIG}: {field}")
   config = about.get("config", {})
   model = config.get("model", {}).get("name", "network")
   learnt = config.get("dataset", {}).get("name", "data")
   protocols = about.get("protocols", {})
   rows, left_out = [], []
   for where, line in read_json_lines(file):
-    if isinstance(line.get("value"), float) and not math.isfinite(
-      line["value"]
-    ):
-      left_out.append(
-        f"{where}: value: found {line['value']}, expected a finite number"
-      )
+    if words := _not_finite(line):
+      left_out.append(f"{where}: {words}, expected a finite number")
       continue
     check_line(line, where)
     rows.append({"run": name, "model": model, **line})
@@ -193,6 +192,14 @@ def _read_run(path: epath.Path, name: str) -> Run:
   )
 
 
+def _not_finite(line: dict) -> str:
+  """Returns the first field that is no finite number, and what it is; or ""."""
+  for field, value in line.items():
+    if isinstance(value, float) and not math.isfinite(value):
+      return f"{field}: found {value}"
+  return ""
+
+
 def _read_rounds(path: epath.Path, name: str) -> tuple[list[dict], list[str]]:
   """Reads a file of JSON of every round of a workdir.
 
@@ -209,7 +216,9 @@ def _read_rounds(path: epath.Path, name: str) -> tuple[list[dict], list[str]]:
     stage = workdir.parse_round(str(file.parent))
     about = {"seed": stage.seed, "task": stage.task, "round": stage.round}
     try:
-      found.append(about | read_of_stage(file))
+      content = read_of_stage(file)
+      forms.check(content, forms.OF_ROUND[name], str(file))
+      found.append(about | content)
     except ResultsError as error:
       unread.append(str(error))
   return found, unread

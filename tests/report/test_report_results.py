@@ -168,3 +168,60 @@ def test_a_damaged_round_is_left_out_by_name(make, tmp_path, name, damage):
   assert [entry["round"] for entry in found.sparsity] == (
     [0] if name == "sparsity.json" else [0, 1]
   )
+
+
+@pytest.mark.parametrize("field", ["density", "value", "learning_rate"])
+def test_a_line_with_nan_is_left_out_by_field(make, tmp_path, field):
+  run = spoil(make, tmp_path, **{field: float("nan")})
+  (found,) = results.read([run])
+  assert [row["seed"] for row in found.rows] == [0]
+  assert found.left_out == [
+    f"{run}/results.jsonl, line 2: {field}: found nan, expected a finite number"
+  ]
+
+
+@pytest.mark.parametrize(
+  "field, value, words",
+  [
+    ("tasks", [1], "tasks: found .1., expected an object"),
+    ("versions", 3, "versions: found 3, expected an object"),
+    ("versions", {"jax": 1}, "versions: jax: found 1, expected a text"),
+    ("protocols", {"x": 1}, "protocols: x: found 1, expected an object"),
+    ("protocols", {"x": {}}, "protocols: x: no field 'label'"),
+  ],
+)
+def test_what_config_json_says_besides_is_held_to_its_form(
+  field, value, words, make, tmp_path
+):
+  run = make.run(tmp_path / "run", [make.result("rotnet", 0, "pretext", 0)])
+  about = json.loads((run / "config.json").read_text())
+  (run / "config.json").write_text(json.dumps(about | {field: value}))
+  with pytest.raises(results.ResultsError, match=f"config.json: {words}"):
+    results.read([run])
+
+
+@pytest.mark.parametrize(
+  "name, changes, words",
+  [
+    ("sparsity.json", {"kept": None}, "kept: found None, expected a whole"),
+    ("sparsity.json", {"layers": 3}, "layers: found 3, expected a list"),
+    ("sparsity.json", {"layers": [{}]}, "layers.0.: no field 'path'"),
+    ("sparsity.json", {"prunable": 0}, "prunable: found 0, expected .* above"),
+    ("magnitudes.json", {}, "no field 'remaining'"),
+    (
+      "magnitudes.json",
+      {"remaining": 3, "at_most": {"zero": 1}},
+      "at_most: zero: found 1, expected an object",
+    ),
+  ],
+)
+def test_a_round_of_another_form_is_left_out_by_name(
+  name, changes, words, make, tmp_path
+):
+  run = make.run(tmp_path / "run", [make.result("rotnet", 0, "pretext", 0)])
+  path = run / "seed_0/rotnet/round_00" / name
+  there = json.loads(path.read_text()) if path.exists() else {}
+  path.write_text(json.dumps(there | changes))
+  (found,) = results.read([run])
+  (said,) = found.left_out
+  assert re.match(f"{path}: {words}", said)

@@ -10,7 +10,7 @@ from etils import epath
 
 from sslprune_jax import workdir
 from sslprune_jax.report import curves as curves_lib
-from sslprune_jax.report import records, results, transfers
+from sslprune_jax.report import forms, records, results, transfers
 from sslprune_jax.report.curves import Curve
 from sslprune_jax.report.names import Names
 from sslprune_jax.report.records import ResultsError
@@ -184,6 +184,7 @@ def _lines(file: epath.Path) -> list[dict]:
     return []
   lines = records.read_json_lines(file)
   for where, line in lines:
+    forms.check(line, forms.OVERLAPS, where)
     if not digests.is_whole(line):
       raise ResultsError(f"{where}: damaged: not the values of its digest")
   return [line for _, line in lines]
