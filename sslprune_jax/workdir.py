@@ -24,6 +24,8 @@ SPARSITY = "sparsity.json"
 MAGNITUDES = "magnitudes.json"
 LABELLED = "labelled.json"  # of a transfer: the images whose labels it saw
 
+IDENTITY = "ticket.json"  # above transfers: which ticket they are of
+
 UNTRAINED = "random"  # in place of a task: a network before any training
 
 # End of the name of a metric that is of images to choose a network by.

@@ -17,6 +17,7 @@ from helpers import TIMES, bits, die_after, short
 from sslprune_jax.config import variants
 from sslprune_jax.report import results as report_results
 from sslprune_jax.report.paper import runs
+from sslprune_jax.runtime import digests
 from sslprune_jax.runtime.errors import UserError
 from sslprune_jax.study import __main__ as command
 from sslprune_jax.study import run as run_lib
@@ -273,6 +274,28 @@ def test_a_new_study_has_no_result_without_a_digest(content, copy):
     run_lib.run(_config(), copy)
 
 
+@pytest.mark.parametrize(
+  "name, old, new",
+  [
+    ("config.json", '"digits"', '"fig1ts"'),
+    ("rotnet/config.json", '"digits"', '"fig1ts"'),
+    ("left_out.json", "{", "["),
+    ("seed_0/rotnet/transfer/round_01/ticket.json", "3", "4"),
+    ("seed_0/rotnet/transfer/round_01/ticket.json", "{", ""),
+  ],
+)
+def test_what_stands_above_the_stages_is_verified_too(name, old, new, copy):
+  path = copy / name
+  if not path.exists():  # Of other kinds of studies.
+    path.parent.mkdir(parents=True, exist_ok=True)
+    value = {"ticket": {"meta": "3"}}
+    path.write_text(json.dumps(digests.stamp(value)))
+    assert not verify(copy)[0]
+  path.write_text(path.read_text().replace(old, new, 1))
+  ((words, place),) = verify(copy)[0]
+  assert words.startswith(f"{path}: damaged: ") and place == path
+
+
 def test_results_of_the_first_version_are_taken_and_counted(whole, tmp_path):
   copy = tmp_path / "run"
   shutil.copytree(whole, copy)
@@ -280,6 +303,7 @@ def test_results_of_the_first_version_are_taken_and_counted(whole, tmp_path):
     path.write_text(json.dumps(json.loads(path.read_text())["lines"]))
   for path in copy.glob("**/config.json"):
     kept = json.loads(path.read_text()) | {"accepted_numerics": [0]}
+    del kept["sha256"]
     path.write_text(json.dumps(kept))
   assert run_lib.run(_config(), copy)
   damages, done, unverifiable = verify(copy)

@@ -23,5 +23,6 @@ def stamp(values: dict[str, Any]) -> dict[str, Any]:
 
 
 def is_whole(values: dict[str, Any]) -> bool:
-  """Returns whether values are those of `stamp`; without a SHA-256 they are."""
-  return "sha256" not in values or values == stamp(values)
+  """Returns whether values are those of `stamp`, or of no SHA-256 of theirs."""
+  own = values.get("sha256")
+  return not isinstance(own, str) or values == stamp(values)

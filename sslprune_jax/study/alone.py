@@ -15,8 +15,8 @@ from sslprune_jax.config.networks import NETWORKS
 from sslprune_jax.config.rules import IMAGE_SHAPE, NAME, Rule, whole
 from sslprune_jax.pruning import tickets
 from sslprune_jax.pruning.tickets import Ticket, TicketError
-from sslprune_jax.runtime import files, processes
-from sslprune_jax.runtime.errors import ConfigError
+from sslprune_jax.runtime import digests, files, processes
+from sslprune_jax.runtime.errors import ConfigError, LostFileError
 from sslprune_jax.runtime.progress import Progress
 from sslprune_jax.study import provenance, results, stages, validation
 from sslprune_jax.study.plan import parts, transfers
@@ -133,11 +133,16 @@ def _identify(
   identities = {}
   for path, ticket in loaded.items():
     seed, task, index = _origin(ticket)
-    file = (
-      workdir / f"seed_{seed}/{task}/transfer/round_{index:02d}/ticket.json"
-    )
-    identity = {"sha256": ticket.meta["sha256"]}
+    folder = workdir / f"seed_{seed}/{task}/transfer/round_{index:02d}"
+    file = folder / workdir_lib.IDENTITY
+    identity = digests.stamp({"ticket": ticket.meta["sha256"]})
     there = files.read_json(file, dict) if files.exists(file) else identity
+    if not digests.is_whole(there):
+      raise LostFileError(
+        f"{file}: damaged: its values are not those of its digest"
+      )
+    if there == {"sha256": ticket.meta["sha256"]}:  # As it was of old.
+      there = identity
     if identity != identities.setdefault(file, there):
       raise ConfigError(
         f"--ticket={path}: found another ticket of seed {seed}, {task}, round "

@@ -24,7 +24,7 @@ from sslprune_jax import workdir as workdir_lib
 from sslprune_jax.config import plugins
 from sslprune_jax.config.protocols import PROTOCOLS
 from sslprune_jax.config.tasks import TASKS
-from sslprune_jax.runtime import files, locks, processes
+from sslprune_jax.runtime import digests, files, locks, processes
 from sslprune_jax.runtime.errors import ConfigError, LostFileError, UserError
 from sslprune_jax.study import identity, start
 from sslprune_jax.training.step import NUMERICS
@@ -117,7 +117,7 @@ def _record(
     },
   }
   if not path.exists():
-    files.write_json(path, now)
+    files.write_json(path, digests.stamp(now))
     return {}
   there = _read(path)
   before = identity.complete(there["config"])
@@ -131,7 +131,7 @@ def _record(
   if accepted:
     kept |= {"numerics": NUMERICS, "accepted_numerics": accepted}
   if kept != there:
-    files.write_json(path, kept)
+    files.write_json(path, digests.stamp(kept))
   return grown
 
 

@@ -12,7 +12,7 @@ from etils import epath
 
 from sslprune_jax import workdir as workdir_lib
 from sslprune_jax.pruning import tickets
-from sslprune_jax.runtime import files
+from sslprune_jax.runtime import digests, files
 from sslprune_jax.runtime.errors import LostFileError
 from sslprune_jax.study import images, overlaps, results
 from sslprune_jax.training.checkpoints import Checkpoints
@@ -94,10 +94,17 @@ def _damaged_checkpoints(folder: epath.Path) -> Iterator[str]:
 
 def _damaged_texts(study: epath.Path) -> Iterator[Damage]:
   """Reads what JSON is no part of a stage's result."""
-  path = study / workdir_lib.CONFIG
-  with _naming(path) as damages:
-    files.read_json(path, dict)
-  yield from damages
+  stamped = [study / workdir_lib.CONFIG]
+  stamped += sorted(
+    study.glob(f"seed_*/*/transfer/round_*/{workdir_lib.IDENTITY}")
+  )
+  left_out = study / workdir_lib.LEFT_OUT
+  for path in stamped + [left_out] * left_out.exists():
+    with _naming(path) as damages:
+      if not digests.is_whole(files.read_json(path, dict)):
+        words = f"{path}: damaged: its values are not those of its digest"
+        damages.append((words, path))
+    yield from damages
   for path in sorted(study.glob("seed_*/labelled_*.json")):
     with _naming(path) as damages:
       if not images.is_whole(files.read_json(path, dict)):
