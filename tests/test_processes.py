@@ -152,6 +152,22 @@ def test_a_port_that_is_taken_is_named():
 
 
 @pytest.mark.parametrize(
+  "coordinator, chosen, port",
+  [("a:12", "34", "12"), ("auto", "34", "34"), ("auto", None, "8482, on Cl")],
+)
+def test_the_last_words_name_the_port(coordinator, chosen, port, monkeypatch):
+  if chosen:
+    monkeypatch.setenv("JAX_COORDINATOR_PORT", chosen)
+  else:
+    monkeypatch.delenv("JAX_COORDINATOR_PORT", raising=False)
+  code = [sys.executable, "-c", processes._LAST_WORDS]
+  code.append(processes._door(coordinator))
+  run = subprocess.run(code, input="", capture_output=True, text=True)
+  assert f"reach port {port}" in run.stderr and "firewall" in run.stderr
+  assert len(run.stderr.splitlines()) == 1
+
+
+@pytest.mark.parametrize(
   "flags, words",
   [
     (["--process=0/2"], "--process: expected together with --coordinator"),

@@ -38,8 +38,9 @@ import sys
 if not sys.stdin.read(1):
   sys.stderr.write(
     "error: this process was ended, most likely because another one ended or "
-    "did not start: see the lines above, and those of the others. The same "
-    "command goes on from here\\n"
+    "did not start, or could not reach " + sys.argv[1] + " of the first host "
+    "through a firewall: see the lines above, and those of the others. The "
+    "same command goes on from here\\n"
   )
 """
 
@@ -71,7 +72,8 @@ def start(coordinator: str, index: int | None = None, total: int = 0) -> None:
       # Not on all addresses of the machine: localhost is for this one alone.
       "coordinator_bind_address": coordinator,
     }
-  _prepare_last_words()
+  door = _door(coordinator)
+  _prepare_last_words(door)
   try:
     jax.distributed.initialize(
       initialization_timeout=_START_TIMEOUT,
@@ -86,13 +88,11 @@ def start(coordinator: str, index: int | None = None, total: int = 0) -> None:
       "or HOST:PORT and --process"
     ) from None
   except RuntimeError as error:  # Of JAX's service, as DEADLINE_EXCEEDED.
-    port = os.environ.get("JAX_COORDINATOR_PORT", "that JAX chooses")
-    port = port if coordinator == "auto" else coordinator.rpartition(":")[2]
     reason = str(error).strip().split("\n")[0][:200]
     raise ProcessError(
       f"--coordinator={coordinator}: not all processes met within "
       f"{_START_TIMEOUT} s ({reason}), expected all of them to be started, and "
-      f"a firewall that lets the port {port} of the first host through; "
+      f"a firewall that lets {door} of the first host through; "
       "JAX_COORDINATOR_PORT names another for auto"
     ) from None
   _count, _index = jax.process_count(), jax.process_index()
@@ -226,13 +226,22 @@ def _find(coordinator: str, index: int) -> None:
     time.sleep(0.2)
 
 
-def _prepare_last_words() -> None:
+def _door(coordinator: str) -> str:
+  """Returns words for the port on which the first process listens."""
+  if coordinator != "auto":
+    return f"port {coordinator.rpartition(':')[2]}"
+  port = os.environ.get("JAX_COORDINATOR_PORT")
+  # JAX's since 0.8.1; the default rules of v6e slices close it.
+  return f"port {port or '8482, on Cloud TPU, or the one that JAX chose,'}"
+
+
+def _prepare_last_words(door: str) -> None:
   """Starts the helper that says in a line that the runtime ended this process.
 
   It speaks if its input is closed before it was told to be silent.
   """
   speaker = subprocess.Popen(
-    [sys.executable, "-I", "-S", "-c", _LAST_WORDS],
+    [sys.executable, "-I", "-S", "-c", _LAST_WORDS, door],
     stdin=subprocess.PIPE,
     start_new_session=True,  # A Ctrl-C is not for it.
   )
