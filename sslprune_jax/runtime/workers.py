@@ -15,6 +15,9 @@ from sslprune_jax.runtime.errors import UserError
 _PARENT = "SSLPRUNE_JAX_PARENT"  # set in the environment of the processes
 
 
+_ERROR = "error: "
+
+
 class ShareError(UserError, RuntimeError):
   """A process that ended before its share was done."""
 
@@ -60,10 +63,10 @@ def finish(processes: Sequence[subprocess.Popen]) -> None:
   # Imported here, as it takes seconds, in which the processes start.
   from sslprune_jax.runtime import preemption
 
-  failed = threading.Event()
+  failed, errors = threading.Event(), []
   threads = [
-    threading.Thread(target=_follow, args=(process, failed), daemon=True)
-    for process in processes
+    threading.Thread(target=_follow, args=(p, failed, errors), daemon=True)
+    for p in processes
   ]
   try:
     for thread in threads:
@@ -72,13 +75,17 @@ def finish(processes: Sequence[subprocess.Popen]) -> None:
       if failed.wait(timeout=0.2) or preemption.is_due():
         break
     if failed.is_set():
-      raise ShareError("one of the processes has failed: see above")
+      words = "; ".join(dict.fromkeys(errors))
+      raise ShareError(words or "one of the processes has failed: see above")
     preemption.check()
   finally:
     for process in processes:
       process.terminate()
     for process in processes:
       process.wait()
+    for thread in threads:  # What is left to print; not a pipe that is held.
+      if thread.ident:
+        thread.join(timeout=5)
 
 
 def device(index: int) -> dict[str, str]:
@@ -115,9 +122,14 @@ def die_with_parent() -> None:
   threading.Thread(target=watch, daemon=True).start()
 
 
-def _follow(process: subprocess.Popen, failed: threading.Event) -> None:
-  """Prints what a process prints."""
+def _follow(
+  process: subprocess.Popen, failed: threading.Event, errors: list[str]
+) -> None:
+  """Prints what a process prints, and keeps the error that it ends with."""
   for line in process.stdout:
-    print(line, end="", flush=True)
+    if line.startswith(_ERROR):
+      errors.append(line.removeprefix(_ERROR).strip())
+    else:
+      print(line, end="", flush=True)
   if process.wait():
     failed.set()
