@@ -6,6 +6,7 @@ import pathlib
 import subprocess
 import sys
 
+import pytest
 from image_files import encode, photo
 
 ROOT = pathlib.Path(__file__).parent.parent
@@ -43,6 +44,7 @@ def _run(command, *flags, cwd):
   )
 
 
+@pytest.mark.slow
 def test_photos_without_labels_end_in_networks_that_labels_can_judge(tmp_path):
   _photos(tmp_path / "photos", [""], count=40)
   (tmp_path / "photos" / "IMG_9999.JPG").write_bytes(b"broken")

@@ -112,7 +112,7 @@ def _study(name, dataset):
 
 def _task(config, num_classes):
   source = types.SimpleNamespace(
-    num_classes=num_classes, multi_label=False, crops=False
+    name="any", num_classes=num_classes, multi_label=False, crops=False
   )
   return tasks.make(config, config.tasks[0], source)
 

@@ -214,6 +214,7 @@ alone.run(settings, [sys.argv[1]], sys.argv[2])
 """
 
 
+@pytest.mark.slow
 def test_four_devices_and_another_batch_size_find_the_same(whole, tmp_path):
   subprocess.run(
     [sys.executable, "-c", _FOUR, whole / "seed_0/rotnet/round_02", tmp_path]
