@@ -82,13 +82,13 @@ class Transfers:
       files.write_json(directory / workdir_lib.LABELLED, index_list(chosen))
     found = judge.run(ticket, directory, stage.seed, progress)
     masks_lib.check_pruned(found.masks, found.params)
-    return self._lines(stage, judge.target, found)
+    return self._lines(stage, judge, found)
 
   def _lines(
-    self, stage: TransferStage, target: Target, found: Judgement
+    self, stage: TransferStage, judge: Protocol, found: Judgement
   ) -> list[dict[str, Any]]:
     """Returns a line of results for each metric."""
-    images = target.images(stage.fraction, stage.seed)
+    target, images = judge.target, judge.images(stage.seed)
     line = {
       "seed": stage.seed,
       "task": stage.task,

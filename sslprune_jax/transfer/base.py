@@ -14,7 +14,6 @@ from ml_collections import ConfigDict
 from sslprune_jax import data, models, workdir
 from sslprune_jax.config import protocols
 from sslprune_jax.data.augment import make_normalise
-from sslprune_jax.data.sources import Images
 from sslprune_jax.features import extraction
 from sslprune_jax.features.extraction import Features
 from sslprune_jax.pruning.tickets import Ticket
@@ -107,10 +106,6 @@ class Probe(Protocol):
     images = self.images(self.config.seeds[0])
     return len(images.train) + len(images.test)
 
-  def images(self, seed: int) -> Images:
-    """Returns the images that it judges by, and those that it judges on."""
-    return self.target.images(self.fraction, seed)
-
   def run(
     self, ticket: Ticket, directory: epath.Path, seed: int, progress: Progress
   ) -> Judgement:
@@ -158,7 +153,8 @@ class Probe(Protocol):
       source: images of the target.
       progress: progress of the study, if it counts them.
     """
-    kept, key = self.target.features, (self.layer, id(source))
+    # By the source itself, which is so kept: another may get its address.
+    kept, key = self.target.features, (self.layer, source)
     # Of a file; what was drawn has none.
     digest = json.dumps(ticket.meta.get("sha256", ""), sort_keys=True)[1:-1]
     advance = (lambda n: progress.advance(n, {})) if progress else _ignore

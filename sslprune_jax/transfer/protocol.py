@@ -12,6 +12,7 @@ from ml_collections import ConfigDict
 
 from sslprune_jax.config import protocols
 from sslprune_jax.config.protocols import ProtocolRow
+from sslprune_jax.data.sources import Images
 from sslprune_jax.pruning.masks import Masks
 from sslprune_jax.pruning.tickets import Ticket
 from sslprune_jax.runtime.errors import ConfigError
@@ -84,6 +85,10 @@ class Protocol(abc.ABC):
     """
     del row, config, stage
     return 1
+
+  def images(self, seed: int) -> Images:
+    """Returns the images that it judges by, and those that it judges on."""
+    return self.target.images(self.fraction, seed)
 
   @abc.abstractmethod
   def num_images(self) -> int:

@@ -1,15 +1,20 @@
 """Fidelity: features and neighbours held against those of config.start."""
 
+import gc
+import weakref
+
 import jax
 import numpy as np
 import pytest
 from helpers import save_drawn
 
+from sslprune_jax import data
 from sslprune_jax.config import files as config_files
+from sslprune_jax.config import protocols
 from sslprune_jax.pruning import magnitude, tickets
 from sslprune_jax.runtime.errors import ConfigError
 from sslprune_jax.study import alone
-from sslprune_jax.transfer import fidelity
+from sslprune_jax.transfer import fidelity, protocol, target
 
 
 @pytest.fixture(scope="module")
@@ -89,9 +94,9 @@ def test_linear_and_knn_judge_held_out_training_images_too(file, tmp_path):
   lines = alone.run(config, [_named(file, tmp_path)], tmp_path / "w")
   found = {(x["protocol"], x["metric"]): x["value"] for x in lines}
   assert len(found) == 4
-  for protocol in ("knn", "linear"):
-    chosen = found[protocol, "accuracy_for_choice"]
-    assert 0.3 < chosen <= 1 and chosen != found[protocol, "accuracy"]
+  for name in ("knn", "linear"):
+    chosen = found[name, "accuracy_for_choice"]
+    assert 0.3 < chosen <= 1 and chosen != found[name, "accuracy"]
 
 
 def _named(file, tmp_path):
@@ -102,6 +107,38 @@ def _named(file, tmp_path):
     path, tickets.Ticket(ticket.masks, ticket.params, ticket.batch_stats, meta)
   )
   return path
+
+
+def test_of_many_images_some_are_compared_and_counted(
+  file, tmp_path, monkeypatch
+):
+  monkeypatch.setattr(fidelity, "_MOST", 50)
+  lines = alone.run(_config(file), [_named(file, tmp_path)], tmp_path / "w")
+  assert {(x["n"], x["training_images"]) for x in lines} == {(50, 50)}
+
+
+def test_features_are_kept_with_the_images_that_they_are_of(file, tmp_path):
+  config = _config(file)
+  config.model.width = 0.25
+  judge = protocol.load(protocols.find("fidelity"))(
+    protocols.find("fidelity"),
+    config,
+    target.Target(config, "digits", True, False),
+    1.0,
+    "features",
+  )
+  ticket = tickets.load(file)
+  first, second = (
+    data.subset(judge.target.train, np.arange(20) + start) for start in (0, 20)
+  )
+  rows = judge.extract(ticket, first).on_host()
+  assert judge.extract(ticket, first).on_host() is not None
+  assert (judge.extract(ticket, second).on_host() != rows).any()
+  alive = weakref.ref(first)
+  del first
+  gc.collect()
+  # Else another source could get its address, and be given its features.
+  assert alive() is not None
 
 
 def test_what_cannot_be_compared_is_refused(file, tmp_path):
