@@ -1,5 +1,6 @@
 """Studies that start from a file: rewound to it, and held to its digest."""
 
+import dataclasses
 import json
 
 import jax
@@ -222,3 +223,15 @@ def test_densities_that_are_not_to_be_had_are_refused(file, study, tmp_path):
     config.tasks = tasks
     with pytest.raises(ConfigError, match=words):
       run.run(config, tmp_path)
+
+
+def test_a_ticket_that_does_not_say_what_it_is_is_named(file, tmp_path):
+  ticket = tickets.load(file)
+  for section, name in (("model", "width"), ("dataset", "mean")):
+    meta = json.loads(json.dumps(ticket.meta))
+    del meta["config"][section][name]
+    path = tmp_path / f"without_{name}.npz"
+    tickets.save(path, dataclasses.replace(ticket, meta=meta))
+    words = rf"config.start: .*without_{name}.npz: meta.config.{section}.{name}"
+    with pytest.raises(ConfigError, match=words):
+      run.run(_config(path), tmp_path / "w")

@@ -163,8 +163,9 @@ def _read(
   found = headers.check(files, max_pixels, workers)
   notes = [f"{root}: found {len(files) - len(found.broken):,} images of "]
   notes[0] += f"{len(train.names)} classes" if train.names else "no class"
-  if table is not None and len(table) < len(files):
-    notes[0] += f", {len(table):,} of them labelled"
+  labelled = sum(int((part.labels >= 0).sum()) for part in splits.values())
+  if table is not None and labelled < len(files):
+    notes[0] += f", {labelled:,} of them labelled"
   if left_out.counts or found.broken:
     broken = f"{len(found.broken)} broken" if found.broken else ""
     words = ", ".join(filter(None, (broken, left_out.words())))

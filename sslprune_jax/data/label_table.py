@@ -14,7 +14,7 @@ from sslprune_jax.runtime.errors import printable
 
 NAME = "labels.csv"
 _COLUMNS = ("file", "label")
-Table = dict[str, str]  # path of an image below the folder -> its class
+Table = dict[str, str]  # path of an image below the folder -> class, or ""
 
 
 def read_table(root: str) -> Table | None:
@@ -24,7 +24,7 @@ def read_table(root: str) -> Table | None:
     root: path of the folder.
 
   Returns:
-    The classes of the images that have one; None where there is no such file.
+    The classes of the images that are listed; None where there is no such file.
 
   Raises:
     DataError: names the line, what was found and what was expected.
@@ -47,7 +47,7 @@ def read_table(root: str) -> Table | None:
         _add(table, row["file"], row["label"], root, where)
   except (OSError, UnicodeDecodeError, csv.Error) as error:
     raise DataError(f"{path}: cannot be read: {error}") from None
-  names = sorted(set(table.values()))
+  names = classes(table)
   if len(names) < 2:
     raise DataError(
       f"{path}: found {len(names)} classes ({', '.join(names) or 'no label'}), "
@@ -64,7 +64,6 @@ def _add(
     unicodedata.normalize("NFC", (text or "").strip()) for text in (file, label)
   )
   key = os.path.normpath(file.replace("\\", "/"))
-  # A file on disk may be written in another way than its name compares.
   if not file or key.startswith(("..", "/")):
     raise DataError(
       f"{where}: found the file {printable(file)!r}, expected the path of an "
@@ -74,8 +73,12 @@ def _add(
     raise DataError(
       f"{where}: found {printable(file)!r} a second time, expected it once"
     )
-  if label:  # Without one it is listed, and has none.
-    table[key] = label
+  table[key] = label
+
+
+def classes(table: Table) -> list[str]:
+  """Returns the names of the classes of a table, in order."""
+  return sorted(set(table.values()) - {""})
 
 
 def list_labelled(
@@ -91,7 +94,7 @@ def list_labelled(
   """
   files = images_below(folder, left_out)
   left_out.counts.pop(".csv", None)
-  names = sorted(set(table.values()))
+  names = classes(table)
   place = {name: number for number, name in enumerate(names)}
   labels = [
     place.get(table.get(below(root, file), ""), UNLABELLED) for file in files

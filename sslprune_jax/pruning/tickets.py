@@ -69,7 +69,7 @@ class Ticket:
     return self._build(head["kernel"].shape[-1])
 
   def _build(self, num_outputs: int) -> models.Network:
-    model = self._config("model", "name", "width", "sobel")
+    model = self.section("model", "name", "width", "sobel")
     try:
       return models.build(
         model["name"],
@@ -94,7 +94,7 @@ class Ticket:
       TicketError: the ticket does not say how its network sees images, or its
         arrays are not those of that network.
     """
-    dataset = self._config("dataset", "mean", "std")
+    dataset = self.section("dataset", "mean", "std")
     shape = self.meta.get("image_shape")
     _hold("image_shape", shape, IMAGE_SHAPE)
     for name in ("mean", "std"):
@@ -127,8 +127,12 @@ class Ticket:
 
     return np.asarray(apply(trunk, images))
 
-  def _config(self, section: str, *needed: str) -> dict[str, Any]:
-    """Returns a section of the configuration that the ticket was made by."""
+  def section(self, section: str, *needed: str) -> dict[str, Any]:
+    """Returns a section of the ticket's configuration, with fields it needs.
+
+    Raises:
+      TicketError: names a field that it lacks, or that holds what none may.
+    """
     config = self.meta.get("config")
     found = config.get(section) if isinstance(config, dict) else None
     if not isinstance(found, dict):
@@ -241,7 +245,8 @@ def graft(
   """
   own = {"trunk"}
   heads = [tree["params"].get("head", {}) for tree in (drawn, variables)]
-  if own_head and _same_shapes(*heads):
+  shapes = [jax.tree.map(np.shape, head) for head in heads]
+  if own_head and shapes[0] == shapes[1]:
     own.add("head")
   # A trunk without batch norm has no statistics to bring.
   found = {
@@ -250,8 +255,3 @@ def graft(
   }
   masks = {**masks_lib.dense(found["params"]), "trunk": masks["trunk"]}
   return found, masks
-
-
-def _same_shapes(a: Tree, b: Tree) -> bool:
-  a, b = (jax.tree.map(np.shape, tree) for tree in (a, b))
-  return a == b

@@ -78,19 +78,17 @@ def fit(config: ConfigDict) -> tuple[ConfigDict, list[str]]:
   if not config.start:
     return config, []
   found = read_start(config.start)
-  meta = found.ticket.meta.get("config", {})
-  for section in ("model", "dataset"):
-    if section not in meta:
-      raise ConfigError(
-        f"config.start: {config.start}: found a ticket that does not say its "
-        f"{section}, expected one of a study or of sslprune import"
-      )
+  try:
+    model = found.ticket.section("model", "name", "width", "sobel")
+    dataset = found.ticket.section("dataset", *_INPUT)
+  except TicketError as error:
+    raise ConfigError(f"config.start: {config.start}: {error}") from None
   config = config.copy_and_resolve_references()
-  _fit_network(
-    config, {k: rows[f"model.{k}"].default for k in _NETWORK} | meta["model"]
-  )
+  # Tickets of earlier versions lack the fields that came after them.
+  defaults = {k: rows[f"model.{k}"].default for k in (*_NETWORK, "batch_norm")}
+  _fit_network(config, defaults | model)
   for name in _INPUT:
-    theirs = from_json(meta["dataset"][name])
+    theirs = from_json(dataset[name])
     if not config.dataset[name]:
       config.dataset[name] = theirs
     elif name != "image_size":  # Most networks take images of any.

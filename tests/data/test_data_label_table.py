@@ -77,6 +77,8 @@ def test_splits_may_have_one_table(folder):
       "file,label",
       "line 3: found 'a/00.jpg' a",
     ),
+    (["a/00.jpg,", "a/00.jpg,y"], "file,label", "line 3: found 'a/00.jpg' a"),
+    (["a/00.jpg,x", "a/1.jpg,", "a/2.jpg,y"], "file,label", "found 'a/1.jpg'"),
     (["../00.jpg,x"], "file,label", "line 2: found the file '../00.jpg'"),
     ([",x"], "file,label", "line 2: found the file ''"),
     (["a/00.jpg,x", "a/01.jpg,x"], "file,label", "found 1 classes (x), exp"),
