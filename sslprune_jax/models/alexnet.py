@@ -20,6 +20,7 @@ from sslprune_jax.models.layers import (
   max_pool,
   maybe_remat,
   scale_width,
+  width_of,
 )
 
 # Kernel, stride, padding; pooled after the first, second and fifth.
@@ -89,7 +90,10 @@ class AlexNet(nn.Module):
       else:
         x = nn.Dropout(self.dropout, deterministic=not train)(x)
         before = nn.Dense(
-          outputs, kernel_init=FC_INIT, dtype=self.dtype, name=f"fc{i}"
+          width_of(self, f"fc{i}", outputs),
+          kernel_init=FC_INIT,
+          dtype=self.dtype,
+          name=f"fc{i}",
         )(x)
       x = nn.relu(before)
     return {

@@ -5,7 +5,9 @@ from typing import Any
 import chex
 import flax.linen as nn
 import jax
+import jax.extend as jex
 import jax.numpy as jnp
+from jax.interpreters import ad, batching, mlir
 
 # torchvision's initializers: He et al. 2015 over the fan-out for convolutions,
 # and PyTorch's default, uniform within 1 / sqrt(fan-in), for dense layers.
@@ -46,7 +48,7 @@ class ConvNorm(nn.Module):
   def __call__(self, x: jax.Array, train: bool) -> jax.Array:
     """Maps `[B,H,W,C]` to `[B,H',W',width]`."""
     x = nn.Conv(
-      self.width,
+      width_of(self, "conv", self.width),
       (self.kernel, self.kernel),
       strides=self.stride,
       padding=self.padding,
@@ -71,13 +73,28 @@ class DenseNorm(nn.Module):
   def __call__(self, x: jax.Array, train: bool) -> jax.Array:
     """Maps `[B,F]` to `[B,width]`."""
     x = nn.Dense(
-      self.width,
+      width_of(self, "dense", self.width),
       use_bias=False,
       kernel_init=DENSE_INIT,
       dtype=self.dtype,
       name="dense",
     )(x)
     return norm(self.dtype, self.axis_name, train)(x)
+
+
+def width_of(module: nn.Module, layer: str, nominal: int) -> int:
+  """Returns the outputs of a layer: those of its params, where it has some.
+
+  So a network is applied to params of which channels were sliced out.
+
+  Args:
+    module: module that the layer is made in, bound.
+    layer: name of the layer in it.
+    nominal: outputs that its params are drawn with.
+  """
+  if not module.has_variable("params", layer):
+    return nominal
+  return module.get_variable("params", layer)["kernel"].shape[-1]
 
 
 def norm(dtype: Any, axis_name: str | None, train: bool) -> nn.BatchNorm:
@@ -90,6 +107,39 @@ def norm(dtype: Any, axis_name: str | None, train: bool) -> nn.BatchNorm:
     axis_name=axis_name if train else None,
     name="bn",
   )
+
+
+def _make_write_once() -> jex.core.Primitive:
+  # `lax.platform_dependent` would do, but leaves a case in other platforms'
+  # text for each barrier that they do not have.
+  primitive = jex.core.Primitive("write_once")
+  primitive.def_impl(lambda x: x)
+  primitive.def_abstract_eval(lambda x: x)
+  ad.deflinear2(primitive, lambda cotangent, x: [primitive.bind(cotangent)])
+  batching.defvectorized(primitive)
+  barrier = mlir.lower_fun(jax.lax.optimization_barrier, multiple_results=False)
+  mlir.register_lowering(primitive, barrier, platform="cpu")
+  mlir.register_lowering(primitive, lambda context, x: [x])
+  return primitive
+
+
+_WRITE_ONCE = _make_write_once()
+
+
+def write_once(x: jax.Array) -> jax.Array:
+  """Lets XLA on a CPU write an activation to memory, and its gradient.
+
+  Else the gradient of each kernel of a residual network computes them again
+  from all that the network added up to there, at the stride of a transpose.
+  The barrier is kept by a flag (`environment`); elsewhere there is none.
+
+  Args:
+    x: array of any dtype and shape.
+
+  Returns:
+    `x`.
+  """
+  return _WRITE_ONCE.bind(x)
 
 
 def maybe_remat(module: type[nn.Module], remat: bool) -> type[nn.Module]:

@@ -1,7 +1,7 @@
 """A network is a trunk, which is pruned, and a head, which never is."""
 
-import math
-from collections.abc import Iterable, Mapping
+import functools
+from collections.abc import Mapping
 from typing import Any
 
 import chex
@@ -11,6 +11,7 @@ import jax.numpy as jnp
 from ml_collections import ConfigDict
 
 from sslprune_jax.config.networks import NETWORKS
+from sslprune_jax.models import kept as kept_lib
 from sslprune_jax.models.grids import read_grid
 from sslprune_jax.models.layers import DENSE_INIT, sobel
 from sslprune_jax.runtime import devices
@@ -37,12 +38,34 @@ class Network(nn.Module):
     sobel: whether the trunk sees edges in place of colours.
     probed: the endpoint that the head reads of a frozen trunk; "": the trunk
       is trained, and the head reads its features.
+    kept: what a shrunk trunk has kept of this one, a text of `kept.encode`; "":
+      all of it. It is drawn whole, and then sliced; the layers read their
+      widths off their params.
   """
 
   trunk: nn.Module
   head: nn.Module
   sobel: bool = False
   probed: str = ""
+  kept: str = ""
+
+  @nn.nowrap
+  def init_with_output(
+    self, rngs: Any, *args: Any, **kwargs: Any
+  ) -> tuple[Any, Any]:
+    """Draws variables, as `nn.Module.init` and `init_with_output` do."""
+    drawn = super().init_with_output(rngs, *args, **kwargs)
+    if not self.kept:
+      return drawn
+    # The head is drawn for what it reads.
+    trunk = {
+      name: {k: v for k, v in tree.items() if k == "trunk"}
+      for name, tree in kept_lib.take(
+        drawn[1], kept_lib.decode(self.kept)
+      ).items()
+    }
+    rngs = rngs if isinstance(rngs, Mapping) else {"params": rngs}
+    return self.apply(trunk, *args, rngs=rngs, **{"mutable": True, **kwargs})
 
   @nn.compact
   def __call__(self, images: jax.Array, train: bool) -> dict[str, jax.Array]:
@@ -91,6 +114,7 @@ def build(
   probed: str = "",
   width: float = 1.0,
   remat: bool = False,
+  kept: str = "",
   **variant: Any,
 ) -> Network:
   """Builds a network by name.
@@ -107,6 +131,7 @@ def build(
     width: factor of the trunk's channels, above 0.
     remat: whether a training step keeps the inputs of blocks (of layers where
       there are none) and computes what is in them twice, to save memory.
+    kept: what a shrunk trunk has kept of this one; see `Network`.
     **variant: what some networks alone have, see `VARIANTS`; at its default it
       may be given to any.
 
@@ -114,15 +139,31 @@ def build(
     The module.
 
   Raises:
-    ConfigError: an unknown name, or a variant that the network does not have.
+    ConfigError: an unknown name, a variant that the network does not have, or a
+      text that is none of a shrunk network.
   """
+  kept_lib.decode(kept)
   dtype = jnp.dtype(dtype)
-  settings = {"width": width, "dtype": dtype, "remat": remat}
+  settings = {
+    "axis_name": batch_norm_axis,
+    **{"width": width, "dtype": dtype, "remat": remat},
+  }
+  trunk = _make_trunk(name, settings, variant)
+  head = nn.Dense(
+    num_outputs,
+    kernel_init=getattr(trunk, "head_init", DENSE_INIT),
+    dtype=dtype,
+    name="head",
+  )
+  return Network(trunk.clone(name="trunk"), head, sobel, probed, kept)
+
+
+def _make_trunk(
+  name: str, settings: dict[str, Any], variant: dict[str, Any]
+) -> nn.Module:
   variant = {k: v for k, v in variant.items() if v != VARIANTS[k]}
   try:
-    trunk = NETWORKS.load(name)(
-      axis_name=batch_norm_axis, **settings, **variant
-    )
+    return NETWORKS.load(name)(**settings, **variant)
   except TypeError as error:
     field = next((f for f in variant if f"'{f}'" in str(error)), None)
     if field is None:
@@ -131,13 +172,6 @@ def build(
       f"config.model.{field}: found {variant[field]!r}, expected "
       f"{VARIANTS[field]!r}: {name} has no {field.replace('_', ' ')} to choose"
     ) from None
-  head = nn.Dense(
-    num_outputs,
-    kernel_init=getattr(trunk, "head_init", DENSE_INIT),
-    dtype=dtype,
-    name="head",
-  )
-  return Network(trunk.clone(name="trunk"), head, sobel, probed)
 
 
 def from_config(
@@ -164,8 +198,15 @@ def from_config(
 
 
 def variants(model: Mapping[str, Any]) -> dict[str, Any]:
-  """Returns the `VARIANTS` of a section `config.model`, of any version."""
-  found = {k: model[k] for k in VARIANTS if k in model}
+  """Returns what a section `config.model` says of the trunk beside its name.
+
+  Args:
+    model: section of any version.
+
+  Returns:
+    The `VARIANTS`, and what a shrunk trunk has kept.
+  """
+  found = {k: model[k] for k in (*VARIANTS, "kept") if k in model}
   return found | {"batch_norm": model.get("batch_norm") != "none"}
 
 
@@ -201,58 +242,14 @@ def endpoints(
 
 def num_features(network: Network, image_shape: tuple[int, int, int]) -> int:
   """Returns the width of a network's features for images (H, W, C)."""
-  return endpoints(network, image_shape)["features"][0]
+  trunk = without_head(network)
+  try:
+    return _num_features(trunk, tuple(image_shape))
+  except TypeError:  # A trunk may hold its layers in a list: it has no hash.
+    return _num_features.__wrapped__(trunk, tuple(image_shape))
 
 
-def uses(network: Network, image_shape: tuple[int, int, int]) -> dict[str, int]:
-  """Counts how often an image uses each weight of a kernel.
-
-  Times the number of weights these are the multiply-adds of a forward pass: a
-  convolution uses its weights once at each place of its output.
-
-  Args:
-    network: network from `build`.
-    image_shape: (H, W, C).
-
-  Returns:
-    Name of a kernel of the trunk -> its uses, in forward order.
-  """
-  found: dict[str, int] = {}
-
-  def record(call, args, kwargs, context):
-    outputs = call(*args, **kwargs)
-    if isinstance(context.module, (nn.Conv, nn.Dense)):
-      name = "/".join((*context.module.path, "kernel"))
-      found[name] = math.prod(outputs.shape[1:-1])
-    return outputs
-
-  # Traced, not run. Parameter trees do not help: JAX sorts their keys.
-  with nn.intercept_methods(record):
-    jax.eval_shape(
-      lambda: network.init(
-        jax.random.key(0), jnp.zeros((1, *image_shape)), train=False
-      )
-    )
-  return {k: v for k, v in found.items() if k.startswith("trunk/")}
-
-
-def layer_order(kernels: Iterable[str]) -> tuple[tuple[str, ...], ...]:
-  """Groups the trunk's kernels into layers.
-
-  Args:
-    kernels: their names in forward order, as of `uses`.
-
-  Returns:
-    An entry a layer: the name of its kernel. A shortcut's projection is not
-    counted as a layer; it stands in the entry of the first layer of the block
-    that it belongs to, whose input it shares.
-  """
-  layers: list[tuple[str, ...]] = []
-  for name in kernels:
-    if "/shortcut/" in name:
-      block = name.split("shortcut/")[0]
-      first = next(i for i, e in enumerate(layers) if e[0].startswith(block))
-      layers[first] += (name,)
-    else:
-      layers.append((name,))
-  return tuple(layers)
+# Tasks share their trunk: it is traced once.
+@functools.lru_cache(maxsize=16)
+def _num_features(trunk, image_shape):
+  return endpoints(trunk, image_shape)["features"][0]

@@ -18,6 +18,7 @@ from sslprune_jax.models.layers import (
   max_pool,
   maybe_remat,
   scale_width,
+  write_once,
 )
 
 
@@ -29,6 +30,8 @@ class Block(nn.Module):
       wide.
     stride: stride of the block.
     bottleneck: kind of the block.
+    projected: whether the shortcut is a convolution. It is by the place of the
+      block: the widths of a shrunk network do not say.
     padding: "same", or "": see `ResNet`.
     dtype: dtype of the compute.
     axis_name: mapped axis over which batch norm averages.
@@ -37,6 +40,7 @@ class Block(nn.Module):
   width: int
   stride: int
   bottleneck: bool
+  projected: bool
   padding: str
   dtype: Any
   axis_name: str | None
@@ -59,17 +63,17 @@ class Block(nn.Module):
 
     out = 4 * self.width if self.bottleneck else self.width
     if self.bottleneck:
-      y = conv("conv1", self.width, kernel=1)(x, train)
-      y = conv("conv2", self.width, stride=self.stride)(y, train)
+      y = write_once(conv("conv1", self.width, kernel=1)(x, train))
+      y = write_once(conv("conv2", self.width, stride=self.stride)(y, train))
       y = conv("conv3", out, kernel=1, relu=False)(y, train)
     else:
-      y = conv("conv1", self.width, stride=self.stride)(x, train)
+      y = write_once(conv("conv1", self.width, stride=self.stride)(x, train))
       y = conv("conv2", out, relu=False)(y, train)
-    if x.shape[-1] != out or self.stride != 1:
+    if self.projected:
       x = conv("shortcut", out, kernel=1, stride=self.stride, relu=False)(
         x, train
       )
-    return nn.relu(x + y)
+    return write_once(nn.relu(x + y))
 
 
 class ResNet(nn.Module):
@@ -116,6 +120,7 @@ class ResNet(nn.Module):
       axis_name=self.axis_name,
       name="stem",
     )(x, train)
+    x = write_once(x)
     if not small:
       x = max_pool(x, padding=self.padding.upper() or 1)
     endpoints = {}
@@ -151,10 +156,12 @@ class Stage(nn.Module):
   def __call__(self, x: jax.Array, train: bool) -> jax.Array:
     """Runs the blocks."""
     for i in range(1, self.blocks + 1):
+      stride = self.stride if i == 1 else 1
       x = maybe_remat(Block, self.remat)(
         self.width,
-        self.stride if i == 1 else 1,
+        stride,
         self.bottleneck,
+        i == 1 and (stride != 1 or self.bottleneck),
         self.padding,
         self.dtype,
         self.axis_name,

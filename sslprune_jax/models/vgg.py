@@ -20,6 +20,7 @@ from sslprune_jax.models.layers import (
   max_pool_2x2,
   maybe_remat,
   scale_width,
+  width_of,
 )
 
 
@@ -78,14 +79,15 @@ class VGG(nn.Module):
       return {**endpoints, "features": average(x)}
     x = x.reshape(x.shape[0], -1)
     for i, outputs in enumerate(self.dense):
+      name = f"fc{len(self.convs) + 1 + i}"
       if i:
         x = nn.relu(x)
         x = nn.Dropout(self.dropout, deterministic=not train)(x)
       x = nn.Dense(
-        scale_width(outputs, self.width),
+        width_of(self, name, scale_width(outputs, self.width)),
         kernel_init=FC_INIT,
         dtype=self.dtype,
-        name=f"fc{len(self.convs) + 1 + i}",
+        name=name,
       )(x)
     x = x.astype(jnp.float32)
     return {**endpoints, "preactivation": x, "features": nn.relu(x)}

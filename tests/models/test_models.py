@@ -436,3 +436,23 @@ def test_a_network_that_forgets_has_the_same_weights_and_gradients(name, size):
     kept[remat] = "remat" not in str(traced)
   assert kept == {False: True, True: False}
   chex.assert_trees_all_close(found[True], found[False], rtol=1e-4, atol=1e-5)
+
+
+def test_features_are_counted_once_a_trunk():
+  traced = []
+
+  class Trunk(nn.Module):
+    widths: list[int] | tuple[int]
+
+    @nn.compact
+    def __call__(self, images, train):
+      traced.append(self.widths)
+      flat = images.reshape(len(images), -1)
+      return {"features": nn.Dense(self.widths[-1])(flat)}
+
+  for widths in ((7,), [7]):  # A list has no hash: it is traced each time.
+    for outputs in (4, 10):
+      trunk, head = Trunk(widths), nn.Dense(outputs)
+      network = models.Network(trunk=trunk, head=head)
+      assert models.num_features(network, (8, 8, 3)) == 7
+  assert traced == 3 * [(7,)]
