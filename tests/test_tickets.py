@@ -15,7 +15,7 @@ from sslprune_jax import data, models
 from sslprune_jax.data import augment
 from sslprune_jax.features import extraction
 from sslprune_jax.pruning import masks as masks_lib
-from sslprune_jax.pruning import tickets
+from sslprune_jax.pruning import ticket_file, tickets
 from sslprune_jax.runtime.trees import digests, from_names
 from sslprune_jax.study import identity
 
@@ -113,6 +113,27 @@ def test_a_ticket_that_does_not_know_its_network_says_so():
     tickets.TicketError, match="meta.config.model: .*found 'lenet', expected"
   ):
     ticket.network()
+
+
+def test_batch_norm_has_masks_where_channels_are_pruned(tmp_path):
+  trunk = {**PARAMS["trunk"], "bn": {"scale": np.ones(6, np.float32)}}
+  params = {**PARAMS, "trunk": trunk}
+  masks = masks_lib.dense(params, lambda name: name.startswith("trunk/"))
+  masks["trunk"]["bn"]["scale"][::2] = False
+  tickets.save(tmp_path / "t.npz", tickets.Ticket(masks, params, STATS, {}))
+  loaded = tickets.load(tmp_path / "t.npz")
+  chex.assert_trees_all_equal(loaded.masks, masks)
+  assert loaded.params["trunk"]["bn"]["scale"].tolist() == [0, 1] * 3
+
+
+def test_a_ticket_of_a_newer_version_says_so(tmp_path, monkeypatch):
+  monkeypatch.setattr(ticket_file, "VERSION", 4)
+  tickets.save(tmp_path / "t.npz", _ticket())
+  monkeypatch.undo()
+  with pytest.raises(
+    tickets.TicketError, match="version: found 4, expected at most 3; a newer"
+  ):
+    tickets.load(tmp_path / "t.npz")
 
 
 def test_damage_is_named(tmp_path):

@@ -1,10 +1,14 @@
 """The file of a ticket: masks as bits, and the weights that remain.
 
-Entries of the `.npz`: `mask/<path>` u8 bits (`np.packbits`) of each prunable
-kernel; `params/<path>` f32, its remaining weights in order, or the whole array
-of a parameter that is never pruned; `batch_stats/<path>` f32; `meta` JSON text
-with the shapes, what the ticket was made by, and the SHA-256 of every entry and
-of `meta` itself, which tickets of the first version lack.
+Entries of the `.npz`: `mask/<path>` u8 bits (`np.packbits`) of each parameter
+that is pruned; `params/<path>` f32, its remaining weights in order, or the
+whole array of one that is never pruned; `batch_stats/<path>` f32; `meta` JSON
+text with the version, the shapes, what the ticket was made by, and the SHA-256
+of every entry and of `meta` itself.
+
+Versions 1 and 2, which do not say theirs, mask kernels alone; the first lacks
+the digest of `meta`. In 3 batch norm and biases that go with pruned channels
+are masked too.
 """
 
 import hashlib
@@ -18,6 +22,8 @@ import numpy as np
 from sslprune_jax.pruning import archive
 from sslprune_jax.pruning import masks as masks_lib
 from sslprune_jax.runtime.trees import Tree, digests, from_names, named_leaves
+
+VERSION = 3
 
 
 def write(
@@ -44,7 +50,7 @@ def write(
     entries[f"params/{name}"] = leaf[mask] if mask.ndim else leaf
   for name, leaf in named_leaves(batch_stats).items():
     entries[f"batch_stats/{name}"] = np.asarray(leaf)
-  meta = {**meta, "shapes": shapes}
+  meta = {**meta, "version": VERSION, "shapes": shapes}
   meta["sha256"] = _digests(entries) | {"meta": _digest_of_meta(meta)}
   entries["meta"] = np.frombuffer(json.dumps(meta).encode(), np.uint8)
   buffer = io.BytesIO()
@@ -81,6 +87,12 @@ def read(
     raise ValueError("no ticket: nested too deep") from None
   if found != expected:
     raise ValueError("damaged: its bytes are not those of its digest")
+  version = meta.pop("version", 2)
+  if version not in range(VERSION + 1):
+    raise ValueError(
+      f"version: found {version!r}, expected at most {VERSION}; a newer "
+      "sslprune_jax wrote it"
+    )
   try:
     return *_assemble(entries, shapes), meta
   except (LookupError, TypeError, AttributeError, AssertionError) as error:

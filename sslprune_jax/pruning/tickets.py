@@ -52,8 +52,11 @@ class Ticket:
     """What a network is applied with: `{"params", "batch_stats"}`."""
     return {"params": self.params, "batch_stats": self.batch_stats}
 
-  def network(self) -> models.Network:
+  def network(self, num_outputs: int | None = None) -> models.Network:
     """Builds the ticket's network; it computes in float32.
+
+    Args:
+      num_outputs: outputs of a head of its own; None for the ticket's.
 
     Raises:
       TicketError: the ticket does not say which network it is of, or has no
@@ -61,14 +64,13 @@ class Ticket:
         build.
     """
     head = named_leaves(self.params.get("head", {}))
-    if "kernel" not in head:
+    if num_outputs is None and "kernel" not in head:
       raise TicketError(
         f"params/head: found {sorted(head) or 'no head'}, expected the kernel "
         "of a linear layer; Ticket.features needs no head"
       )
-    return self._build(head["kernel"].shape[-1])
-
-  def _build(self, num_outputs: int) -> models.Network:
+    if num_outputs is None:
+      num_outputs = head["kernel"].shape[-1]
     model = self.section("model", "name", "width", "sobel")
     try:
       return models.build(
@@ -95,11 +97,10 @@ class Ticket:
         arrays are not those of that network.
     """
     dataset = self.section("dataset", "mean", "std")
-    shape = self.meta.get("image_shape")
-    _hold("image_shape", shape, IMAGE_SHAPE)
+    shape = self.image_shape
     for name in ("mean", "std"):
       _hold(f"config.dataset.{name}", dataset[name], channels(shape[-1]))
-    network = models.without_head(self._build(num_outputs=1))
+    network = models.without_head(self.network(num_outputs=1))
     trunk = {
       name: {k: v for k, v in tree.items() if k == "trunk"}
       for name, tree in self.variables.items()
@@ -107,7 +108,23 @@ class Ticket:
     chex.assert_rank(images, 4)
     chex.assert_type(images, np.uint8)
     chex.assert_shape(images, (None, *shape))
-    one = jnp.zeros((1, *images.shape[1:]))
+    self.check_network(network)
+
+    @jax.jit
+    def apply(variables, images):
+      images = data.normalise(images, dataset["mean"], dataset["std"])
+      outputs = network.apply(variables, images, train=False)
+      return models.readout(outputs, "features")
+
+    return np.asarray(apply(trunk, images))
+
+  def check_network(self, network: models.Network) -> None:
+    """Refuses a network that the ticket's trunk is not of.
+
+    Raises:
+      TicketError: names the array, what was found and what was expected.
+    """
+    one = jnp.zeros((1, *self.image_shape))
     try:
       like = jax.eval_shape(
         lambda: network.init(jax.random.key(0), one, train=False)
@@ -119,13 +136,16 @@ class Ticket:
       ) from None
     check(self, like, "params")
 
-    @jax.jit
-    def apply(variables, images):
-      images = data.normalise(images, dataset["mean"], dataset["std"])
-      outputs = network.apply(variables, images, train=False)
-      return models.readout(outputs, "features")
+  @property
+  def image_shape(self) -> tuple[int, int, int]:
+    """The shape (H, W, C) of the images that the network was trained on.
 
-    return np.asarray(apply(trunk, images))
+    Raises:
+      TicketError: the ticket does not say.
+    """
+    shape = self.meta.get("image_shape")
+    _hold("image_shape", shape, IMAGE_SHAPE)
+    return tuple(shape)
 
   def section(self, section: str, *needed: str) -> dict[str, Any]:
     """Returns a section of the ticket's configuration, with fields it needs.
@@ -223,35 +243,3 @@ def check(ticket: Ticket, like: dict[str, Tree], where: str) -> None:
     masks_lib.check_pruned(ticket.masks, ticket.params)
   except ValueError as error:
     raise TicketError(f"{where}: {error}") from None
-
-
-def graft(
-  drawn: dict[str, Tree],
-  variables: dict[str, Tree],
-  masks: masks_lib.Masks,
-  *,
-  own_head: bool = False,
-) -> tuple[dict[str, Tree], masks_lib.Masks]:
-  """Puts the trunk of any network in place of one that was drawn.
-
-  Args:
-    drawn: variables of the network, from its initializer.
-    variables: variables of another one with the same trunk.
-    masks: masks of the other one.
-    own_head: whether its head is taken too, where it has the same arrays.
-
-  Returns:
-    Variables of the network, and their masks.
-  """
-  own = {"trunk"}
-  heads = [tree["params"].get("head", {}) for tree in (drawn, variables)]
-  shapes = [jax.tree.map(np.shape, head) for head in heads]
-  if own_head and shapes[0] == shapes[1]:
-    own.add("head")
-  # A trunk without batch norm has no statistics to bring.
-  found = {
-    name: {**drawn[name], **{k: v for k, v in tree.items() if k in own}}
-    for name, tree in variables.items()
-  }
-  masks = {**masks_lib.dense(found["params"]), "trunk": masks["trunk"]}
-  return found, masks
