@@ -1,13 +1,24 @@
-"""What a checkpoint gives back on another number of devices."""
+"""What a checkpoint gives back, on another number of devices too."""
+
+import errno
+import functools
+import json
+import pathlib
+import re
+import shutil
+import subprocess
+import sys
 
 import jax
 import jax.numpy as jnp
 import numpy as np
+import pytest
 
 from sslprune_jax import models
 from sslprune_jax.pruning import masks as masks_lib
+from sslprune_jax.runtime.errors import UserError
 from sslprune_jax.tasks import base
-from sslprune_jax.training import checkpoints, optimizer
+from sslprune_jax.training import checkpoints, optimizer, packed
 from sslprune_jax.training import state as state_lib
 
 
@@ -52,3 +63,133 @@ def test_the_newest_are_kept(tmp_path):
     saved.close()
     names = [path.name for path in (tmp_path / f"{keep}").iterdir()]
     assert sorted(map(int, names)) == expected
+
+
+@functools.partial(jax.jit, donate_argnums=0)
+def _count(tree):
+  return jax.tree.map(lambda leaf: leaf + jnp.ones_like(leaf), tree)
+
+
+def test_a_state_may_be_donated_while_it_is_saved(tmp_path):
+  state = _state(1, np.zeros((2, 1), np.float32))
+  variables = jax.tree.map(np.array, state.variables)
+  saved = checkpoints.Checkpoints(tmp_path / "checkpoint", keep=None)
+  for update in range(6):
+    saved.save(update, state)
+    # In place: what was copied too late would be of later updates.
+    state = state.replace(
+      params=_count(state.params), task_state=_count(state.task_state)
+    )
+  expected = variables["params"]
+  for update in range(6):
+    found, carried = saved.rewind(update, variables, state.task_state)
+    jax.tree.map(np.testing.assert_array_equal, found["params"], expected)
+    assert carried.shared["normaliser"] == update
+    assert (carried.by_sample["bank"] == update).all()
+    expected = jax.tree.map(lambda leaf: leaf + leaf.dtype.type(1), expected)
+  saved.close()
+
+
+def test_a_field_is_one_array_a_dtype(tmp_path):
+  saved = checkpoints.Checkpoints(tmp_path / "checkpoint")
+  saved.save_durably(1, _state(1, np.zeros((2, 1), np.float32)))
+  saved.close()
+  assert {
+    path.parent.name: {leaf["key_metadata"][0]["key"] for leaf in leaves}
+    for path in saved.path(1).glob("*/_METADATA")
+    for leaves in [json.loads(path.read_text())["tree_metadata"].values()]
+  } == {
+    "params": {"float32"},
+    "batch_stats": {"float32"},
+    "opt_state": {"float32"},
+    "masks": {"bool"},
+    "shared": {"float32"},
+    "by_sample": {"float32"},
+  }
+
+
+@pytest.mark.parametrize("field", ["params", "shared", "digests"])
+def test_a_field_whose_folder_is_gone_is_missed(field, tmp_path):
+  saved = checkpoints.Checkpoints(tmp_path)
+  saved.save_durably(1, _state(1, np.zeros((2, 1), np.float32)))
+  saved.verify()
+  shutil.rmtree(tmp_path / "1" / field)
+  with pytest.raises(checkpoints.CheckpointError, match="1: cannot be read"):
+    saved.verify()
+  saved.close()
+
+
+def test_a_disk_that_is_full_is_said_in_a_line_once(tmp_path, monkeypatch):
+  saved = checkpoints.Checkpoints(tmp_path / "checkpoint")
+  state = _state(1, np.zeros((2, 1), np.float32))
+  with monkeypatch.context() as patch:
+    full = OSError(errno.ENOSPC, "No space left on device")
+    patch.setattr(packed, "pack", functools.partial(_fail, full))
+    saved.save(1, state)  # The thread that writes has nobody to tell.
+    words = f"{tmp_path}/checkpoint: cannot be saved .*No space left.*goes on"
+    with pytest.raises(UserError, match=words) as error:
+      saved.wait()
+  assert "\n" not in str(error.value)
+  saved.save_durably(2, state)
+  assert saved.newest().name == "2"
+  saved.close()
+
+
+def _fail(error, *_):
+  raise error
+
+
+def test_what_another_network_left_is_refused_and_named(tmp_path):
+  saved = checkpoints.Checkpoints(tmp_path / "checkpoint")
+  state = _state(1, np.zeros((2, 1), np.float32))
+  saved.save_durably(1, state)
+  variables = jax.tree.map(np.array, state.variables)
+  kernel = variables["params"]["head"]["kernel"]
+  others = (
+    {"kernel": kernel, "bias": np.zeros(4, np.float32)},
+    {"kernel": kernel},
+    {"kernel": kernel, "b": np.zeros(3, np.float32)},
+  )
+  for head in others:
+    variables["params"]["head"] = head
+    with pytest.raises(
+      checkpoints.CheckpointError, match="checkpoint/1: params is of another"
+    ):
+      saved.rewind(1, variables, state.task_state)
+  saved.close()
+
+
+_SAVES = """
+import resource
+import numpy as np
+from sslprune_jax import cli
+from sslprune_jax.training import checkpoints, saved
+from test_checkpoints import _state
+def work():
+  state = _state(1, np.zeros((2, 1), np.float32))
+  saved.copy(state)  # Compiled: JAX warns of its own cache, also in a line.
+  resource.setrlimit(resource.{name}, ({limit}, {limit}))
+  checkpoints.Checkpoints({folder!r}).save_durably(7, state)
+cli.run(work)
+"""
+
+
+@pytest.mark.parametrize(
+  "name, limit, why",
+  [
+    ("RLIMIT_FSIZE", 300, "File too large"),
+    *(("RLIMIT_NOFILE", n, "Too many open files") for n in (20, 26)),
+  ],
+)
+def test_what_the_disk_refuses_is_one_line(name, limit, why, tmp_path):
+  # Orbax's threads, and what they leave, told it in 600 lines of their own.
+  code = _SAVES.format(name=name, limit=limit, folder=str(tmp_path / "x"))
+  run = subprocess.run(
+    [sys.executable, "-c", code],
+    capture_output=True,
+    text=True,
+    cwd=pathlib.Path(__file__).parent,
+  )
+  assert run.returncode == 1
+  line = rf"error: {tmp_path}/x: cannot be saved \((\[Errno \d+\] )?{why}.*\); "
+  assert re.fullmatch(line + r"the same command goes on from .*\n", run.stderr)

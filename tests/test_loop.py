@@ -110,7 +110,7 @@ def test_weights_that_are_not_finite_end_it_though_the_loss_is(field, tmp_path):
 @pytest.mark.parametrize("k", [0, 7, 8, 19])
 def test_w_k_is_saved_at_its_update(k, tmp_path):
   early = Checkpoints(tmp_path / "rewind", keep=None)
-  state = _train(_trainer(), tmp_path, early=early, k=k)
+  state = _train(_trainer(), tmp_path, early=early, rewinds=(k,))
   early.close()
   assert state.step == 20
   assert _saved(tmp_path / "rewind") == [k]

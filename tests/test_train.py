@@ -11,6 +11,7 @@ import chex
 import jax
 import jax.numpy as jnp
 import numpy as np
+import optax
 import pytest
 
 from sslprune_jax import data, models
@@ -130,6 +131,23 @@ def test_create_owns_its_buffers():
   # The state was donated; what it was made from is still there.
   jax.tree.map(np.asarray, (variables, masks))
   jax.random.bits(key)
+
+
+def test_one_program_begins_all_trainings_of_a_network():
+  network, optimizer, _ = _sgd_step()
+  variables = state_lib.initialize(network, (8, 8, 1), jax.random.key(0))
+  masks, traced = masks_lib.dense(variables["params"]), []
+
+  def init(params):
+    traced.append(1)
+    return optimizer.init(params)
+
+  counted = optax.GradientTransformation(init, optimizer.update)
+  state_lib.create(variables, masks, counted, jax.random.key(1))
+  # Another round, read from the disk.
+  variables, masks = jax.device_get((variables, masks))
+  state_lib.create(variables, masks, counted, jax.random.key(2))
+  assert traced == [1]
 
 
 def test_several_devices_see_what_one_sees():
@@ -266,6 +284,7 @@ import sys
 import chex
 import jax
 import numpy as np
+import optax
 sys.path.insert(0, "tests")
 from test_train import LABELS, _batch, _state
 from sslprune_jax import models

@@ -15,7 +15,7 @@ import jax.numpy as jnp
 from sslprune_jax import data
 from sslprune_jax.config.tasks import default
 from sslprune_jax.features.neighbours import nearest, similarities, unit, vote
-from sslprune_jax.runtime import devices
+from sslprune_jax.runtime import devices, samples
 from sslprune_jax.tasks.base import (
   Batch,
   Metrics,
@@ -96,17 +96,20 @@ class NPID(Task):
 
   def init(self, rng: jax.Array, source: data.Source) -> TaskState:
     """Makes a bank of random directions."""
-    shape = (len(source), self.num_outputs)
-    rows = {
-      "bank": unit(jax.random.uniform(rng, shape, minval=-1.0)),
-      "held": jnp.ones(len(source), bool),  # False on padding.
-    }
+    rows = {"held": jnp.ones(len(source), bool)}  # False on padding.
     if self.num_classes:
       rows["label"] = jnp.asarray(source.labels, jnp.int32)
+    rows = jax.tree.map(samples.split, rows)
+    rows["bank"] = samples.draw(self._draw, rng, len(source))
     shared = {}
     if self.objective == "nce":
       shared["normaliser"] = jnp.float32(0)  # Not known yet.
-    return TaskState(shared, jax.tree.map(devices.by_sample, rows))
+    return TaskState(shared, rows)
+
+  def _draw(self, rng: jax.Array) -> jax.Array:
+    """Draws a row of the bank."""
+    row = jax.random.uniform(rng, (1, self.num_outputs), minval=-1.0)
+    return unit(row)[0]
 
   def loss(
     self,
@@ -128,7 +131,7 @@ class NPID(Task):
     noise = jax.random.randint(rng, (self.negatives,), 0, size)
     # One exchange for both: the rows of all devices' images, then the noise.
     index = devices.all_gather(batch["index"])
-    found = devices.look_up(rows["bank"], jnp.concatenate([index, noise]))
+    found = samples.look_up(rows["bank"], jnp.concatenate([index, noise]))
     own, others = devices.local_rows(found, len(embedding)), found[len(index) :]
     positive = jnp.sum(embedding * own, axis=1) / self.temperature
     negative = similarities(embedding, others) / self.temperature
@@ -158,14 +161,14 @@ class NPID(Task):
     embedding, index = devices.all_gather(
       (unit(outputs["logits"]), batch["index"])
     )
-    old = devices.read_local(rows["bank"], index)
+    old = samples.read_local(rows["bank"], index)
     new = unit(self.momentum * old + (1 - self.momentum) * embedding)
     if self.objective == "nce":
       known, found = shared["normaliser"], metrics["normaliser"]
       kept = 1.0 if self.normaliser == "first" else _EMA
       moved = kept * known + (1 - kept) * found
       shared["normaliser"] = jnp.where(known > 0, moved, found)
-    bank = devices.write(rows["bank"], index, new)
+    bank = samples.write(rows["bank"], index, new)
     return TaskState(shared, {**rows, "bank": bank})
 
   def scores(

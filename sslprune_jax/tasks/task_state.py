@@ -12,7 +12,7 @@ class TaskState:
   Attributes:
     shared: replicated.
     by_sample: a row for every training image, split over the devices: leaves
-      `[D, ceil(N / D), ...]`, from `devices.by_sample`.
+      `[D, ceil(N / D), ...]`, from `samples.split`.
     fixed: replicated, and the same at every update, as a teacher is: it is in
       no checkpoint, `init` gives it again.
   """

@@ -3,6 +3,7 @@
 import collections
 import contextlib
 import math
+from collections.abc import Collection
 
 import jax
 from etils import epath
@@ -28,7 +29,7 @@ def train(
   seed: int,
   progress: Progress,
   early: Checkpoints | None = None,
-  k: int | None = None,
+  rewinds: Collection[int] = (),
 ) -> TrainState:
   """Trains to the end of the schedule, on from the newest checkpoint if any.
 
@@ -40,7 +41,7 @@ def train(
     seed: seed of the order, and of the crops of streamed images.
     progress: bar of the whole study.
     early: place of W_k, which is rewound to.
-    k: update that W_k is saved after; None to save none.
+    rewinds: updates k that W_k is saved after.
 
   Returns:
     The state after the last update.
@@ -57,7 +58,7 @@ def train(
   trace = directory / "trace" if trainer.is_traced() else None
   log = _Log(trainer, directory, begin, saved, progress)
   with contextlib.closing(saved), contextlib.closing(log):
-    if begin == k:  # W_0; any later one is saved on the way.
+    if begin in rewinds:  # W_0; any later one is saved on the way.
       early.save_durably(begin, state)
     for first, last in calendar.stretches(begin):
       if first > start and calendar.evaluates_at(first):
@@ -72,8 +73,8 @@ def train(
           state, metrics = trainer.step(state, batch)
           stops = update < calendar.length and preemption.is_due()
           saves = stops or calendar.saves_at(update)
-          log.add(update, metrics, state, saves or update in (k, last))
-          if update == k:
+          log.add(update, metrics, state, saves or update in {last, *rewinds})
+          if update in rewinds:
             early.save_durably(update, state)
           if saves:
             saved.save(update, state)

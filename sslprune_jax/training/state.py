@@ -2,7 +2,6 @@
 
 import dataclasses
 import functools
-from collections.abc import Mapping
 from typing import Any
 
 import chex
@@ -14,7 +13,7 @@ import optax
 
 from sslprune_jax.pruning import masks as masks_lib
 from sslprune_jax.runtime import devices
-from sslprune_jax.runtime.trees import Tree, with_leaves
+from sslprune_jax.runtime.trees import Tree
 from sslprune_jax.tasks.task_state import TASK_AXES, TaskState
 
 
@@ -46,9 +45,6 @@ class TrainState:
     return {"params": self.params, "batch_stats": self.batch_stats}
 
 
-# What is saved beside the task's share: the base key is a function of the seed,
-# and the step is the name of the folder.
-SAVED = ("params", "batch_stats", "opt_state", "masks")
 # Which leaves have a device axis: the `in_axes` of a step.
 AXES = TrainState(
   step=None,
@@ -129,13 +125,13 @@ def create(
   """
   chex.assert_rank(rng, 0, custom_message="rng")
   masks_lib.check(masks, variables["params"])
-  params = masks_lib.apply(masks, variables["params"])
+  params, opt_state = _begin(optimizer, masks, variables["params"])
   return place(
     TrainState(
       step=np.int32(step),
       params=params,
       batch_stats=variables["batch_stats"],
-      opt_state=optimizer.init(params),
+      opt_state=opt_state,
       masks=masks,
       task_state=task_state or TaskState(),
       rng=rng,
@@ -143,18 +139,24 @@ def create(
   )
 
 
+@functools.partial(jax.jit, static_argnums=0)
+def _begin(optimizer, masks, params):
+  """Masks params and begins the optimizer, by one program for all rounds."""
+  params = masks_lib.apply(masks, params)
+  return params, optimizer.init(params)
+
+
 def place(state: TrainState) -> TrainState:
   """Copies a state to the devices: replicated, a row a device by sample."""
-  rest = devices.replicate(state.replace(task_state=None))
-  return rest.replace(task_state=_place_task(state.task_state))
+  rest, task_state = _place(state.replace(task_state=None), state.task_state)
+  return rest.replace(task_state=task_state)
 
 
-def _place_task(task_state: TaskState) -> TaskState:
-  return TaskState(
-    shared=devices.replicate(task_state.shared),
-    by_sample=devices.distribute(task_state.by_sample),
-    fixed=devices.replicate(task_state.fixed),
-  )
+def _place(rest: Tree, task_state: TaskState) -> tuple[Tree, TaskState]:
+  """Copies what is replicated, and the task's share, which has rows too."""
+  rest, placed = devices.replicate((rest, task_state.replace(by_sample=None)))
+  by_sample = devices.distribute(task_state.by_sample)
+  return rest, placed.replace(by_sample=by_sample)
 
 
 def begin_epoch(
@@ -173,69 +175,10 @@ def begin_epoch(
   """
   chex.assert_trees_all_equal_shapes_and_dtypes(head, state.params["head"])
   states = state.opt_state.inner_states
-  fresh = devices.replicate(jax.tree.map(jnp.zeros_like, states["head"]))
+  fresh = jax.tree.map(jnp.zeros_like, states["head"])
+  (head, fresh), task_state = _place((head, fresh), task_state)
   return state.replace(
-    params={**state.params, "head": devices.replicate(head)},
-    task_state=_place_task(task_state),
+    params={**state.params, "head": head},
+    task_state=task_state,
     opt_state=state.opt_state._replace(inner_states={**states, "head": fresh}),
   )
-
-
-def restore(
-  like: TrainState, update: int, leaves: Mapping[str, Mapping[str, Any]]
-) -> TrainState:
-  """Makes a state on the devices of what was saved of one.
-
-  Args:
-    like: state of the same structure; gives the base key too.
-    update: number of updates done.
-    leaves: leaves on the host by field of `on_host`, and by name.
-  """
-  fields = {k: with_leaves(getattr(like, k), leaves[k]) for k in SAVED}
-  task_state = restore_task(like.task_state, leaves)
-  return place(
-    like.replace(step=np.int32(update), task_state=task_state, **fields)
-  )
-
-
-def restore_task(
-  like: TaskState, leaves: Mapping[str, Mapping[str, Any]]
-) -> TaskState:
-  """Returns the task's share of what was saved; see `restore`."""
-  return TaskState(
-    with_leaves(like.shared, leaves["shared"]),
-    with_leaves(like.by_sample, leaves["by_sample"]),
-    like.fixed,
-  )
-
-
-def on_host(state: TrainState, by_sample: Tree) -> dict[str, Any]:
-  """Copies what is saved of a state to the host.
-
-  Args:
-    state: state on the devices.
-    by_sample: what is split over the devices, on the host already.
-
-  Returns:
-    `SAVED`, and the task's `shared` and `by_sample`.
-  """
-  fields = {name: getattr(state, name) for name in SAVED}
-  fields = jax.device_get(fields | {"shared": state.task_state.shared})
-  return fields | {"by_sample": by_sample}
-
-
-def lay_out_again(rows: np.ndarray, like: np.ndarray) -> np.ndarray:
-  """Lays rows by sample out for another number of devices.
-
-  Args:
-    rows: [D,R,...], of `devices.by_sample`.
-    like: [D',R',...]; the padding at the end differs.
-
-  Returns:
-    [D',R',...].
-  """
-  rows, count = rows.reshape(-1, *rows.shape[2:]), like.shape[0] * like.shape[1]
-  rows = np.pad(
-    rows[:count], [(0, max(0, count - len(rows)))] + [(0, 0)] * (rows.ndim - 1)
-  )
-  return rows.reshape(like.shape)

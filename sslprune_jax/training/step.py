@@ -26,9 +26,33 @@ Step = Callable[[TrainState, Batch], tuple[TrainState, dict[str, jax.Array]]]
 
 # Raised by hand when an update ends in other bits: workdirs record it, and one
 # begun with another number is not gone on with unasked.
-NUMERICS = 1
+NUMERICS = 2
 
 _LOSS, _DROPOUT = zlib.crc32(b"loss"), zlib.crc32(b"dropout")
+
+
+def make_loss(network: Any, task: Task) -> Callable:
+  """Makes the loss of a batch, as an update sees it.
+
+  Args:
+    network: network as of `make_step`.
+    task: makes views and the loss.
+
+  Returns:
+    `(params, batch_stats, task_state, key, batch) -> (loss f32[], (metrics,
+    outputs, view, batch_stats))`, pure, for one device of several, as the step.
+  """
+
+  def loss(params, batch_stats, task_state, key, batch):
+    _check(batch)
+    view = task.view(_row_keys(key, batch["label"].shape[0]), batch)
+    variables = {"params": params, "batch_stats": batch_stats}
+    outputs, updated = _forward(network, variables, view["image"], key)
+    rng = jax.random.fold_in(key, _LOSS)
+    value, metrics = task.loss(outputs, view, task_state, rng)
+    return value, (metrics, outputs, view, updated)
+
+  return loss
 
 
 def make_step(
@@ -55,21 +79,14 @@ def make_step(
     with the same axes, on one device's share of a batch: `image` u8[B,H,W,C],
     `label` i32[B] or i32[B,K], `index` i32[B].
   """
+  loss = make_loss(network, task)
 
   def step(state, batch):
-    _check(batch)
     key = jax.random.fold_in(state.rng, state.step)
-    view = task.view(_row_keys(key, batch["label"].shape[0]), batch)
-    rng = jax.random.fold_in(key, _LOSS)
-
-    def loss_and_rest(params):
-      variables = {"params": params, "batch_stats": state.batch_stats}
-      outputs, batch_stats = _forward(network, variables, view["image"], key)
-      loss, metrics = task.loss(outputs, view, state.task_state, rng)
-      return loss, (metrics, outputs, batch_stats)
-
-    differentiate = jax.grad(loss_and_rest, has_aux=True)
-    gradients, (metrics, outputs, batch_stats) = differentiate(state.params)
+    rest = state.batch_stats, state.task_state, key, batch
+    differentiate = jax.grad(loss, has_aux=True)
+    gradients, found = differentiate(state.params, *rest)
+    metrics, outputs, view, batch_stats = found
     averaged = gradients, metrics, batch_stats
     gradients, metrics, batch_stats = jax.lax.pmean(averaged, devices_lib.AXIS)
     if getattr(network, "probed", ""):

@@ -11,8 +11,8 @@ from sslprune_jax import config as config_lib
 from sslprune_jax import data, models
 from sslprune_jax.data import batches
 from sslprune_jax.features import clustering, extraction
+from sslprune_jax.pruning import grafting
 from sslprune_jax.pruning import masks as masks_lib
-from sslprune_jax.pruning import tickets
 from sslprune_jax.runtime import devices, errors, processes, rng
 from sslprune_jax.runtime.trees import Tree
 from sslprune_jax.tasks import Task
@@ -45,6 +45,7 @@ class Trainer:
     length: updates of the whole schedule.
     images_per_update: rows that the network sees in an update.
     calendar: what is due at which update.
+    rewinds: updates whose weights some study rewinds to, of all that share it.
     step_of_device: the pure update.
     step: the same one, pmapped.
     evaluation_step: evaluation of a batch; see `step.make_evaluation_step`.
@@ -63,6 +64,7 @@ class Trainer:
     probed: str = "",
   ):
     self.task, self._section, num_images = task, section, len(source)
+    self.rewinds: set[int] = set()
     self.batch_size = config_lib.lookup(config, section).batch_size
     self.check_batch(jax.device_count(), "devices")
     recipe = recipe_lib.make_recipe(
@@ -85,11 +87,11 @@ class Trainer:
       evaluate=self.to_updates(config, "log.evaluate"),
     )
     self.network = models.from_config(config.model, task.num_outputs, probed)
-    width = models.num_features(self.network, source.image_shape)
-    head = task.head(width)
-    if head is not None:
-      self.network = models.with_head(self.network, head)
     try:
+      width = models.num_features(self.network, source.image_shape)
+      head = task.head(width)
+      if head is not None:
+        self.network = models.with_head(self.network, head)
       task.check(source, width)
     except ValueError as error:
       raise errors.ConfigError(f"config.{error}") from None
@@ -157,7 +159,7 @@ class Trainer:
       Variables of this trainer's network, and their masks.
     """
     drawn = self.draw(image_shape, seed, "head")
-    return tickets.graft(drawn, variables, masks)
+    return grafting.graft(drawn, variables, masks)
 
   def new_state(
     self,
