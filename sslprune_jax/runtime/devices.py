@@ -8,6 +8,7 @@ over devices, of which `pmap` would silently take the first device's value.
 Of several processes each holds the rows of its own devices.
 """
 
+import functools
 from collections.abc import Callable, Sequence
 from typing import Any
 
@@ -57,6 +58,12 @@ def split() -> NamedSharding:
   return NamedSharding(_mesh(), ROWS)
 
 
+def split_alone() -> NamedSharding:
+  """Returns the sharding `[1, ...]` of one device of this process."""
+  mesh = Mesh(np.asarray(jax.local_devices()[:1]), (AXIS,))
+  return NamedSharding(mesh, ROWS)
+
+
 def replicated_sharding() -> NamedSharding:
   """Returns the sharding that puts everything on all devices."""
   return NamedSharding(_mesh(), SAME)
@@ -82,14 +89,34 @@ def replicate(tree: Any) -> Any:
   The copy owns its buffers: a step that donates them deletes nothing that the
   caller still holds.
   """
+  tree = jax.tree.map(
+    lambda leaf: leaf if _is_here(leaf) else np.asarray(leaf), tree
+  )
   # `device_put(may_alias=False)` still takes the first device's buffer over.
-  return jax.device_put(jax.tree.map(_copy, tree), _own(SAME))
+  return _copy_tree(_own(SAME))(jax.device_put(tree, _own(SAME)))
+
+
+@functools.cache
+def _copy_tree(sharding: NamedSharding) -> Callable:
+  """Returns the copy of a tree, compiled once for each structure."""
+  return jax.jit(
+    lambda tree: jax.tree.map(jnp.copy, tree), out_shardings=sharding
+  )
 
 
 def distribute(tree: Any) -> Any:
-  """Copies leaves `[D, ...]`, the same in all processes, a row a device."""
+  """Copies leaves `[D, ...]` a row a device.
+
+  They are the same in all processes, or lie there already: see `samples.draw`.
+  """
 
   def rows(leaf):
+    if jax.process_count() == 1:
+      return _copy(leaf)
+    if isinstance(leaf, jax.Array) and not leaf.is_fully_addressable:
+      return _copy(
+        multihost_utils.global_array_to_host_local_array(leaf, _mesh(), ROWS)
+      )
     count = len(leaf) // jax.process_count()
     return _copy(leaf[jax.process_index() * count :][:count])
 
@@ -97,8 +124,11 @@ def distribute(tree: Any) -> Any:
 
 
 def _copy(leaf: jax.Array) -> jax.Array:
-  is_here = not isinstance(leaf, jax.Array) or leaf.is_fully_addressable
-  return jnp.copy(leaf if is_here else np.asarray(leaf))
+  return jnp.copy(leaf if _is_here(leaf) else np.asarray(leaf))
+
+
+def _is_here(leaf: Any) -> bool:
+  return not isinstance(leaf, jax.Array) or leaf.is_fully_addressable
 
 
 def to_global(tree: Any) -> Any:
@@ -127,74 +157,6 @@ def on_host(tree: Any) -> Any:
   if jax.process_count() == 1:
     return jax.device_get(tree)
   return multihost_utils.process_allgather(tree, tiled=True)
-
-
-def by_sample(rows: jax.Array) -> jax.Array:
-  """Splits one row a sample over the devices, in order, padded with zeros.
-
-  Args:
-    rows: [N, ...].
-
-  Returns:
-    [D, ceil(N / D), ...]: sample n lies in row `n % R` of device `n // R`,
-    where R is the number of rows of a device.
-  """
-  devices = jax.device_count()
-  each = -(-len(rows) // devices)
-  padding = [(0, devices * each - len(rows))] + [(0, 0)] * (rows.ndim - 1)
-  return jnp.pad(rows, padding).reshape(devices, each, *rows.shape[1:])
-
-
-def look_up(rows: jax.Array, index: jax.Array) -> jax.Array:
-  """Reads rows that other devices may hold, inside a step.
-
-  Args:
-    rows: [R, ...], this device's share of `by_sample`.
-    index: i32[M], of samples; the same on all devices.
-
-  Returns:
-    [M, ...], the same on all devices.
-  """
-  place = _place(rows, index)
-  is_held = (place >= 0) & (place < len(rows))
-  is_held = is_held.reshape(-1, *(1,) * (rows.ndim - 1))
-  return jax.lax.psum(jnp.where(is_held, read_local(rows, index), 0), AXIS)
-
-
-def read_local(rows: jax.Array, index: jax.Array) -> jax.Array:
-  """Reads rows that this device holds, inside a step.
-
-  Args:
-    rows: [R, ...], this device's share of `by_sample`.
-    index: i32[M], of samples.
-
-  Returns:
-    [M, ...]; of no meaning where another device holds the row.
-  """
-  return jnp.take(rows, _place(rows, index), axis=0, mode="clip")
-
-
-def write(rows: jax.Array, index: jax.Array, values: jax.Array) -> jax.Array:
-  """Writes rows that other devices may hold, inside a step.
-
-  Args:
-    rows: [R, ...], this device's share of `by_sample`.
-    index: i32[M], of samples; the same on all devices. Where one occurs twice
-      its last value is written.
-    values: [M, ...]; what belongs to rows of other devices is not read.
-
-  Returns:
-    The rows with the values that this device holds.
-  """
-  place = _place(rows, index)
-  again = jnp.triu(index[:, None] == index[None, :], k=1).any(axis=1)
-  # JAX counts negative places from the end, and drops those past the end.
-  place = jnp.where((place < 0) | again, len(rows), place)
-  return rows.at[place].set(values, mode="drop")
-
-
-def _place(rows: jax.Array, index: jax.Array) -> jax.Array:
-  return index - jax.lax.axis_index(AXIS) * len(rows)
 
 
 def all_gather(tree: Any) -> Any:

@@ -79,6 +79,9 @@ def start(main: Callable[[], int]) -> NoReturn:
     main: function that does its work; returns the exit status.
   """
   watch(resumes=False)
+  from sslprune_jax.runtime import libraries  # Signals are heard by now.
+
+  libraries.silence()
   outlive_pipe()
   sys.exit(main())
 

@@ -3,19 +3,39 @@
 Of several processes the first one writes and reads them, for all.
 """
 
+import errno
 import json
+import os
 from collections.abc import Iterable
 from typing import Any
 
 from etils import epath
 
 from sslprune_jax.runtime import atomic, json_files, processes
+from sslprune_jax.runtime.errors import UserError
 
 
 def absolute(path: epath.PathLike) -> epath.Path:
   """Returns a path that holds in any folder; a bucket's `gs://` is one."""
   path = epath.Path(path)
   return path if in_bucket(path) else path.resolve()
+
+
+def in_utf8(path: epath.PathLike) -> epath.Path:
+  """Returns a path that holds in any folder, and that Orbax can open.
+
+  Raises:
+    UserError: it is no UTF-8.
+  """
+  path = absolute(path)
+  try:
+    str(path).encode()
+  except UnicodeEncodeError:
+    raise UserError(
+      f"{path}: found a path that is no UTF-8, expected one that is: Orbax, "
+      "which keeps checkpoints, opens no other"
+    ) from None
+  return path
 
 
 def in_bucket(path: epath.PathLike) -> bool:
@@ -56,6 +76,22 @@ def read_json(path: epath.PathLike, *kinds: type) -> Any:
 def write_json_lines(path: epath.PathLike, values: Iterable[Any]) -> None:
   """Writes one JSON value a line, atomically."""
   write(path, "".join(json.dumps(value) + "\n" for value in values).encode())
+
+
+def append_json_lines(path: epath.PathLike, values: Iterable[Any]) -> None:
+  """Adds one JSON value a line, in one write: a kill leaves none of it or all.
+
+  Args:
+    path: file on a disk: nothing can be added to one in a bucket.
+    values: what is added.
+  """
+  if processes.is_first():
+    content = "".join(json.dumps(value) + "\n" for value in values).encode()
+    with open(path, "ab", buffering=0) as file:
+      size = file.tell()
+      if file.write(content) < len(content):
+        file.truncate(size)
+        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC), str(path))
 
 
 def read_json_lines(path: epath.PathLike) -> list[dict[str, Any]]:
