@@ -1,4 +1,4 @@
-"""Networks in: `sslprune import FILE`."""
+"""Networks in and out: `sslprune import FILE`, `sslprune export TICKET`."""
 
 import argparse
 import re
@@ -11,7 +11,7 @@ _LEAST_STD = 1e-6
 
 
 def main(argv: Sequence[str] | None = None) -> int:
-  """Reads a checkpoint of anybody, and writes a ticket.
+  """Reads a checkpoint of anybody as a ticket, or writes one for others.
 
   Args:
     argv: arguments; those of the process by default.
@@ -28,7 +28,13 @@ def main(argv: Sequence[str] | None = None) -> int:
     dest="command", required=True, parser_class=endings.ArgumentParser
   )
   _add_import(commands)
+  _add_export(commands)
   flags = parser.parse_args(argv)
+  (_export if flags.command == "export" else _import)(flags)
+  return 0
+
+
+def _import(flags: argparse.Namespace) -> None:
   # Imported here, so that --help and a mistyped flag answer at once.
   import numpy as np
   from etils import epath
@@ -67,7 +73,26 @@ def main(argv: Sequence[str] | None = None) -> int:
     f"mean {ticket.meta['config']['dataset']['mean']}, standard deviation "
     f"{ticket.meta['config']['dataset']['std']}"
   )
-  return 0
+
+
+def _export(flags: argparse.Namespace) -> None:
+  from sslprune_jax.exchange import exporting
+  from sslprune_jax.runtime.errors import UserError
+
+  try:
+    exported = exporting.export_ticket(
+      flags.ticket,
+      flags.format.split(","),
+      flags.out,
+      shrinks=flags.shrink,
+      in_front=flags.normalise,
+      int8=flags.int8,
+    )
+  except (UserError, OSError) as error:
+    endings.refuse(error)
+  for words in exported.said:
+    print(words)
+  print(exported.out)
 
 
 def _add_import(commands: argparse._SubParsersAction) -> None:
@@ -116,6 +141,38 @@ def _add_import(commands: argparse._SubParsersAction) -> None:
     default=-1,
     help="padding of a ResNet's first convolution (default: half its kernel; "
     "2 of solo-learn's for CIFAR)",
+  )
+
+
+def _add_export(commands: argparse._SubParsersAction) -> None:
+  words = "Writes a ticket in forms that others load without this program."
+  parser = commands.add_parser("export", help=words, description=words)
+  parser.add_argument("ticket", metavar="TICKET", help="the ticket: x.npz")
+  parser.add_argument(
+    "--format",
+    required=True,
+    metavar="FORMAT[,FORMAT]",
+    help="some of safetensors (torchvision's names), onnx, flax (safetensors "
+    "of our names) and jax (StableHLO for CPU, GPU and TPU)",
+  )
+  parser.add_argument(
+    "--normalise",
+    action="store_true",
+    help="put the mean and the deviation of the images in front, where a form "
+    "computes: it then takes pixels in [0, 1]",
+  )
+  parser.add_argument(
+    "--int8",
+    action="store_true",
+    help="write ONNX in int8 too, calibrated on training images of the study",
+  )
+  parser.add_argument(
+    "--out", required=True, metavar="DIR", help="the folder to make"
+  )
+  parser.add_argument(
+    "--shrink",
+    action="store_true",
+    help="slice out channels that are 0: the files are smaller, and faster",
   )
 
 

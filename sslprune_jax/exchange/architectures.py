@@ -6,21 +6,11 @@ by their shapes, held against those of our network in `fitting`.
 
 import re
 
+from sslprune_jax.exchange import torchvision
 from sslprune_jax.exchange.layouts import Builder, Layout
 from sslprune_jax.exchange.names import Found
 from sslprune_jax.exchange.tensors import CheckpointError
 
-_RESNETS = {
-  ((2, 2, 2, 2), False): "resnet18",
-  ((3, 4, 6, 3), False): "resnet34",
-  ((3, 4, 6, 3), True): "resnet50",
-  ((3, 4, 23, 3), True): "resnet101",
-}
-_VGGS = {(2, 2, 3, 3, 3): "vgg16", (2, 2, 4, 4, 4): "vgg19"}
-_ALEXNETS = {
-  (64, 192, 384, 256, 256): "alexnet_torchvision",
-  (96, 256, 384, 384, 256): "alexnet",
-}
 _SIDE, _ALEXNET_GRID = 224, 6  # Its last grid, of such images.
 _SIDE_OF_STRIDES = 32  # Pixels of an image for one of VGG's last grid.
 
@@ -51,10 +41,10 @@ def _resnet(found: Found) -> Layout:
   bottleneck = any(".conv3." in name for name in tensors)
   build = Builder(tensors)
   stem = build.shape("conv1")
-  name = _RESNETS.get((counts, bottleneck))
+  name = torchvision.RESNETS.get((counts, bottleneck))
   if name is None or len(stem) != 4:
     kind = "bottleneck" if bottleneck else "basic"
-    known = {f"{n}: {list(c)}" for (c, _), n in _RESNETS.items()}
+    known = {f"{n}: {list(c)}" for (c, _), n in torchvision.RESNETS.items()}
     raise CheckpointError(
       f"found a ResNet of {list(counts)} {kind} blocks, expected one of "
       f"{sorted(known)}"
@@ -64,17 +54,7 @@ def _resnet(found: Found) -> Layout:
       f"conv1.weight: found a stem of {stem[2]} x {stem[3]}, expected 7 x 7, "
       "or 3 x 3 as for CIFAR"
     )
-  build.conv("stem", "conv1")
-  build.norm("stem", "bn1")
-  for stage, count in enumerate(counts, start=1):
-    for block in range(count):
-      ours, theirs = f"stage{stage}/block{block + 1}", f"layer{stage}.{block}"
-      for n in (1, 2, 3) if bottleneck else (1, 2):
-        build.conv(f"{ours}/conv{n}", f"{theirs}.conv{n}")
-        build.norm(f"{ours}/conv{n}", f"{theirs}.bn{n}")
-      if any(name.startswith(f"{theirs}.downsample.") for name in tensors):
-        build.conv(f"{ours}/shortcut", f"{theirs}.downsample.0")
-        build.norm(f"{ours}/shortcut", f"{theirs}.downsample.1")
+  torchvision.add_resnet(build, counts, bottleneck)
   model = {
     "name": name,
     "width": stem[0] / 64,
@@ -97,21 +77,15 @@ def _sequential(found: Found) -> Layout:
   shapes = [build.shape(f"features.{place}") for place in places]
   batch_norm = f"features.{places[0] + 1}.running_mean" in found.tensors
   if shapes[0][2] == 11:
-    name, width, ours, grid, size = _alexnet(shapes, build)
+    name, width, convs, grid, size = _alexnet(shapes, build)
   else:
-    name, width, ours, grid, size = _vgg(places, shapes, batch_norm, build)
-  for layer, place in zip(ours, places, strict=True):
-    build.conv(layer, f"features.{place}")
-    if batch_norm:
-      build.norm(layer, f"features.{place + 1}")
-  outputs = 0
+    name, width, convs, grid, size = _vgg(places, shapes, batch_norm, build)
+  torchvision.add_row(build, convs, places, batch_norm)
   dense = _places(found, "classifier")
   if grid:
-    for number, place in zip((6, 7), dense, strict=False):
-      build.dense(f"trunk/fc{number}", f"classifier.{place}", grid)
-      grid = 0  # The second reads no grid.
-    last = f"classifier.{dense[2]}" if len(dense) > 2 else "top_layer"
-    outputs = build.head(last)
+    torchvision.add_dense(build, dense, grid)
+  last = f"classifier.{dense[2]}" if grid and len(dense) > 2 else ""
+  outputs = build.head(last or torchvision.BARE_HEAD)
   model = {"name": name, "width": width}
   if not batch_norm:
     model["batch_norm"] = "none"
@@ -131,16 +105,15 @@ def _places(found: Found, part: str) -> list[int]:
 
 def _alexnet(shapes, build):
   channels = tuple(shape[0] for shape in shapes)
-  name = _ALEXNETS.get(channels)
+  name = torchvision.ALEXNETS.get(channels)
   if name is None:
     raise CheckpointError(
       f"found an AlexNet of {list(channels)} channels, expected one of "
-      f"{[list(known) for known in _ALEXNETS]}"
+      f"{[list(known) for known in torchvision.ALEXNETS]}"
     )
-  layers = [f"stage{i}" for i in range(1, 6)]
   if not any(key.startswith("classifier.") for key in build.tensors):
-    return "alexnet_stages", 1.0, layers, 0, _SIDE
-  return name, 1.0, layers, _ALEXNET_GRID, _SIDE
+    return "alexnet_stages", 1.0, (), 0, _SIDE
+  return name, 1.0, (), _ALEXNET_GRID, _SIDE
 
 
 def _vgg(places, shapes, batch_norm, build):
@@ -151,17 +124,12 @@ def _vgg(places, shapes, batch_norm, build):
     if place - before > step:
       convs.append(0)
     convs[-1] += 1
-  name = _VGGS.get(tuple(convs))
+  name = torchvision.VGGS.get(tuple(convs))
   if name is None:
     raise CheckpointError(
       f"found convolutions in groups of {convs}, expected a VGG of one of "
-      f"{[list(known) for known in _VGGS]}, or an AlexNet"
+      f"{[list(known) for known in torchvision.VGGS]}, or an AlexNet"
     )
-  layers = [
-    f"stage{i}_conv{j}"
-    for i, count in enumerate(convs, start=1)
-    for j in range(1, count + 1)
-  ]
   grid = 0
   if any(key.startswith("classifier.0.") for key in build.tensors):
     first = build.shape("classifier.0")
@@ -174,4 +142,4 @@ def _vgg(places, shapes, batch_norm, build):
     )
     grid = round(cells**0.5)
     name = "vgg19_dense" if name == "vgg19" else name
-  return name, shapes[0][0] / 64, layers, grid, grid * _SIDE_OF_STRIDES
+  return name, shapes[0][0] / 64, convs, grid, grid * _SIDE_OF_STRIDES

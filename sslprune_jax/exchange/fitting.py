@@ -23,7 +23,6 @@ from sslprune_jax.runtime.trees import Tree, from_names, named_leaves
 
 # Sides of the images of such networks, in pixels; small is CIFAR's.
 _LARGE, _SMALL, _MOST = 224, 32, 4096
-_FIRST = ("conv1", "features.0")  # Convolutions that see the image.
 HEADS = ("fc.", "classifier.", "top_layer.")  # Left where they do not fit.
 MASK = "weight_mask"  # Last part of the name of a mask beside its weight.
 
@@ -138,7 +137,7 @@ def _masks(
     mask = masks.get(source.name) or found.tensors.get(f"{source.name}.{MASK}")
     if mask is None:
       continue
-    bits = _turn(mask.read(), source, bgr)
+    bits = layouts.turn(mask.read(), source, bgr)
     if bits.shape != params[name].shape or not np.isin(bits, (0, 1)).all():
       raise CheckpointError(
         f"mask of {source.name}: found the shape {mask.shape}, or numbers that "
@@ -196,7 +195,7 @@ def _read(
       f"{found.prefix}{theirs}: found {array.dtype}, expected real numbers"
     )
   with np.errstate(over="ignore"):  # Said below.
-    array = _turn(array, source, bgr).astype(np.float32)
+    array = layouts.turn(array, source, bgr).astype(np.float32)
   if array.shape != shape:
     raise CheckpointError(
       f"{ours}: found {found.prefix}{theirs} of shape {tensor.shape}, which is "
@@ -212,26 +211,6 @@ def _read(
       f"{found.prefix}{theirs}: found a variance below 0, expected none"
     )
   return array
-
-
-def _turn(array: np.ndarray, source: Source, bgr: bool) -> np.ndarray:
-  """Turns an array of PyTorch's layout to ours."""
-  if source.kind == layouts.CONVOLUTION and array.ndim == 4:
-    array = array.transpose(2, 3, 1, 0)
-    if bgr and source.name in _FIRST:
-      array = array[:, :, ::-1]
-  elif source.kind == layouts.DENSE:
-    if array.ndim == 4:  # A convolution over the whole grid, as timm has it.
-      array = array.transpose(2, 3, 1, 0)
-    elif source.grid and array.ndim == 2:
-      grid = (source.grid, source.grid)
-      channels = array.shape[1] // source.grid**2
-      if array.shape[1] == channels * source.grid**2:
-        array = array.reshape(-1, channels, *grid).transpose(2, 3, 1, 0)
-    else:
-      array = array.T
-    array = array.reshape(-1, array.shape[-1])
-  return np.ascontiguousarray(array)
 
 
 def _check_rest(found: Found, layout: Layout) -> None:

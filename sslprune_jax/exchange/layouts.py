@@ -4,9 +4,12 @@ import dataclasses
 from collections.abc import Mapping
 from typing import Any
 
+import numpy as np
+
 from sslprune_jax.exchange.tensors import CheckpointError, Tensor
 
 CONVOLUTION, DENSE, PLAIN = "convolution", "dense", "plain"
+_FIRST = ("conv1", "features.0")  # Convolutions that see the image.
 _LEAVES = {
   "weight": "scale",
   "bias": "bias",
@@ -62,12 +65,12 @@ class Builder:
     self.params: dict[str, Source] = {}
     self.batch_stats: dict[str, Source] = {}
 
-  def conv(self, ours: str, theirs: str) -> None:
-    """Adds a convolution, and its bias if it has one."""
+  def conv(self, ours: str, theirs: str, *, bias: bool = False) -> None:
+    """Adds a convolution, and its bias where ours has one."""
     self.params[f"trunk/{ours}/conv/kernel"] = Source(
       theirs, "weight", CONVOLUTION
     )
-    if f"{theirs}.bias" in self.tensors:
+    if bias:
       self.params[f"trunk/{ours}/conv/bias"] = Source(theirs, "bias")
 
   def norm(self, ours: str, theirs: str) -> None:
@@ -97,3 +100,51 @@ class Builder:
       return 0
     self.dense("head", theirs)
     return weight.shape[0]
+
+
+def turn(array: np.ndarray, source: Source, bgr: bool) -> np.ndarray:
+  """Turns an array of PyTorch's layout to ours.
+
+  Args:
+    array: their array, of any shape: what does not fit is told by its own.
+    source: place of it.
+    bgr: whether the network reads blue first.
+  """
+  if source.kind == CONVOLUTION and array.ndim == 4:
+    array = array.transpose(2, 3, 1, 0)
+    if bgr and source.name in _FIRST:
+      array = array[:, :, ::-1]
+  elif source.kind == DENSE:
+    if array.ndim == 4:  # A convolution over the whole grid, as timm has it.
+      array = array.transpose(2, 3, 1, 0)
+    elif source.grid and array.ndim == 2:
+      grid = (source.grid, source.grid)
+      channels = array.shape[1] // source.grid**2
+      if array.shape[1] == channels * source.grid**2:
+        array = array.reshape(-1, channels, *grid).transpose(2, 3, 1, 0)
+    else:
+      array = array.T
+    array = array.reshape(-1, array.shape[-1])
+  return np.ascontiguousarray(array)
+
+
+def turn_back(array: np.ndarray, source: Source) -> np.ndarray:
+  """Turns an array of ours to PyTorch's layout: what `turn` undoes.
+
+  Args:
+    array: our array.
+    source: place of it in PyTorch's network.
+
+  Returns:
+    The array in rows: safetensors writes the memory behind a transposed view,
+    and its shape, without a word.
+  """
+  if source.kind == CONVOLUTION:
+    array = array.transpose(3, 2, 0, 1)
+  elif source.kind == DENSE and source.grid:
+    grid = (source.grid, source.grid)
+    array = array.reshape(*grid, -1, array.shape[-1]).transpose(3, 2, 0, 1)
+    array = array.reshape(len(array), -1)
+  elif source.kind == DENSE:
+    array = array.T
+  return np.ascontiguousarray(array)

@@ -180,9 +180,7 @@ def _import(tree, path, seen=None, **options):
 def _outputs(imported, images):
   """Returns what the imported network gives for f32[N,C,H,W]."""
   ticket = imported.ticket
-  network = ticket._build(
-    ticket.params.get("head", {}).get("kernel", np.zeros((1, 1))).shape[-1]
-  )
+  network = ticket.network(None if "head" in ticket.params else 1)
   if "head" not in ticket.params:
     network = models.without_head(network)
   rows = images.permute(0, 2, 3, 1).numpy()
@@ -480,6 +478,10 @@ def test_vissls_alexnet_is_read_without_dense_layers(tmp_path):
      r"found a ResNet of \[2, 2, 2, 1\] basic blocks, expected one of"),
     (lambda s: {**s, "layer1.0.se.fc.weight": torch.rand(2)},
      "layer1.0.se.fc.weight: found it in the trunk"),
+    (lambda s: {**s, "conv1.bias": torch.rand(8)},
+     "conv1.bias: found it in the trunk"),
+    (lambda s: {**s, "layer1.0.downsample.0.weight": torch.rand(8, 8, 1, 1)},
+     "layer1.0.downsample.0.weight: found it in the trunk"),
     (lambda s: {**s, "layer2.0.conv1.weight": torch.rand(16, 4, 3, 3)},
      r"layer2.0.conv1.weight of shape \(16, 4, 3, 3\).*\(3, 3, 8, 16\)"),
     (lambda s: {**s, "bn1.weight": s["bn1.weight"] * float("nan")},

@@ -92,7 +92,10 @@ def _draw(network, size):
 @pytest.mark.parametrize("form", ["msgpack", "orbax"])
 @pytest.mark.parametrize(
   ("name", "blocks", "bottleneck"),
-  [("resnet18", (2, 2, 2, 2), False), ("resnet50", (3, 4, 6, 3), True)],
+  [
+    ("resnet18", (2, 2, 2, 2), False),
+    pytest.param("resnet50", (3, 4, 6, 3), True, marks=pytest.mark.slow),
+  ],
 )
 def test_the_example_is_read_with_its_padding(
   form, name, blocks, bottleneck, tmp_path
@@ -211,3 +214,11 @@ def test_what_cannot_be_imported_writes_nothing(tmp_path):
       ["import", str(file), f"--out={out}", f"--masks={tmp_path / 'm'}"]
     )
   assert not out.exists()
+
+
+def test_a_folder_that_is_no_utf8_is_not_called_damaged(tmp_path):
+  folder = tmp_path / "b\udcffn"
+  folder.mkdir()
+  (folder / "_METADATA").write_text("{}")
+  with pytest.raises(SystemExit, match=r"udcffn: found a path that is no UTF-"):
+    command.main(["import", str(folder), f"--out={tmp_path / 't.npz'}"])
