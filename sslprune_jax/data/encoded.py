@@ -68,7 +68,11 @@ class EncodedSource(abc.ABC):
 
   @functools.cached_property
   def labels(self) -> np.ndarray:
-    """Labels i32[N] or i32[N,K], by a pass over all files that decodes none."""
+    """Labels i32[N] or i32[N,K]."""
+    return self.read_labels()
+
+  def read_labels(self) -> np.ndarray:
+    """Reads the labels, by a pass over all files that decodes none."""
     chunks = np.array_split(np.arange(len(self)), max(1, len(self) // 1024))
     fetched = (self._fetch(chunk.tolist()) for chunk in chunks)
     return np.array([row[1] for rows in fetched for row in rows], np.int32)

@@ -46,6 +46,7 @@ class FileSource(EncodedSource):
     self._files, self._labels, self._bits = files, labels, bits
     self.notes: tuple[str, ...] = ()
     self.left_out: dict[str, str] = {}
+    self.listing: list[tuple[str, int, int]] = []
 
   def __len__(self) -> int:
     return len(self._files)
@@ -116,6 +117,10 @@ def load_folder(spec: Spec) -> FileSource:
     spec, part.files, part.labels, part.names, bits=found.bits
   )
   source.notes, source.left_out = notes, found.broken
+  source.listing = [
+    (os.path.relpath(file, root), os.path.getsize(file), label)
+    for file, label in zip(part.files, part.labels.tolist(), strict=True)
+  ]
   return source
 
 

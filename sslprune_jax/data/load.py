@@ -14,6 +14,8 @@ from sslprune_jax.data.sources import ArraySource, DataError, Source, Spec
 from sslprune_jax.data.subsets import holdout, in_memory
 
 _DIGITS = re.compile(r"(train|test)(?:\[(\d+%?)?:(\d+%?)?\])?")
+# Sets of scikit-learn's digits -> share that is tested on.
+_TEST_SHARES = {"digits": 0.2, "digits_half": 0.5}
 _RESIDENT_LIMIT = 8 * 2**30  # bytes of images that every device can hold
 
 
@@ -41,13 +43,14 @@ def load(spec: Spec) -> Source:
   # What was said of files holds of their images in memory.
   kept.notes = getattr(source, "notes", ())
   kept.left_out = getattr(source, "left_out", {})
+  kept.listing = getattr(source, "listing", [])
   return kept
 
 
 def _open(spec: Spec) -> Source:
   if spec.channels not in (None, 1, 3):
     raise DataError(f"channels: found {spec.channels}, expected 1 or 3")
-  if spec.name == "digits":
+  if spec.name in _TEST_SHARES:
     return _digits(spec)
   if spec.name in ("folder", "places205"):
     for field in ("data_dir", "image_size"):
@@ -70,7 +73,7 @@ def _digits(spec: Spec) -> ArraySource:
       "as train[:80%]"
     )
   images, labels = _read_digits()
-  rows = holdout(labels, match[1])
+  rows = holdout(labels, match[1], _TEST_SHARES[spec.name])
   rows = rows[_place(match[2], len(rows)) : _place(match[3], len(rows))]
   if not rows.size:
     raise DataError(f"split: found {split}, which is empty")

@@ -23,9 +23,10 @@ class Spec:
   """A split of a data set, and how its images are delivered.
 
   Attributes:
-    name: `digits` (1,797 images that scikit-learn ships), `folder`,
-      `places205`, or any TFDS image classification set that is prepared, with
-      one label an image or, such as `voc/2007`, several.
+    name: `digits` or `digits_half` (1,797 images that scikit-learn ships, a
+      fifth or a half of them to test on), `folder`, `places205`, or any TFDS
+      image classification set that is prepared, with one label an image or,
+      such as `voc/2007`, several.
     split: `train` or `test`; for Places205 `train` or `validation`; for TFDS
       anything that TFDS understands.
     data_dir: folder of the images, or of the prepared TFDS sets; None for the

@@ -13,7 +13,9 @@ from sslprune_jax.data.sources import (
 )
 from sslprune_jax.runtime import rng
 
-_CHUNK = 1024  # images read at a time into memory
+# Images read at a time into memory: as many as so many bytes hold, and never
+# fewer than these. Threads share them, and each share begins with a fetch.
+_CHUNK, _CHUNK_BYTES = 1024, 2**24
 
 
 class _Subset:
@@ -165,17 +167,18 @@ def _check_fraction(labels: np.ndarray, fraction: float, whole: str) -> None:
     )
 
 
-def holdout(labels: np.ndarray, split: str) -> np.ndarray:
+def holdout(labels: np.ndarray, split: str, share: float = 0.2) -> np.ndarray:
   """Splits a set that comes without a test split, always in the same way.
 
   Args:
     labels: i32[N]; one label for all where there are no classes.
-    split: `train`, four fifths of every class, or `test`, the rest.
+    split: `test`, a share of every class, or `train`, the rest.
+    share: share that is tested on; a larger one contains a smaller one.
 
   Returns:
     i64[M], places of the images, sorted.
   """
-  test = sample_per_class(labels, fraction=0.2, seed=0)
+  test = sample_per_class(labels, fraction=share, seed=0)
   if split == "test":
     return test
   return np.setdiff1d(np.arange(len(labels)), test)
@@ -205,8 +208,9 @@ def in_memory(source: Source, limit_bytes: int) -> ArraySource:
     )
   images = np.empty((len(source), *source.image_shape), np.uint8)
   labels = []
-  for start in range(0, len(source), _CHUNK):
-    rows = np.arange(start, min(start + _CHUNK, len(source)))
+  count = max(_CHUNK, _CHUNK_BYTES // math.prod(source.image_shape))
+  for start in range(0, len(source), count):
+    rows = np.arange(start, min(start + count, len(source)))
     chunk = source.read(rows)
     images[rows] = chunk["image"]
     labels.append(chunk["label"])

@@ -10,38 +10,58 @@ import numpy as np
 import tensorflow_datasets as tfds
 from etils import epath
 
+from sslprune_jax.data import kept_labels
 from sslprune_jax.data.encoded import EncodedSource, Label
 from sslprune_jax.data.sources import UNLABELLED, DataError, Spec
 
 _VERSION = re.compile(r"\d+\.\d+\.\d+")
 _NAME = re.compile(r"(\w+)(?:/([^:]+))?(?::(.+))?")
+# A read of several records starts threads for every file that it touches, and
+# holds the interpreter meanwhile: that pays for hundreds.
+_MANY = 128
 
 
 class TfdsSource(EncodedSource):
   """Examples with an `image`, perhaps with labels, in array_record files."""
 
   def __init__(
-    self, spec: Spec, examples, label: Callable[[dict], Label], **common
+    self,
+    spec: Spec,
+    folder: epath.Path,
+    examples,
+    label: Callable[[dict], Label],
+    **common,
   ):
     """Keeps the examples.
 
     Args:
       spec: split, and how its images are delivered.
+      folder: folder of the prepared version.
       examples: data source of TFDS, whose images are not decoded.
       label: function that reads the label of an example.
       **common: further arguments of `EncodedSource`.
     """
     super().__init__(spec, **common)
-    self._examples, self._label = examples, label
+    self._folder, self._examples, self._label = folder, examples, label
+
+  @functools.cached_property
+  def labels(self) -> np.ndarray:
+    """Labels i32[N] or i32[N,K], as they were kept, or by a pass over all."""
+    return kept_labels.read(
+      self._folder, self.split, len(self), self.read_labels
+    )
 
   def __len__(self) -> int:
     return len(self._examples)
 
   def _fetch(self, indices: list[int]) -> list[tuple[bytes, Label]]:
-    return [
-      (example["image"], self._label(example))
-      for example in self._examples.__getitems__(indices)
-    ]
+    several = len(indices) >= _MANY
+    examples = (
+      self._examples.__getitems__(indices)
+      if several
+      else map(self._examples.__getitem__, indices)
+    )
+    return [(example["image"], self._label(example)) for example in examples]
 
   def _where(self, index: int) -> str:
     return f"{self.name} {self.split}, image {index}"
@@ -90,6 +110,7 @@ def load_tfds(spec: Spec) -> TfdsSource:
   shape = _shape(spec, features["image"].shape)
   return TfdsSource(
     spec,
+    folder,
     examples,
     label,
     image_shape=shape,

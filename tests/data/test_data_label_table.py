@@ -100,12 +100,27 @@ def test_a_table_that_is_no_text_is_refused(folder):
     _open(folder)
 
 
-def test_what_reads_labels_sees_those_images_alone(folder):
-  _cats_and_dogs(folder)
+def _study_data(folder):
   config = config_lib.base()
   config.dataset.update(config_lib.dataset("folder"))
   config.dataset.update(data_dir=str(folder), image_size=32)
-  found = StudyData(config)
+  return StudyData(config)
+
+
+def test_where_all_neighbours_may_vote_test_images_have_labels(folder):
+  for split, name in (("train", "a"), ("test", "b")):
+    (folder / split).mkdir()
+    (folder / name).rename(folder / split / name)
+  rows = [f"train/a/{i:02d}.jpg,{'xy'[i % 2]}" for i in range(6)]
+  _write(folder, *rows, "test/b/c/06.jpg,x")
+  found = _study_data(folder)
+  assert sorted(found.test.labels) == [-1] * 5 + [0]
+  assert list(found.images("npid", 0).test.labels) == [0]
+
+
+def test_what_reads_labels_sees_those_images_alone(folder):
+  _cats_and_dogs(folder)
+  found = _study_data(folder)
   for purpose in ("labels", RETRAINING):
     images = found.images(purpose, 0)
     assert sorted(images.train.labels) == [0, 0, 1, 1]

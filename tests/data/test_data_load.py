@@ -1,5 +1,6 @@
 """Tests of loading by name."""
 
+import collections
 import dataclasses
 
 import numpy as np
@@ -28,6 +29,20 @@ def test_digits_are_split_once_and_for_all():
 
 
 GOLDEN = [2, 5, 7, 5, 7, 9, 4, 6, 8, 9, 3, 3]
+
+
+def test_half_of_the_digits_are_tested_on_those_of_the_fifth_among_them():
+  train, test = (load(Spec("digits_half", s)) for s in ("train", "test"))
+  assert (len(train), len(test)) == (896, 901)
+  assert np.abs(np.bincount(test.labels) - np.bincount(train.labels)).max() <= 1
+
+  def images(source):
+    return [image.tobytes() for image in source.images]
+
+  fifth = images(load(Spec("digits", "test")))
+  assert not collections.Counter(fifth) - collections.Counter(images(test))
+  whole = [*images(load(Spec("digits", "train"))), *fifth]
+  assert sorted(images(train) + images(test)) == sorted(whole)
 
 
 def test_digits_are_sliced_as_tfds_slices():

@@ -136,6 +136,25 @@ def test_in_memory_is_the_evaluation_view():
   assert in_memory(arrays, 0) is arrays
 
 
+@pytest.mark.parametrize(
+  ("size", "expected"),
+  [(8, [2500]), (100, [1677, 823]), (200, [1024, 1024, 452])],
+)
+def test_small_images_are_read_by_many(size, expected):
+  # A thread's share of few would be fetches, rather than images.
+  reads, files = [], Files(2500)
+  files.image_shape = (size, size, 1)
+
+  def read(indices):
+    reads.append(len(indices))
+    image = np.zeros((len(indices), size, size, 1), np.uint8)
+    return {"image": image, "label": np.zeros(len(indices), np.int32)}
+
+  files.read = read
+  in_memory(files, 10**9)
+  assert reads == expected
+
+
 def test_in_memory_refuses_what_is_too_large():
   with pytest.raises(DataError, match="0.00 GB .* limit_bytes = 479; raise it"):
     in_memory(Files(30), 479)

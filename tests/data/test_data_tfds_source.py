@@ -11,6 +11,7 @@ import voc
 from image_files import encode, photo, png
 
 from sslprune_jax.data import DataError, Spec, in_memory, load, subset
+from sslprune_jax.runtime import atomic
 
 
 def prepare(data_dir, name, *, size, config=None, labelled=True):
@@ -68,9 +69,10 @@ def test_images_of_one_size_are_read_as_stored(data_dir):
   assert rows["label"].tolist() == labels == source.labels.tolist()
 
 
-def test_any_order_with_repetitions(data_dir):
-  source = load(Spec("fixed", "train", data_dir=data_dir))
-  indices = np.array([11, 0, 5, 5])
+@pytest.mark.parametrize("times", [1, 300])  # Few, and as many as at once.
+def test_any_order_with_repetitions(times, data_dir):
+  source = load(Spec("fixed", "train", data_dir=data_dir, workers=1))
+  indices = np.tile([11, 0, 5, 5], times)
   np.testing.assert_array_equal(
     source.read(indices)["image"], in_memory(source, 10**6).images[indices]
   )
@@ -230,3 +232,58 @@ def test_voc_has_several_labels_and_does_not_count_difficult_ones(
     arrays = in_memory(source, 10**6)
     assert arrays.multi_label
     np.testing.assert_array_equal(arrays.labels, source.labels)
+
+
+def _count_fetches(source, monkeypatch):
+  fetched = []
+  fetch = source._fetch
+  monkeypatch.setattr(
+    source, "_fetch", lambda rows: fetched.extend(rows) or fetch(rows)
+  )
+  return fetched
+
+
+def test_labels_are_read_once_and_kept_beside_the_set(tmp_path, monkeypatch):
+  prepare(tmp_path, "kept", size=8)
+  folder = tmp_path / "kept/1.0.0"
+
+  def read(split="train"):
+    load.cache_clear()
+    source = load(Spec("kept", split, data_dir=str(tmp_path)))
+    fetched = _count_fetches(source, monkeypatch)
+    return source.labels.tolist(), len(fetched)
+
+  labels, fetched = read()
+  assert fetched == 12 and read() == (labels, 0)
+  assert read("train[:50%]") == (labels[:6], 6)
+  kept = sorted(folder.glob(".labels_*.npz"))
+  assert len(kept) == 2
+  for path in kept:  # Damaged: they are read anew.
+    content = bytearray(path.read_bytes())
+    content[len(content) // 2] ^= 1
+    path.write_bytes(content)
+  assert read() == (labels, 12) and read() == (labels, 0)
+  (record,) = folder.glob("kept-train.array_record*")
+  os.utime(record, ns=(1, 1))  # Another file, maybe.
+  assert read() == (labels, 12)
+
+
+def test_labels_of_a_set_that_is_read_only_are_kept_in_the_cache(
+  tmp_path, monkeypatch
+):
+  prepare(tmp_path, "kept", size=8)
+  monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
+  write = atomic.write
+
+  def refuse(path, content):
+    if "cache" not in str(path):
+      raise PermissionError(path)
+    write(path, content)
+
+  monkeypatch.setattr(atomic, "write", refuse)
+  for fetches in (12, 0):
+    load.cache_clear()
+    source = load(Spec("kept", "train", data_dir=str(tmp_path)))
+    fetched = _count_fetches(source, monkeypatch)
+    assert len(source.labels) == 12 and len(fetched) == fetches
+  assert len(list((tmp_path / "cache/sslprune_jax/labels").iterdir())) == 1
