@@ -26,9 +26,9 @@ Result: docs/results.md, "Bring your own network".
 """
 
 import pathlib
-import re
 
 from sslprune_jax import recipes
+from sslprune_jax.config import ConfigError
 
 _MODES = ("one-shot", "distil", "labels")
 _ROUNDS = 10
@@ -37,25 +37,20 @@ _DENSITIES = (0.9, 0.8, 0.7, 0.6, 0.5, 0.4, 0.3, 0.2, 0.1, 0.05)
 
 def get_config(which="checkpoint.pth"):
   """Returns the configuration of a file, and how it is pruned."""
-  file, _, mode = which.rpartition(",")
+  file, comma, mode = which.rpartition(",")
+  mode = mode.strip()
   if mode not in _MODES:
+    if comma and pathlib.Path(file).exists():
+      raise ConfigError(
+        f"configs/checkpoint.py:{which}: found {mode!r} behind the file, "
+        f"expected one of {', '.join(_MODES)}"
+      )
     file, mode = which, _MODES[0]
-  config = recipes.study("distil", "folder")
-  config.tasks = ("labels",) if mode == "labels" else ("distil",)
-  stem = re.sub(r"\W+", "_", pathlib.PurePath(file).name.partition(".")[0])
-  config.name = f"{stem.strip('_') or 'checkpoint'}_{mode}"
-  config.start = file
-  # Those of the file.
-  config.model.name = ""
-  config.dataset.update(image_size=0, channels=0, mean=(), std=())
-  config.prune.update(rewind="0it", train_dense=mode == "labels")
+  config = recipes.brought(file, "labels" if mode == "labels" else "distil")
+  config.name += f"_{mode}"
   if mode == "one-shot":
     config.prune.update(method="one-shot", densities=_DENSITIES)
   else:
     config.prune.rounds = _ROUNDS
-  config.retrain.rounds = ()
-  recipes.judge_folder(config, "knn", "linear", "svm", "fidelity")
-  rounds = tuple(range(_ROUNDS + 1))
-  config.transfer.update(rounds=rounds, held_out=0.2, batch_size=64)
-  config.transfer.knn.neighbours = 10
+  config.transfer.rounds = tuple(range(_ROUNDS + 1))
   return config

@@ -9,9 +9,9 @@ from ml_collections import ConfigDict
 
 from sslprune_jax import config as config_lib
 from sslprune_jax import report
-from sslprune_jax.config import figures, recipes, variants
+from sslprune_jax.config import figures, files, recipes, variants
 from sslprune_jax.report import paper as paper_lib
-from sslprune_jax.runtime.errors import ConfigError
+from sslprune_jax.runtime.errors import ConfigError, UserError
 from sslprune_jax.study import run, validation
 
 CONFIGS = pathlib.Path(__file__).parent.parent / "configs/paper"
@@ -41,6 +41,36 @@ def test_every_variant_is_valid_on_every_set(name):
       assert len(study.seeds) == (6 if dataset == "cifar10" else 3)
   with pytest.raises(ConfigError, match=f"{name}.py:svhn: found 'svhn'"):
     _get_config(name, "svhn")
+
+
+@pytest.mark.parametrize("dataset", ["cifar10", "digits_half"])
+def test_in_one_study_of_all_figures_each_is_what_it_is_alone(dataset):
+  every = variants.expand(figures.every_figure(dataset))
+  alone = {
+    f"{name}/{variant}": study
+    for name in FIGURES
+    for variant, study in variants.expand(_get_config(name, dataset)).items()
+  }
+  assert {name: study.to_dict() for name, study in every.items()} == {
+    name: study.to_dict() for name, study in alone.items()
+  }
+  parts = variants.by_figure(figures.every_figure(dataset))
+  assert sorted(parts) == FIGURES
+  for name, part in parts.items():
+    own = variants.expand(_get_config(name, dataset))
+    assert part.figure == name and list(part.variants) == list(own)
+
+
+def test_some_figures_are_one_study_too():
+  some = files.load("figures:digits_half,fig7_rewind,fig3_masks")
+  assert sorted(variants.by_figure(some)) == ["fig3_masks", "fig7_rewind"]
+  every = variants.expand(figures.every_figure("digits_half"))
+  for name, study in variants.expand(some).items():
+    assert study.to_dict() == every[name].to_dict()
+  with pytest.raises(UserError, match="found the figure 'fig11', expected"):
+    files.load("figures:digits_half,fig11")
+  with pytest.raises(UserError, match="svhn: found 'svhn' after"):
+    files.load("figures:svhn")
 
 
 # Supplement 6.4: duration, batch, learning rate, weight decay, milestones, and

@@ -12,7 +12,7 @@ from sslprune_jax.study import validation
 from sslprune_jax.training.recipe import stretch_recipe
 
 CONFIGS = pathlib.Path(__file__).parent.parent / "configs"
-SETS = ("digits", "fashion_mnist", "cifar10", "imagenet2012")
+SETS = ("digits", "fashion_mnist", "digits_half", "cifar10", "imagenet2012")
 FEW = ("few_images", "few_classes", "few_images,digits", "digits,few_classes")
 
 

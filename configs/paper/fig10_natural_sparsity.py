@@ -8,7 +8,8 @@ at 16 x 16).
     --config=configs/paper/fig10_natural_sparsity.py:digits
 
 After the colon: `imagenet2012` and `cifar10` with the paper's recipes (without
-a colon cifar10), `fashion_mnist` and `digits` with ours, for two CPU cores.
+a colon cifar10), `fashion_mnist`, `digits_half` and `digits` with ours,
+for two CPU cores.
 
 Cost: 2,200 v5e chip-hours for imagenet2012 and 110 for cifar10 by the estimate
 of benchmarks/paper_cost.py, whose docstring says how; neither was run. Time and

@@ -8,8 +8,8 @@ same rounds. On the other sets, ours: few labels of the same set.
     --config=configs/paper/fig2_when_to_prune.py:digits
 
 After the colon: `imagenet2012` and `cifar10` with the paper's recipes (without
-a colon imagenet2012), `fashion_mnist` and `digits` with ours, for two CPU
-cores.
+a colon imagenet2012), `fashion_mnist`, `digits_half` and `digits` with ours,
+for two CPU cores.
 
 Cost: 4,600 v5e chip-hours for imagenet2012 and 140 for cifar10 by the estimate
 of benchmarks/paper_cost.py, whose docstring says how; neither was run. Time and
@@ -22,12 +22,14 @@ _TASKS = {
   "imagenet2012": ("labels", "rotnet", "exemplar"),
   "cifar10": ("labels", "rotnet", "exemplar"),
   "fashion_mnist": ("labels", "rotnet"),
+  "digits_half": ("labels", "rotnet"),
   "digits": ("labels", "rotnet"),
 }
 _TARGETS = {
   "imagenet2012": "voc2007",
   "cifar10": "cifar10:0.1",
   "fashion_mnist": "fashion_mnist:0.06",
+  "digits_half": "digits_half:0.16",
   "digits": "digits:0.1",
 }
 

@@ -11,7 +11,8 @@ the width, on Labels.
     --config=configs/paper/fig6_natural_sparsity.py:digits
 
 After the colon: `imagenet2012` and `cifar10` with the paper's recipes (without
-a colon cifar10), `fashion_mnist` and `digits` with ours, for two CPU cores.
+a colon cifar10), `fashion_mnist`, `digits_half` and `digits` with ours,
+for two CPU cores.
 
 Cost: 3,500 v5e chip-hours for imagenet2012 and 150 for cifar10 by the estimate
 of benchmarks/paper_cost.py, whose docstring says how; neither was run. Time and

@@ -8,7 +8,8 @@ least that it takes).
     --config=configs/paper/fig8_architectures.py:digits
 
 After the colon: `imagenet2012` and `cifar10` with the paper's recipes (without
-a colon cifar10), `fashion_mnist` and `digits` with ours, for two CPU cores.
+a colon cifar10), `fashion_mnist`, `digits_half` and `digits` with ours,
+for two CPU cores.
 
 Cost: 2,700 v5e chip-hours for imagenet2012 and 180 for cifar10 by the estimate
 of benchmarks/paper_cost.py, whose docstring says how; neither was run. Time and

@@ -8,8 +8,8 @@ width on images enlarged to 64 x 64.
     --config=configs/paper/fig9_depth_alexnet.py:digits
 
 After the colon: `imagenet2012` and `cifar10` with the paper's recipes (without
-a colon imagenet2012), `fashion_mnist` and `digits` with ours, for two CPU
-cores.
+a colon imagenet2012), `fashion_mnist`, `digits_half` and `digits` with ours,
+for two CPU cores.
 
 Cost: 7,900 v5e chip-hours for imagenet2012 and 490 for cifar10 by the estimate
 of benchmarks/paper_cost.py, whose docstring says how; neither was run. Time and

@@ -1,13 +1,13 @@
 """Every field of the configuration: its default, its meaning, its rule.
 
 Those of data sets and of tasks stand with their rows, in datasets.py, tasks.py;
-those of transfer in transfers.py.
+those of pruning in pruning.py, those of transfer in transfers.py.
 """
 
 import dataclasses
 from collections.abc import Mapping
 
-from sslprune_jax.config import datasets, transfers
+from sslprune_jax.config import datasets, pruning, transfers
 from sslprune_jax.config.rules import (
   ABOVE_ZERO,
   BELOW_ONE,
@@ -17,15 +17,12 @@ from sslprune_jax.config.rules import (
   FINITE,
   NAME,
   NAMES,
-  OPEN_SHARE,
   PATH,
   ROUNDS,
   SHARE,
   Field,
   Rule,
   are_distinct,
-  each,
-  is_number,
   one_of,
   some_of,
   whole,
@@ -110,6 +107,9 @@ _MODEL = {
   "sobel": Field(
     False, "whether fixed edge filters stand in front, as for DeepCluster"
   ),
+  "kept": Field(
+    "", "which channels a shrunk network has kept, as its ticket says; '': all"
+  ),
   "remat": Field(
     False, "whether blocks of layers are computed twice, to save memory"
   ),
@@ -135,53 +135,6 @@ _RECIPE = {
   "milestones": Field((), "durations after which step decays", DURATIONS),
   "decay": Field(0.1, "factor of the rate at a milestone", FINITE),
 }
-_PRUNE = {
-  "method": Field(
-    "rounds",
-    "rounds: each prunes a rate of what remains and trains again; one-shot: "
-    "each is one of densities, cut from the dense network and not trained",
-    one_of(("rounds", "one-shot")),
-  ),
-  "densities": Field(
-    (),
-    "one-shot: share of the weights that each round leaves, one a round",
-    each(
-      "distinct numbers between 0 and 1, both excluded",
-      lambda density: is_number(density) and 0 < density < 1,
-    ),
-  ),
-  "rate": Field(
-    0.2, "share of the remaining weights that a round prunes", OPEN_SHARE
-  ),
-  "rounds": Field(
-    3,
-    "rounds of pruning after the dense one",
-    whole(0, 999),
-    "rounds",
-    grows=True,
-  ),
-  "scope": Field(
-    "global",
-    "whether weights are ranked together, or within each layer",
-    one_of(("global", "layer")),
-  ),
-  "first_layers": Field(
-    0, "how many of the first layers are pruned; 0: all", whole(0), "layers"
-  ),
-  "train_dense": Field(
-    True,
-    "whether round 0 is trained; otherwise the network stays as it came, and "
-    "rounds rewind to it",
-  ),
-  "rewind": Field(
-    "1ep", "k: where W_k is taken in the dense training", DURATION
-  ),
-  "schedule": Field(
-    "continue",
-    "whether the schedule of a rewound training goes on from k, or restarts",
-    one_of(("continue", "restart")),
-  ),
-}
 _RETRAIN = {
   "rounds": Field(
     (0, 3),
@@ -189,7 +142,12 @@ _RETRAIN = {
     ROUNDS,
     grows=True,
   ),
-  "inits": Field(INITS[:3], "what retraining starts from", some_of(INITS, 0)),
+  "inits": Field(
+    INITS[:3],
+    "what retraining starts from; adjusted is of weights alone, narrow of "
+    "channels",
+    some_of(INITS, 0),
+  ),
   "fraction": Field(1.0, "share of each class that is retrained on", SHARE),
   "head": Field(
     "new",
@@ -204,6 +162,19 @@ _RETRAIN = {
     one_of(("restart", "continue")),
   ),
 }
+# Forms that networks are handed over in; `exchange.exporting` writes them.
+EXPORT_FORMS = ("safetensors", "flax", "jax", "onnx")
+_EXPORT = {
+  "formats": Field(
+    (),
+    "forms in which networks are handed over, without the channels that are "
+    "0: into the folder `export` of their round; (): none",
+    some_of(EXPORT_FORMS, 0),
+  ),
+  "rounds": Field(
+    (), "rounds whose networks are handed over; (): the last", ROUNDS
+  ),
+}
 _LOG = {
   "every": Field("50it", "time between lines of metrics", DURATION),
   "checkpoint": Field("1000it", "time between checkpoints", DURATION),
@@ -211,10 +182,13 @@ _LOG = {
     "0it", "time between evaluations while training; 0it: none", DURATION
   ),
 }
-_LOG = {
-  name: dataclasses.replace(field, changes_bits=False)
-  for name, field in _LOG.items()
-}
+_EXPORT, _LOG = (
+  {
+    name: dataclasses.replace(field, changes_bits=False)
+    for name, field in section.items()
+  }
+  for section in (_EXPORT, _LOG)
+)
 
 
 def tables() -> dict[str, Mapping[str, Field]]:
@@ -229,7 +203,7 @@ def tables() -> dict[str, Mapping[str, Field]]:
     "model": _MODEL,
     **{name: row.fields for name, row in TASKS.items() if row.fields},
     "train": _RECIPE,
-    "prune": _PRUNE,
+    "prune": pruning.FIELDS,
     "retrain": _RETRAIN,
     "retrain.train": _RECIPE,
     "transfer": transfers.TRANSFER,
@@ -243,5 +217,6 @@ def tables() -> dict[str, Mapping[str, Field]]:
     "transfer.fidelity": transfers.FIDELITY,
     "transfer.finetune": transfers.FINETUNE,
     "transfer.finetune.train": _RECIPE,
+    "export": _EXPORT,
     "log": _LOG,
   }

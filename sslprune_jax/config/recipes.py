@@ -4,6 +4,8 @@
 what a file of `configs/` adds is its name and its documentation.
 """
 
+import pathlib
+import re
 from fractions import Fraction
 
 from ml_collections import ConfigDict
@@ -24,13 +26,18 @@ from sslprune_jax.config.recipe_tables import (
 from sslprune_jax.config.recipe_tables import RECIPES as RECIPES
 from sslprune_jax.runtime.errors import ConfigError
 
+# Sets with the recipes of another: its name, and how many times as many epochs
+# make as many updates. Of the digits a half is 5/8 of four fifths.
+_LIKE = {"digits_half": ("digits", Fraction(8, 5))}
+
 
 def study(task: str, dataset: str, few: str | None = None) -> ConfigDict:
   """Returns the configuration of a task's study on a data set.
 
   Args:
     task: "labels", "rotnet", "exemplar", "npid", "s4l" or "deepcluster".
-    dataset: "digits", "fashion_mnist", "cifar10" or "imagenet2012".
+    dataset: "digits", "digits_half", "fashion_mnist", "cifar10" or
+      "imagenet2012".
     few: "few_images", a tenth of the images of each class, or "few_classes",
       all images of a tenth of the classes: for "labels".
 
@@ -46,10 +53,11 @@ def study(task: str, dataset: str, few: str | None = None) -> ConfigDict:
       f"configs/{task}.py:{dataset}: found {dataset!r} after the colon, "
       f"expected one of {tuple(sizes)}"
     )
-  if (task, dataset) not in RECIPES:
+  like, factor = _LIKE.get(dataset, (dataset, 1))
+  if (task, like) not in RECIPES:
     raise ConfigError(
       f"recipes: found none of {task!r} on {dataset}, expected one of "
-      f"{sorted(known for known, name in RECIPES if name == dataset)}"
+      f"{sorted(known for known, name in RECIPES if name == like)}"
     )
   size = sizes[dataset]
   config = base()
@@ -58,16 +66,20 @@ def study(task: str, dataset: str, few: str | None = None) -> ConfigDict:
   config.tasks = (task,)
   config.dataset.update(dataset_section(dataset))
   config.model.name = size.network
-  trained = RECIPES.get((few, dataset), RECIPES[task, dataset])
-  config.train.update(recipe(**trained))
-  config.retrain.train.update(recipe(**RECIPES["labels", dataset]))
+  trained = RECIPES.get((few, like), RECIPES[task, like])
+  for section, own in (
+    (config.train, trained),
+    (config.retrain.train, RECIPES["labels", like]),
+  ):
+    section.update(recipe(**own))
+    section.duration = durations.stretch(section.duration, factor)
   config.prune.update(rewind=size.rewind, rounds=size.rounds)
   config.retrain.rounds = size.retrained
   if dataset == "imagenet2012":
     config.model.dtype = "bfloat16"  # Accelerators are made for it.
   if few:
     config.labels[few.removeprefix("few_")] = 0.1
-  config.update(SETTINGS.get((task, dataset), {}))
+  config.update(SETTINGS.get((task, like), {}))
   return config
 
 
@@ -105,6 +117,35 @@ def set_probe(config: ConfigDict, length: str = "fair") -> None:
     PROBE | PROBES_OF.get(config.model.name, {}) | PROBE_LENGTHS[length]
   )
   config.transfer.targets.places205.linear = PLACES_SHARE[length]
+
+
+def brought(file: str, task: str) -> ConfigDict:
+  """Returns the configuration of a study of a network that is there, on photos.
+
+  It rewinds to the file; size, channels and normalisation of images are those
+  of the network. Labels train the dense network too, or what is pruned would be
+  compared with one that never saw a label.
+
+  Args:
+    file: checkpoint that `sslprune import` reads, or a ticket.
+    task: "distil" or "labels".
+  """
+  config = study("distil", "folder")
+  config.tasks = (task,)
+  stem = pathlib.PurePath(file).name.partition(".")[0]
+  stem = re.sub(r"\W+", "_", stem, flags=re.ASCII)
+  config.name = stem.strip("_") or "checkpoint"
+  config.start = file
+  # Those of the file.
+  config.model.name = ""
+  config.dataset.update(image_size=0, channels=0, mean=(), std=())
+  config.prune.update(rewind="0it", train_dense=task == "labels")
+  config.retrain.rounds = ()
+  judge_folder(config, "knn", "linear", "svm", "fidelity")
+  config.transfer.update(held_out=0.2, batch_size=64)
+  config.transfer.knn.neighbours = 10
+  config.transfer.fidelity.neighbours = 4  # Of fifty photos, ten are tested.
+  return config
 
 
 def judge_folder(config: ConfigDict, *protocols: str) -> None:

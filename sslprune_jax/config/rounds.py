@@ -7,7 +7,7 @@ from ml_collections import ConfigDict
 
 from sslprune_jax.config.values import lookup
 
-FIELDS = ("retrain.rounds", "transfer.rounds")
+FIELDS = ("retrain.rounds", "transfer.rounds", "export.rounds")
 
 
 def last(prune: Mapping[str, Any]) -> int:

@@ -36,10 +36,10 @@ def updates(config: ConfigDict, field: str, **of_training: int) -> int:
 
 
 def network_name(model: ConfigDict) -> str:
-  """Names a network as results do: "resnet18", "resnet18 (imagenet) x 0.25"."""
+  """Names a network as results do: "resnet18 (imagenet) x 0.25, shrunk"."""
   stem = f" ({model.stem})" if model.stem else ""
   width = f" x {model.width:g}" if model.width != 1 else ""
-  return model.name + stem + width
+  return model.name + stem + width + (", shrunk" if model.kept else "")
 
 
 def resolve(config: ConfigDict) -> dict[str, Any]:

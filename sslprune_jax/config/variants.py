@@ -1,7 +1,8 @@
 """Variants: the studies of one configuration that differ in some fields.
 
 A figure compares what differs in more than the task: recipes, depths, networks.
-Each variant is a study of its own, in a folder of its name.
+Each variant is a study of its own, in a folder of its name. Several figures are
+one configuration where the names of variants say which: `fig3_masks/labels`.
 """
 
 import re
@@ -11,7 +12,7 @@ from ml_collections import ConfigDict
 
 from sslprune_jax.runtime.errors import ConfigError
 
-_NAME = re.compile(r"[a-z0-9_]+")
+_NAME = re.compile(r"([a-z0-9_]+/)?[a-z0-9_]+")
 
 
 def expand(config: ConfigDict) -> dict[str, ConfigDict]:
@@ -47,6 +48,28 @@ def expand(config: ConfigDict) -> dict[str, ConfigDict]:
       raise ConfigError(f"config.variants.{name}: {words}") from None
     studies[name] = study
   return studies
+
+
+def by_figure(config: ConfigDict) -> dict[str, ConfigDict]:
+  """Returns the configuration of each figure, as if it were run alone.
+
+  Args:
+    config: configuration with its overrides.
+
+  Returns:
+    Configurations by the folder of their figure; the whole, "", where names of
+    variants say of none.
+  """
+  found: dict[str, ConfigDict] = {}
+  for name, changes in config.variants.items():
+    figure, _, own = name.rpartition("/")
+    if figure not in found:
+      found[figure] = config.copy_and_resolve_references()
+      found[figure].variants = ConfigDict()
+      found[figure].figure = figure or config.figure
+    with found[figure].unlocked():
+      found[figure].variants[own] = changes
+  return found or {"": config}
 
 
 def add(config: ConfigDict, name: str, study: ConfigDict) -> None:
