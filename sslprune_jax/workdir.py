@@ -6,19 +6,25 @@ A format: values and names stay when code moves. No JAX is loaded here.
 import dataclasses
 import re
 from collections.abc import Mapping
+from typing import Any
+
+from etils import epath
 
 # Below the workdir.
 CONFIG = "config.json"  # configuration, versions, commit, rows of its tasks
 RESULTS = "results.jsonl"  # a line a metric of each stage
 OVERLAPS = "overlaps.jsonl"  # of studies with variants
+TRAININGS = "trainings"  # of these too: which stage did each
 REPORT = "report.html"
 LEFT_OUT = "left_out.json"  # broken image files, and what is wrong with each
+TIMES = "times.jsonl"  # of networks, as `sslprune time` measured them
 # Below the folder of a stage.
 RESULT = "result.json"  # its lines; written last, so that it says: done
 METRICS = "metrics.jsonl"
 CHECKPOINT = "checkpoint"
 REWIND = "rewind"  # checkpoints of the dense training, W_k among them
 TICKET = "ticket.npz"  # masks, and W_k under them
+EXPORT = "export"  # folder of the network in forms of others
 TRAINED = "trained.npz"  # masks, and the weights that the stage ended with
 SPARSITY = "sparsity.json"
 MAGNITUDES = "magnitudes.json"
@@ -33,7 +39,8 @@ FOR_CHOICE = "_for_choice"
 
 # Values of `stage` in a line, and of `init` in one of `RETRAIN`.
 PRETEXT, RETRAIN, TRANSFER = "pretext", "retrain", "transfer"
-INITS = ("rewind", "reinit", "random", "adjusted")
+INITS = ("rewind", "reinit", "random", "adjusted", "narrow")
+CONTROLS = INITS[2:]  # Of a mask of as many: without one yet they are "reinit".
 
 # Field of a line -> type of its value. `init` is None, or one of `INITS`.
 EVERY_STAGE: Mapping[str, type] = {
@@ -83,8 +90,9 @@ class Stage:
     task: task whose training finds the masks.
     round: round of pruning; 0 is the dense network.
     init: None for the task's own training; for retraining on labels "rewind"
-      (W_k), "reinit" (fresh weights), "random" (permuted mask, fresh weights)
-      or "adjusted" (random mask among what training left alive, fresh weights).
+      (W_k), "reinit" (fresh weights), "random" (permuted mask, fresh weights),
+      "adjusted" (random mask among what training left alive, fresh weights) or
+      "narrow" (layers of one share of their channels, fresh weights).
   """
 
   seed: int
@@ -106,6 +114,12 @@ class Stage:
 EVERY_ROUND = "seed_*/*/round_*"
 EVERY_RETRAINING = "seed_*/*/retrain/round_*/*"
 EVERY_TRANSFER = "seed_*/*/transfer/round_*/*"
+
+
+def stage_folders(study: epath.Path) -> list[epath.Path]:
+  """Lists the folders of the stages of a study, done or not, by their kind."""
+  every = (EVERY_ROUND, EVERY_RETRAINING, EVERY_TRANSFER)
+  return [folder for each in every for folder in sorted(study.glob(each))]
 
 
 def parse_round(path: str) -> Stage:
@@ -156,6 +170,22 @@ class TransferStage:
     return (
       f"seed_{self.seed}/{self.task}/transfer/round_{self.round:02d}/{name}"
     )
+
+
+def folder_of(line: Mapping[str, Any]) -> str:
+  """Returns the folder below the workdir of the stage that a line is of.
+
+  Args:
+    line: line of results.jsonl.
+
+  Raises:
+    KeyError, TypeError, ValueError: a field of it is missing, or no such value.
+  """
+  if line["stage"] != TRANSFER:
+    fields = ("seed", "task", "round", "init")
+    return Stage(*(line[name] for name in fields)).path
+  fields = ("seed", "task", "round", "protocol", "target", "fraction", "layer")
+  return TransferStage(*(line[name] for name in fields)).path
 
 
 def labelled_path(seed: int, purpose: str) -> str:

@@ -47,6 +47,11 @@ config.start, config.model.name, config.tasks = start, "", ("distil",)
 config.transfer.update(protocols=("fidelity:digits",), rounds=(0, 1))
 run.run(config, workdir + "/distil")
 
+config.tasks, config.transfer.protocols = ("rotnet",), ()
+config.prune.update(train_dense=False, rewind="0it", structure="channels",
+                    criterion="taylor", multiple=2, batches=2)
+run.run(config, workdir + "/channels")
+
 # The same weights are pruned to the same masks, however many devices hold them.
 import jax
 import numpy as np
@@ -130,6 +135,13 @@ def test_one_device_four_and_two_processes_of_two_agree(tmp_path):
       # round agree but for weights at the threshold.
       assert np.mean(_masks(one, task)[name] != mask) < 2e-3, (task, name)
     chex.assert_trees_all_equal(_masks(two, task), _masks(four, task))
+  # The same network is scored by the same batches: the same channels go.
+  pruned = [
+    tickets.load(run / "channels/seed_0/rotnet/round_01/ticket.npz").masks
+    for run in (one, four, two)
+  ]
+  for other in pruned[1:]:
+    chex.assert_trees_all_equal(pruned[0], other)
   for study in ("", "distil"):
     values = [_values(run / study) for run in (two, four)]
     np.testing.assert_allclose(*values, atol=2e-3)

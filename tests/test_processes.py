@@ -29,6 +29,32 @@ def _address():
     return f"localhost:{free.getsockname()[1]}"
 
 
+_LISTENS = """
+import os, sys
+from sslprune_jax.runtime import processes
+host, port = sys.argv[1].split(":")
+processes.start(sys.argv[1], 0, 1)
+for table in ("tcp", "tcp6"):
+  for line in open(f"/proc/net/{table}").readlines()[1:]:
+    _, local, _, state, *_ = line.split()
+    if local.endswith(f":{int(port):04X}") and state == "0A":
+      print(local.partition(":")[0], flush=True)
+os._exit(0)
+"""
+_LOOPBACK = {"0100007F", 24 * "0" + "01000000", 16 * "0" + "FFFF00000100007F"}
+
+
+def test_the_coordinator_listens_where_it_was_told_to_and_nowhere_else():
+  run = subprocess.run(
+    [sys.executable, "-c", _LISTENS, _address()],
+    capture_output=True,
+    text=True,
+  )
+  assert run.returncode == 0, run.stderr
+  found = set(run.stdout.split())
+  assert found and found <= _LOOPBACK
+
+
 def _start(workdir, *flags, devices=2):
   flag = f"--xla_force_host_platform_device_count={devices}"
   return subprocess.Popen(

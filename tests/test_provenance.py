@@ -5,12 +5,21 @@ import json
 import pytest
 from etils import epath
 from helpers import short
+from image_files import encode, photo
 
 from sslprune_jax import config as config_lib
+from sslprune_jax import data
 from sslprune_jax.config import variants
-from sslprune_jax.runtime import locks
+from sslprune_jax.data import folder
+from sslprune_jax.runtime import digests, locks
 from sslprune_jax.runtime.errors import ConfigError
-from sslprune_jax.study import identity, provenance, stages
+from sslprune_jax.study import (
+  identity,
+  images,
+  overlaps,
+  provenance,
+  stages,
+)
 
 
 def _kept(workdir):
@@ -19,7 +28,7 @@ def _kept(workdir):
 
 def _changed(workdir, **fields):
   path = workdir / "config.json"
-  path.write_text(json.dumps({**_kept(workdir), **fields}))
+  path.write_text(json.dumps(digests.stamp({**_kept(workdir), **fields})))
 
 
 def test_fields_that_change_no_bit_may_change(tmp_path):
@@ -48,6 +57,44 @@ def test_all_else_makes_it_another_study(field, value, line, tmp_path):
   with pytest.raises(ConfigError, match=line):
     provenance.record(config, tmp_path)
   assert _kept(tmp_path) == before
+
+
+def test_photos_that_were_added_make_it_another_study(tmp_path):
+  photos = tmp_path / "photos"
+  photos.mkdir()
+  for i in range(10):
+    content = encode(photo(40, 40, i), "JPEG")
+    (photos / f"{i}.jpg").write_bytes(content)
+
+  def config():
+    data.load.cache_clear()
+    folder._read.cache_clear()
+    found = short()
+    found.dataset.update(config_lib.dataset("folder"))
+    found.dataset.update(data_dir=str(photos), image_size=32)
+    return found
+
+  workdir = tmp_path / "run"
+
+  def record():
+    provenance.record(config(), workdir, images=images.describe(config()))
+
+  record()
+  record()
+  assert _kept(workdir)["images"]["number"] == 10
+  (photos / "more.jpg").write_bytes(content)
+  with pytest.raises(ConfigError, match="data_dir.number: 10 there, 11 now"):
+    record()
+  (photos / "more.jpg").rename(photos / "9.jpg")
+  record()
+  (photos / "9.jpg").write_bytes(content + b"\0")  # Another of its name.
+  with pytest.raises(ConfigError, match="data_dir.sha256: .* there, .* now"):
+    record()
+  (photos / "9.jpg").write_bytes(content)
+  kept = _kept(workdir)  # Of before there was such a field.
+  del kept["images"]
+  (workdir / "config.json").write_text(json.dumps(digests.stamp(kept)))
+  record()
 
 
 def test_a_workdir_keeps_the_union_of_what_it_was_asked_for(tmp_path):
@@ -120,7 +167,7 @@ def test_a_workdir_of_the_first_version_has_numerics_0(tmp_path, monkeypatch):
   kept = _kept(tmp_path)
   for name in ("numerics", "code", "plugins", "tasks"):
     del kept[name]
-  (tmp_path / "config.json").write_text(json.dumps(kept))
+  (tmp_path / "config.json").write_text(json.dumps(digests.stamp(kept)))
   monkeypatch.setattr(provenance, "NUMERICS", 0)
   provenance.record(short(), tmp_path)
   monkeypatch.setattr(provenance, "NUMERICS", 1)
@@ -138,6 +185,26 @@ def test_other_code_is_one_warning_that_names_the_files(tmp_path, caplog):
   provenance.record(short(), tmp_path)
   (line,) = [r.getMessage() for r in caplog.records]
   assert line.endswith("main.py, training/step.py")
+
+
+def test_what_xla_was_told_is_compared(tmp_path, monkeypatch, caplog):
+  monkeypatch.setenv("XLA_FLAGS", "--one")
+  provenance.record(short(), tmp_path)
+  provenance.record(short(), tmp_path)
+  assert not caplog.records
+  monkeypatch.setenv("XLA_FLAGS", "--other")
+  provenance.record(short(), tmp_path)
+  (line,) = [r.getMessage() for r in caplog.records]
+  assert "xla_flags: '--one' there, '--other' now" in line
+
+
+def test_masks_of_weights_and_of_channels_share_nothing_to_compare():
+  configs = {name: short() for name in ("weights", "weights_too", "channels")}
+  for name, config in configs.items():
+    config.retrain.rounds = (1,)
+    config.prune.structure = name.partition("_")[0]
+  pairs = {(a[0], b[0]) for *_, a, b in overlaps._pairs(configs)}
+  assert pairs == {("weights", "weights_too")}
 
 
 def test_a_report_needs_nothing_but_the_workdir(tmp_path):
@@ -158,7 +225,10 @@ def test_a_workdir_that_cannot_be_written_is_named(tmp_path):
       pass
 
 
-@pytest.mark.parametrize("content", ["", "{", "[]", '{"config": 3}', "\0"])
+@pytest.mark.parametrize(
+  "content",
+  ["", "{", "[]", '{"config": 3}', "\0", '{"config": {}, "sha256": "a"}'],
+)
 def test_a_damaged_config_json_is_named_and_not_the_folder(content, tmp_path):
   provenance.record(short(), tmp_path)
   (tmp_path / "config.json").write_text(content)

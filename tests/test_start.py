@@ -64,6 +64,15 @@ def test_a_checkpoint_of_moco_stays_as_it_came(tmp_path):
   assert dense["model"] == "resnet18 (imagenet) x 0.125"
 
 
+def test_images_that_are_too_small_for_it_are_refused(tmp_path):
+  file = tmp_path / "moco.pth"
+  torch_files.save_zip(file, torch_files.resnet18())
+  with pytest.raises(ConfigError, match="config.model.name: resnet18 takes im"):
+    config = _config(file, rounds=0)
+    config.dataset.image_size = 24
+    run.run(config, tmp_path / "w")
+
+
 def test_rounds_rewind_to_it_and_train_for_the_whole_schedule(study):
   workdir, lines = study
   dense, _ = _tickets(workdir, 0)

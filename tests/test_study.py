@@ -17,7 +17,7 @@ from helpers import bits, die_after, short, traced_once
 
 from sslprune_jax.pruning import tickets
 from sslprune_jax.runtime.errors import ConfigError, DivergedError
-from sslprune_jax.study import run
+from sslprune_jax.study import early, run
 from sslprune_jax.training import checkpoints
 
 ROOT = pathlib.Path(__file__).parent.parent
@@ -101,6 +101,24 @@ def test_one_trace_of_each_step_for_all_rounds(tmp_path, monkeypatch):
   traces = traced_once(monkeypatch)
   run.run(_config(), tmp_path)
   assert sorted(traces) == ["Labels", "RotNet"]
+
+
+@pytest.mark.parametrize("keeps", [True, False])
+def test_w_k_is_read_once_for_all_rounds_if_memory_allows(
+  keeps, whole, tmp_path, monkeypatch
+):
+  read = []
+  real = checkpoints.Checkpoints.rewind
+
+  def rewind(self, update, *like):
+    read.append(update)
+    return real(self, update, *like)
+
+  monkeypatch.setattr(checkpoints.Checkpoints, "rewind", rewind)
+  monkeypatch.setattr(early, "_host_bytes", lambda: 2**40 if keeps else 0)
+  run.run(_config(), tmp_path)
+  assert read == [3] * (1 if keeps else 3)
+  assert bits(tmp_path) == bits(whole)
 
 
 def _saved(tmp_path, count=2):

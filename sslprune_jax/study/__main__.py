@@ -7,6 +7,7 @@ from etils import epath
 
 from sslprune_jax import workdir as workdir_lib
 from sslprune_jax.runtime import endings
+from sslprune_jax.runtime.errors import UserError
 
 
 def main(argv: Sequence[str] | None = None) -> int:
@@ -41,7 +42,7 @@ def main(argv: Sequence[str] | None = None) -> int:
       endings.refuse(f"{config}: found no such file, expected that of a run")
     try:
       damages, done, unverifiable = verify(epath.Path(run))
-    except OSError as error:
+    except (UserError, OSError) as error:
       endings.refuse(error)
     for words, place in damages:
       first = f"delete {place} and " if place.exists() else ""

@@ -1,5 +1,6 @@
 """Which fields make a study another one, and which let it grow."""
 
+from collections.abc import Mapping
 from typing import Any
 
 from ml_collections import ConfigDict
@@ -67,6 +68,35 @@ def part(values: dict[str, Any]) -> dict[str, Any]:
     if row is None or (row.changes_bits and not row.grows):
       found[name] = value
   return _nest(found)
+
+
+def conflicts(there: Mapping[str, Any], now: Mapping[str, Any]) -> list[str]:
+  """Lists in what two runs are of different studies, but for their numerics.
+
+  So a workdir is guarded, and so runs of a figure are joined.
+
+  Args:
+    there: values of config.json on disk.
+    now: those of the run that is held against it.
+
+  Returns:
+    Lines as of `differences`; none where both are parts of one study.
+  """
+  return [
+    *differences(
+      part(complete(there["config"])), part(complete(now["config"]))
+    ),
+    *differences(there.get("plugins", {}), now.get("plugins", {}), "plugins"),
+    *differences(
+      there.get("start", ""), now.get("start", ""), "SHA-256 of config.start"
+    ),
+    # The first version said nothing of them.
+    *differences(
+      there.get("images", now.get("images", {})),
+      now.get("images", there.get("images", {})),
+      "images of data_dir",
+    ),
+  ]
 
 
 def union(old: dict[str, Any], new: dict[str, Any]) -> Flat:

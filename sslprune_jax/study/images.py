@@ -2,6 +2,7 @@
 
 import functools
 import hashlib
+import json
 from collections.abc import Callable
 from typing import Any
 
@@ -14,7 +15,7 @@ from sslprune_jax import workdir as workdir_lib
 from sslprune_jax.config import protocols, rounds
 from sslprune_jax.config.tasks import TASKS
 from sslprune_jax.data.sources import Images
-from sslprune_jax.runtime import files
+from sslprune_jax.runtime import digests, files
 
 RETRAINING = "retrain"  # beside the names of tasks
 
@@ -59,6 +60,30 @@ def adapt(config: ConfigDict) -> tuple[ConfigDict, list[str]]:
     f"--ticket=WORKDIR/{last}/round_{rounds.last(config.prune):02d}"
   )
   return config, lines
+
+
+def describe(config: ConfigDict) -> dict[str, Any]:
+  """Says which images a study of a folder has, so that a change is seen.
+
+  Args:
+    config: configuration of a study.
+
+  Returns:
+    Number and SHA-256 of the images of both splits, by path, size and label; {}
+    of sets that do not change.
+  """
+  dataset = config.dataset
+  if dataset.name != "folder":
+    return {}
+  listed = [
+    data.load(data.Spec.from_config(dataset, split)).listing
+    for split in (dataset.train, dataset.test)
+  ]
+  content = json.dumps(listed).encode()
+  return {
+    "number": sum(map(len, listed)),
+    "sha256": hashlib.sha256(content).hexdigest(),
+  }
 
 
 def _reads_labels_of_the_folder(named: str) -> bool:
@@ -146,7 +171,7 @@ class StudyData:
     """
     broken = getattr(self.train, "left_out", {})
     if broken:
-      files.write_json(workdir / workdir_lib.LEFT_OUT, broken)
+      files.write_json(workdir / workdir_lib.LEFT_OUT, digests.stamp(broken))
 
   def save_labelled(self, workdir: epath.Path, purpose: str, seed: int) -> None:
     """Saves the indices of the labelled images, if only some are labelled.
@@ -170,10 +195,12 @@ class StudyData:
       purpose: name of a task, or `RETRAINING`.
       seed: seed of the study.
     """
-    chosen = self.labelled_indices(purpose, seed)
+    chosen, test = self.labelled_indices(purpose, seed), self.test
     if chosen is None:
-      return Images(self.train, self.test)
-    test = self.test
+      if self._is_partly_labelled and (self.train.labels >= 0).all():
+        # NPID takes the votes of training images, and is scored by labels.
+        test = data.subset(test, np.flatnonzero(test.labels >= 0))
+      return Images(self.train, test)
     known = np.isin(test.labels, np.unique(self.train.labels[chosen]))
     if not known.all():
       test = data.subset(test, np.flatnonzero(known))

@@ -131,5 +131,5 @@ def _pairs(configs: dict[str, ConfigDict]):
 def _network(config: ConfigDict):
   model, dataset = config.model, config.dataset
   shape = dataset.image_size, dataset.channels
-  own = model.name, model.width, model.sobel
+  own = model.name, model.width, model.sobel, config.prune.structure
   return *own, *models.variants(model).values(), *shape

@@ -11,22 +11,23 @@ Reference: Caron et al. 2020, arXiv 2001.03554, section 3.
 
 from sslprune_jax.config import protocols
 from sslprune_jax.pruning import controls, magnitude, sparsity
+from sslprune_jax.pruning.context import Context
 from sslprune_jax.pruning.masks import Masks
 from sslprune_jax.pruning.tickets import Ticket
 from sslprune_jax.runtime.rng import stream_generator
-from sslprune_jax.study import plan, scoring
+from sslprune_jax.study import outcomes, plan, scoring
 from sslprune_jax.study.results import Line
 from sslprune_jax.study.study import Study
+from sslprune_jax.training import context as context_lib
 from sslprune_jax.workdir import UNTRAINED, Stage, TransferStage
 
 
-def run(study: Study) -> list[Line]:
-  """Runs the stages of a study in order; returns its lines of results."""
+def run(study: Study, seed: int) -> None:
+  """Runs the stages of a seed in order."""
   procedures = {"pretext": pretrain, "retrain": retrain, "transfer": transfer}
-  study.save_labelled()
   for stage in study.stages:
-    study.once(stage, procedures[plan.kind(stage)])
-  return study.on_disk.join()
+    if stage.seed == seed:
+      study.once(stage, procedures[plan.kind(stage)])
 
 
 def pretrain(study: Study, stage: Stage) -> list[Line]:
@@ -44,22 +45,31 @@ def pretrain(study: Study, stage: Stage) -> list[Line]:
     # What is cut at once, and not trained, keeps the trained weights.
     variables = before.variables if one_shot else early
   # A dense network that is not trained stays as it came.
-  run = study.train if study.trainers.trains(stage) else study.place
-  state = run(stage, variables, masks, task_state)
+  run = outcomes.train if study.trainers.trains(stage) else outcomes.judge
+  outcome = run(study, stage, variables, masks, task_state)
   if stage.round == 0:
     early, _ = study.rewind(stage, variables, task_state)
-  study.save(stage, masks, early, state)
-  return scoring.evaluate(study, stage, state)
+  study.save(stage, masks, early, outcome.variables)
+  return scoring.write(study, stage, outcome)
 
 
 def prune(study: Study, stage: Stage, before: Ticket) -> Masks:
   """Returns the masks of a round, those of a trained network pruned further."""
   settings = study.config.prune
+  rng = stream_generator(stage.seed, f"ties {stage.round}")
+  if study.channels:
+    context = Context(before.params, before.masks, rng)
+    if settings.criterion == "taylor":
+      trainer = study.trainers.trainer_for(stage)
+      images = study.images(stage).train
+      context = context_lib.make(
+        trainer, before, images, stage.seed, rng, settings.batches
+      )
+    return study.channels.prune(stage.round, context)
   ranked = (
     magnitude.score("magnitude", before.params, before.masks),
     before.masks,
   )
-  rng = stream_generator(stage.seed, f"ties {stage.round}")
   together = {"scope": settings.scope, "layers": study.ranked}
   if settings.method == "one-shot":
     density = settings.densities[stage.round - 1]
@@ -78,6 +88,10 @@ def retrain(study: Study, stage: Stage) -> list[Line]:
   rng = stream_generator(seed, f"{stage.init} {stage.task} {stage.round}")
   if stage.init == "rewind":  # The winning ticket: W_k under the mask.
     variables = ticket.variables
+  elif stage.init == "narrow":  # As much of the network, alike in all layers.
+    masks = study.channels.narrow(masks)
+  elif stage.init == "random" and study.channels:
+    masks = study.channels.random(masks, rng)
   elif stage.init == "random":  # As many weights, anywhere.
     masks = controls.permute(masks, rng, study.ranked)
   elif stage.init == "adjusted":  # Among those that training left alive.
@@ -90,8 +104,8 @@ def retrain(study: Study, stage: Stage) -> list[Line]:
     variables, masks = trainer.with_new_head(
       variables, masks, study.image_shape, seed
     )
-  state = study.train(stage, variables, masks)
-  return scoring.evaluate(study, stage, state)
+  outcome = outcomes.train(study, stage, variables, masks)
+  return scoring.write(study, stage, outcome)
 
 
 def transfer(study: Study, stage: TransferStage) -> list[Line]:

@@ -5,12 +5,8 @@ seeds or more rounds; not with another configuration, nor with numerics or
 plug-ins that would end in other bits.
 """
 
-import hashlib
-import importlib.metadata
 import os
-import pathlib
-import platform
-import subprocess
+from collections.abc import Mapping
 from typing import Any
 
 import jax
@@ -18,22 +14,15 @@ from absl import logging
 from etils import epath
 from ml_collections import ConfigDict
 
-import sslprune_jax
 from sslprune_jax import config as config_lib
 from sslprune_jax import workdir as workdir_lib
 from sslprune_jax.config import plugins
 from sslprune_jax.config.protocols import PROTOCOLS
 from sslprune_jax.config.tasks import TASKS
-from sslprune_jax.runtime import digests, files, locks, processes
-from sslprune_jax.runtime.errors import ConfigError, LostFileError, UserError
-from sslprune_jax.study import identity, start
+from sslprune_jax.runtime import digests, environment, files, locks, processes
+from sslprune_jax.runtime.errors import ConfigError, LostFileError
+from sslprune_jax.study import identity, made_by, start
 from sslprune_jax.training.step import NUMERICS
-
-_PACKAGES = (
-  *("sslprune-jax", "jax", "jaxlib", "flax", "optax"),
-  *("orbax-checkpoint", "numpy"),
-)
-_ROOT = pathlib.Path(sslprune_jax.__file__).parent
 
 
 def agree(config: ConfigDict) -> None:
@@ -46,8 +35,8 @@ def agree(config: ConfigDict) -> None:
     return
   mine = {
     "config": config_lib.resolve(config),
-    "versions": _versions(),
-    "code": _code(),
+    "versions": made_by.versions(),
+    "code": made_by.code(),
     "plugins": plugins.list_used(config),
     "start": start.digest(config),
     "device": jax.devices()[0].device_kind,
@@ -62,13 +51,18 @@ def agree(config: ConfigDict) -> None:
 
 
 def record(
-  config: ConfigDict, workdir: epath.Path, *, accept_numerics: bool = False
+  config: ConfigDict,
+  workdir: epath.Path,
+  *,
+  images: Mapping[str, Any] | None = None,
+  accept_numerics: bool = False,
 ) -> ConfigDict:
   """Writes config.json, or holds this run against the one there.
 
   Args:
     config: the configuration.
     workdir: folder of the study.
+    images: JSON values of `images.describe`, of a study.
     accept_numerics: whether to go on with a study whose updates were rounded
       differently; config.json then says so.
 
@@ -80,26 +74,34 @@ def record(
     ConfigError: the workdir holds another study.
   """
   grown = processes.from_first(
-    lambda: _record(config, epath.Path(workdir), accept_numerics)
+    lambda: _record(
+      config, epath.Path(workdir), dict(images or {}), accept_numerics
+    )
   )
   return identity.with_values(config, grown)
 
 
 def _record(
-  config: ConfigDict, workdir: epath.Path, accept_numerics: bool
+  config: ConfigDict,
+  workdir: epath.Path,
+  images: dict[str, Any],
+  accept_numerics: bool,
 ) -> dict[str, Any]:
   """Writes config.json; returns the fields that have grown, by name."""
   path = workdir / workdir_lib.CONFIG
   now = {
     "config": config_lib.resolve(config),
-    "versions": _versions(),
-    "commit": _commit(),
+    "versions": made_by.versions(),
+    "commit": made_by.commit(),
+    "machine": made_by.machine(),
     # XLA's on CPU: how it sums depends on them.
-    "threads": _threads(),
+    "threads": environment.threads(),
+    "xla_flags": os.environ.get("XLA_FLAGS", ""),
     "numerics": NUMERICS,
-    "code": _code(),
+    "code": made_by.code(),
     "plugins": plugins.list_used(config),
     "start": start.digest(config),
+    "images": images,
     # So that a report needs nothing else.
     "protocols": {
       name: {"label": PROTOCOLS[name].label}
@@ -119,13 +121,13 @@ def _record(
   if not path.exists():
     files.write_json(path, digests.stamp(now))
     return {}
-  there = _read(path)
+  there = read(path)
+  _check_same(workdir, there, now)
   before = identity.complete(there["config"])
-  _check_same(workdir, before, there, now)
   accepted = _accept_numerics(there, workdir, accept_numerics)
   _warn(there, now)
   grown = identity.union(before, now["config"])
-  kept = {**there, "config": identity.place(before, grown)}
+  kept = {"images": images, **there, "config": identity.place(before, grown)}
   if now["protocols"]:
     kept["protocols"] = there.get("protocols", {}) | now["protocols"]
   if accepted:
@@ -136,22 +138,10 @@ def _record(
 
 
 def _check_same(
-  workdir: epath.Path,
-  before: dict[str, Any],
-  there: dict[str, Any],
-  now: dict[str, Any],
+  workdir: epath.Path, there: dict[str, Any], now: dict[str, Any]
 ) -> None:
-  """Refuses what is another study; `before` has all fields of `there`."""
-  different = identity.differences(
-    identity.part(before), identity.part(now["config"])
-  )
-  different += identity.differences(
-    there.get("plugins", {}), now["plugins"], "plugins"
-  )
-  different += identity.differences(
-    there.get("start", ""), now["start"], "SHA-256 of config.start"
-  )
-  if different:
+  """Refuses what is another study."""
+  if different := identity.conflicts(there, now):
     advice = locks.unless_shared(workdir, ", or remove it")
     raise ConfigError(
       f"{workdir} holds a study of another configuration; choose another "
@@ -159,13 +149,17 @@ def _check_same(
     )
 
 
-def _read(path: epath.Path) -> dict[str, Any]:
-  """Reads config.json."""
+def read(path: epath.Path) -> dict[str, Any]:
+  """Reads config.json of a run.
+
+  Raises:
+    ConfigError: it is missing or damaged.
+  """
   try:
     there = files.read_json(path, dict)
-    if isinstance(there.get("config"), dict):
+    if isinstance(there.get("config"), dict) and digests.is_whole(there):
       return there
-    reason = "no configuration in it"
+    reason = "no configuration in it, or not that of its digest"
   except LostFileError as error:
     reason = str(error)
   raise ConfigError(
@@ -195,9 +189,9 @@ def _accept_numerics(
 
 def _warn(there: dict[str, Any], now: dict[str, Any]) -> None:
   """Says what may change the last bits of results."""
-  for name in ("versions", "threads"):
+  for name in ("versions", "threads", "xla_flags"):
     for line in identity.differences(
-      there.get(name), now[name], f"config.json.{name}"
+      there.get(name, now[name]), now[name], f"config.json.{name}"
     ):
       logging.warning("%s: results may differ in their last bits", line)
   if "code" not in there:  # Of the first version, which kept the commit alone.
@@ -217,43 +211,3 @@ def _warn(there: dict[str, Any], now: dict[str, Any]) -> None:
       "this study was begun by other code; what differs: %s",
       ", ".join(changed),
     )
-
-
-def _versions() -> dict[str, str]:
-  return {
-    "python": platform.python_version(),
-    **{name: importlib.metadata.version(name) for name in _PACKAGES},
-  }
-
-
-def _code() -> dict[str, str]:
-  """Returns the SHA-256 of each module of this package, by its path."""
-  return {
-    str(path.relative_to(_ROOT)): hashlib.sha256(path.read_bytes()).hexdigest()
-    for path in sorted(_ROOT.rglob("*.py"))
-  }
-
-
-def _threads() -> int | None:
-  """Returns how many threads XLA takes on a CPU."""
-  text = os.environ.get("NPROC", "")
-  if not text:
-    return os.cpu_count()
-  if not text.isdigit():
-    raise UserError(f"NPROC: found {text!r}, expected a number of threads")
-  return int(text) or os.cpu_count()
-
-
-def _commit() -> str | None:
-  """Returns the commit of the checkout that runs, None outside of one."""
-  try:
-    found = subprocess.run(
-      ["git", "describe", "--always", "--dirty", "--abbrev=40"],
-      cwd=_ROOT,
-      capture_output=True,
-      text=True,
-      check=False,
-    )
-  except OSError:  # There is no git.
-    return None
-  return found.stdout.strip() or None

@@ -1,23 +1,22 @@
-"""The own score of what a stage trained, as lines of results."""
+"""The scores of what a stage trained, as lines of results."""
 
 from sslprune_jax.config import network_name
 from sslprune_jax.pruning import masks as masks_lib
 from sslprune_jax.pruning import sparsity
 from sslprune_jax.study import plan
+from sslprune_jax.study.outcomes import Outcome
 from sslprune_jax.study.results import Line
 from sslprune_jax.study.study import Study
-from sslprune_jax.training import loop
-from sslprune_jax.training.state import TrainState
 from sslprune_jax.workdir import Stage
 
 
-def evaluate(study: Study, stage: Stage, state: TrainState) -> list[Line]:
-  """Evaluates the last weights of a stage.
+def write(study: Study, stage: Stage, outcome: Outcome) -> list[Line]:
+  """Writes what a training ended with as lines of results.
 
   Args:
     study: study that the stage is of.
     stage: round of a task, or a retraining.
-    state: state that the stage ended with.
+    outcome: what it ended with.
 
   Returns:
     A line of results for each metric.
@@ -26,16 +25,17 @@ def evaluate(study: Study, stage: Stage, state: TrainState) -> list[Line]:
     ValueError: a weight under the mask is not 0.
   """
   trainer, images = study.trainers.trainer_for(stage), study.images(stage)
-  masks_lib.check_pruned(state.masks, state.params)
-  scores = loop.evaluate(trainer, state, images)
+  masks, params = outcome.masks, outcome.variables["params"]
+  masks_lib.check_pruned(masks, params)
   line = {
     "seed": stage.seed,
     "task": stage.task,
     "stage": plan.kind(stage),
     "round": stage.round,
     "init": stage.init,
-    **masks_lib.shares(state.masks, state.params),
-    "density_of_ranked": sparsity.density_of(state.masks, study.ranked),
+    **masks_lib.shares(masks, params),
+    "density_of_ranked": sparsity.density_of(masks, study.ranked),
+    **(study.channels.shares(masks) if study.channels else {}),
     "model": network_name(study.config.model),
     "dataset": study.config.dataset.name,
     "split": study.config.dataset[trainer.task.scored_on],
@@ -47,5 +47,5 @@ def evaluate(study: Study, stage: Stage, state: TrainState) -> list[Line]:
   return [
     {**line, "metric": metric, "value": value}
     | ({"chance": trainer.task.chance} if metric == "accuracy" else {})
-    for metric, value in scores.items()
+    for metric, value in outcome.scores.items()
   ]

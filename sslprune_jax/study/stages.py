@@ -23,7 +23,9 @@ def hold(workdir: epath.Path, share: tuple[int, int]) -> Iterator[None]:
   Raises:
     ConfigError: nothing can be written there.
     LockedError: another run uses it.
+    UserError: its path is no UTF-8.
   """
+  files.in_utf8(workdir)  # Before an hour of training ends in a checkpoint.
   # Of buckets the errors are those of several libraries.
   errors = Exception if files.in_bucket(workdir) else OSError
   with contextlib.ExitStack() as held:
@@ -95,18 +97,16 @@ def write_results(
   workdir: epath.Path,
   paths: Sequence[str],
   done: dict[str, list[Line]],
-  others: Sequence[str],
 ) -> None:
   """Writes the lines of results of all stages that are done.
 
   Args:
     workdir: folder of the study.
     paths: paths of its stages, in the order of the lines.
-    done: path of a stage -> its lines, as far as they are known.
-    others: paths of the stages of other processes and of earlier runs; what is
-      done of them is read, once, and added to `done`.
+    done: path of a stage -> its lines, as far as they are known; what else is
+      done, by other processes and earlier runs, is read, once, and added.
   """
-  for path in others:
+  for path in paths:
     if path not in done and results.exists(workdir / path):
       done[path] = results.read(workdir / path)
   lines = [line for path in paths for line in done.get(path, ())]
@@ -133,6 +133,7 @@ class Stages:
     self._workdir, self._name, self._progress = workdir, name, progress
     self._own = self._paths = [stage.path for stage in own]
     self._done: dict[str, list[Line]] = {}
+    self._is_joined = False
 
   def join_with(self, planned: Sequence[Stage | TransferStage]) -> None:
     """Joins results of other stages too, as far as they are on disk.
@@ -151,15 +152,24 @@ class Stages:
       self._workdir, path, images, run, self._progress, called
     )
     if is_new:
-      self._write()
+      self._add(self._done[path])
 
   def join(self) -> list[Line]:
     """Writes the results of all stages; returns those of this process."""
     self._write()
     return [line for path in self._own for line in self._done[path]]
 
+  def _add(self, lines: list[Line]) -> None:
+    """Adds lines to the results that stand there; `join` puts all in order."""
+    file = self._workdir / workdir_lib.RESULTS
+    if not self._is_joined or files.in_bucket(file):
+      self._write()
+      return
+    # A workdir of thousands of stages is not written anew with each.
+    processes.from_first(lambda: files.append_json_lines(file, lines))
+
   def _write(self) -> None:
-    others = [path for path in self._paths if path not in self._own]
     processes.from_first(
-      lambda: write_results(self._workdir, self._paths, self._done, others)
+      lambda: write_results(self._workdir, self._paths, self._done)
     )
+    self._is_joined = True

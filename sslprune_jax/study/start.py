@@ -5,6 +5,7 @@ network and of the images that this was trained on, the configuration takes from
 it, or agrees with.
 """
 
+import reprlib
 from collections.abc import Mapping
 from typing import Any
 
@@ -20,8 +21,14 @@ from sslprune_jax.runtime.errors import ConfigError
 from sslprune_jax.training import state
 
 # What a network is, of the section `config.model`; the rest is how it is run.
-_NETWORK = ("name", "width", "stem", "stem_padding", "padding", "sobel")
+_NETWORK = (
+  *("name", "width", "stem", "stem_padding", "padding", "sobel"),
+  "kept",
+)
 _INPUT = ("image_size", "channels", "mean", "std")
+# What a network has kept is long.
+_WORDS = reprlib.Repr()
+_WORDS.maxstring = 80
 
 
 def load(
@@ -116,7 +123,8 @@ def _expect(
   """Refuses a field that is not as the network of `config.start` has it."""
   if found != theirs:
     takes = f"{field}={unset}" if unset else "model.name=''"
+    found, theirs = _WORDS.repr(found), _WORDS.repr(theirs)
     raise ConfigError(
-      f"config.{field}: found {found!r}, expected {theirs!r}, as "
+      f"config.{field}: found {found}, expected {theirs}, as "
       f"{config.start} has it; config.{takes} takes it from there"
     )

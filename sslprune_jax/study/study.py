@@ -1,6 +1,5 @@
 """What the stages of a study share: data, trainers, tickets, result lines."""
 
-import contextlib
 import dataclasses
 import itertools
 from collections.abc import Callable, Sequence
@@ -11,20 +10,23 @@ from ml_collections import ConfigDict
 
 from sslprune_jax import models
 from sslprune_jax import workdir as workdir_lib
+from sslprune_jax.config import rounds
 from sslprune_jax.data.sources import Images
+from sslprune_jax.pruning import grafting, tickets
 from sslprune_jax.pruning import masks as masks_lib
-from sslprune_jax.pruning import tickets
 from sslprune_jax.pruning.masks import Masks
 from sslprune_jax.pruning.tickets import Ticket
 from sslprune_jax.runtime.progress import Progress
 from sslprune_jax.runtime.trees import Tree
 from sslprune_jax.study import plan, results, round_files, stages, start
+from sslprune_jax.study.channel_rounds import ChannelRounds
+from sslprune_jax.study.early import EarlyWeights
 from sslprune_jax.study.images import RETRAINING, StudyData, index_list
 from sslprune_jax.study.results import Line
 from sslprune_jax.study.trainers import Trainers
+from sslprune_jax.study.trainings import Trainings
 from sslprune_jax.study.transfers import Transfers
 from sslprune_jax.tasks.base import TaskState
-from sslprune_jax.training import loop
 from sslprune_jax.training.checkpoints import Checkpoints
 from sslprune_jax.training.state import TrainState
 from sslprune_jax.training.trainer import Trainer
@@ -45,7 +47,9 @@ class Study:
     transfers: judges of the transfers.
     image_shape: (H, W, C).
     progress: bar of all studies.
+    shared: trainings of all studies.
     ranked: names of the kernels that pruning may touch.
+    channels: rounds that prune channels; None where weights are.
   """
 
   def __init__(
@@ -56,6 +60,7 @@ class Study:
     cache: dict[str, Trainer],
     progress: Progress,
     name: str = "",
+    shared: Trainings | None = None,
   ):
     """Opens the data, and makes what is compiled.
 
@@ -66,18 +71,21 @@ class Study:
       cache: trainers of all studies; see `Trainers`.
       progress: bar of all studies.
       name: name of the variant, for progress.
+      shared: trainings of all studies; by default none is shared.
 
     Raises:
       ConfigError: the configuration does not fit the data or the devices.
     """
     self.config, self.workdir = config, workdir
     self._seeds, self.progress = seeds, progress
+    self.shared = shared or Trainings(None)
     self.stages = [s for s in plan.plan(config) if s.seed in seeds]
     self.on_disk = stages.Stages(workdir, self.stages, name, progress)
     self._data = StudyData(config)
     self.image_shape = self._data.train.image_shape
-    self._start = start.load(config, self.image_shape)
     self.trainers = Trainers(config, self._data, cache)
+    self._start = start.load(config, self.image_shape)
+    self._early_weights = EarlyWeights()
     self.transfers = Transfers(config, self.image_shape)
     trainer = self.trainers.pretext[config.tasks[0]]
     self._uses = models.uses(trainer.network, self.image_shape)
@@ -85,7 +93,18 @@ class Study:
     drawn = jax.eval_shape(lambda: trainer.draw(self.image_shape, 0, "init"))
     masks = self._start.ticket.masks if self._start else None
     masks = masks or masks_lib.dense(drawn["params"])
-    plan.check_remaining(config, self.ranked, masks)
+    self.channels = None
+    if config.prune.structure == "channels":
+      self.channels = ChannelRounds(
+        config,
+        self.image_shape,
+        self._uses,
+        self.ranked,
+        drawn,
+        masks,
+      )
+    else:
+      plan.check_remaining(config, self.ranked, masks)
 
   def num_images(self, stage: Stage | TransferStage) -> int:
     """Counts the images that go through the network in a stage."""
@@ -100,6 +119,7 @@ class Study:
     """Runs a stage, unless its result is on disk."""
     images = self.num_images(stage)
     self.on_disk.once(stage.path, images, lambda: run(self, stage))
+    self.shared.add(self.folder(stage))
 
   def save_labelled(self) -> None:
     """Saves which images are labelled, and which left out, if only some are."""
@@ -123,10 +143,15 @@ class Study:
     """
     trainer = self.trainers.trainer_for(stage)
     drawn = trainer.draw(self.image_shape, stage.seed, "init")
-    if self._start is None:
-      return drawn, masks_lib.dense(drawn["params"])
-    ticket = self._start.ticket
-    return tickets.graft(drawn, ticket.variables, ticket.masks, own_head=True)
+    masks = masks_lib.dense(drawn["params"])
+    if self._start is not None:
+      start = self._start.ticket
+      drawn, masks = grafting.graft(
+        drawn, start.variables, start.masks, own_head=True
+      )
+    if self.channels:
+      masks = self.channels.widen(masks, drawn["params"])
+    return drawn, masks
 
   def rewind(
     self, stage: Stage, like: Variables, like_task: TaskState
@@ -140,8 +165,9 @@ class Study:
     """
     if not self.config.prune.train_dense:
       return like, like_task  # k is 0.
-    with contextlib.closing(self._early(stage)) as early:
-      return early.rewind(self.trainers.rewind[stage.task], like, like_task)
+    saved, k = self.early(stage), self.trainers.rewind[stage.task]
+    again = stage.round < rounds.last(self.config.prune)
+    return self._early_weights.read(saved, k, like, like_task, again)
 
   def ticket(self, stage: Stage) -> Ticket:
     """Reads W_k under the masks of a round."""
@@ -154,7 +180,12 @@ class Study:
   def _round(self, stage: Stage | TransferStage, index: int) -> epath.Path:
     return self.workdir / Stage(stage.seed, stage.task, index).path
 
-  def _early(self, stage: Stage) -> Checkpoints:
+  def folder(self, stage: Stage | TransferStage) -> epath.Path:
+    """Returns the folder of a stage."""
+    return self.workdir / stage.path
+
+  def early(self, stage: Stage) -> Checkpoints:
+    """Returns the place of W_k of a stage's task."""
     return Checkpoints(self._round(stage, 0) / workdir_lib.REWIND, keep=None)
 
   def images(self, stage: Stage) -> Images:
@@ -169,7 +200,7 @@ class Study:
     masks: Masks,
     task_state: TaskState | None = None,
   ) -> TrainState:
-    """Returns the state that `train` starts from, which takes the same."""
+    """Returns the state that training starts from."""
     return self.trainers.trainer_for(stage).new_state(
       variables,
       masks,
@@ -179,41 +210,8 @@ class Study:
       task_state=task_state,
     )
 
-  def train(
-    self,
-    stage: Stage,
-    variables: Variables,
-    masks: Masks,
-    task_state: TaskState | None = None,
-  ) -> TrainState:
-    """Trains under masks; the dense training of a task saves W_k.
-
-    Args:
-      stage: stage to run.
-      variables: variables to start from, f32.
-      masks: masks to train under.
-      task_state: task's share to start from; by default that of update 0.
-
-    Returns:
-      The state after the last update.
-    """
-    trainer, images = self.trainers.trainer_for(stage), self.images(stage)
-    k = self.trainers.rewind[stage.task]
-    with contextlib.closing(self._early(stage)) as early:
-      return loop.train(
-        trainer,
-        # Held by nobody else: memory is short where a checkpoint replaces it.
-        self.place(stage, variables, masks, task_state),
-        images,
-        self.workdir / stage.path,
-        stage.seed,
-        self.progress,
-        early=early,
-        k=k if stage.round == 0 and not stage.init else None,
-      )
-
   def save(
-    self, stage: Stage, masks: Masks, early: Variables, state: TrainState
+    self, stage: Stage, masks: Masks, early: Variables, trained: Variables
   ) -> None:
     """Saves both tickets of a round, and what remains of its layers.
 
@@ -221,7 +219,7 @@ class Study:
       stage: round of a task.
       masks: masks of the round.
       early: W_k.
-      state: state that training ended with.
+      trained: what training ended with.
     """
     chosen = self._data.labelled_indices(stage.task, stage.seed)
     meta = {
@@ -231,7 +229,7 @@ class Study:
     }
     if self._start:
       meta["start"] = self._start.sha256
-    variables = {"ticket": early, "trained": state.variables}
+    variables = {"ticket": early, "trained": trained}
     round_files.save(
       self.workdir, stage, masks, variables, self.config, meta, self._uses
     )

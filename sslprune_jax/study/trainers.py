@@ -1,6 +1,7 @@
 """The trainers of a study: which one a stage runs, and how much of it."""
 
 import json
+from typing import Any
 
 from ml_collections import ConfigDict
 
@@ -9,10 +10,10 @@ from sslprune_jax import tasks
 from sslprune_jax.config.tasks import TASKS
 from sslprune_jax.exchange.importing import read_start
 from sslprune_jax.runtime.errors import ConfigError
-from sslprune_jax.study import start
+from sslprune_jax.study import images, start
 from sslprune_jax.study.images import RETRAINING, StudyData
 from sslprune_jax.training.trainer import Trainer
-from sslprune_jax.workdir import Stage
+from sslprune_jax.workdir import CONTROLS, Stage
 
 
 class Trainers:
@@ -39,10 +40,12 @@ class Trainers:
       ConfigError: the configuration does not fit the data or the devices.
     """
     self._config, self._data, self._cache = config, data, cache
+    self._names: dict[Trainer, str] = {}
     self.pretext, self.rewind = {}, {}
     for task in config.tasks:
       self.pretext[task] = self._trainer("train", task, task)
       self.rewind[task] = self._update_before_the_end(self.pretext[task], task)
+      self.pretext[task].rewinds.add(self.rewind[task])
     self.retraining = None
     if config.retrain.rounds and config.retrain.inits:
       self.retraining = self._trainer("retrain.train", "labels", RETRAINING)
@@ -98,7 +101,7 @@ class Trainers:
     inits = self._config.retrain.inits
     return (
       stage.round == 0
-      and stage.init in ("random", "adjusted")
+      and stage.init in CONTROLS
       and "reinit" in inits[: inits.index(stage.init)]
     )
 
@@ -124,7 +127,22 @@ class Trainers:
       made = tasks.make(config, task, self._data.train, views, ticket)
       source = self._data.images(purpose, config.seeds[0]).train
       self._cache[key] = Trainer(config, section, made, source)
+    self._names[self._cache[key]] = key
     return self._cache[key]
+
+  def describe(self, stage: Stage) -> dict[str, Any]:
+    """Says what a stage's training is a function of, but for what it begins as.
+
+    Returns:
+      JSON values: two stages of any studies that agree in these, and start from
+      the same arrays, end in the same.
+    """
+    return {
+      "trainer": self._names[self.trainer_for(stage)],
+      "seed": stage.seed,
+      "start": self.start(stage),
+      "images": images.describe(self._config),
+    }
 
   def _update_before_the_end(self, trainer: Trainer, name: str) -> int:
     """Returns k, the update of a training that is rewound to."""

@@ -51,8 +51,10 @@ def _rules(config: ConfigDict) -> Iterator[tuple[str, Rule]]:
       ),
     )
   yield from _one_shot_rules(config)
+  yield from _structure_rules(config)
   known = _rounds(rounds.last(config.prune))
   yield "retrain.rounds", known
+  yield "export.rounds", known
   if config.transfer.protocols:
     yield "transfer.rounds", known
   yield "transfer.protocols", _protocols(tuple(config.transfer.targets))
@@ -73,23 +75,58 @@ def _one_shot_rules(config: ConfigDict) -> Iterator[tuple[str, Rule]]:
       lambda found: 0 < len(found) == len(set(found)),
     ),
   )
-  own = tuple(t for t, row in TASKS.items() if not row.answers_by_state)
+  yield "tasks", _answers_alone("prune.method is one-shot")
   yield (
-    "tasks",
+    "transfer.protocols",
     Rule(
-      f"some of {own} where prune.method is one-shot: the others answer by "
-      "what a training carries along",
-      lambda found: set(found) <= set(own),
+      "none that prunes by itself where prune.method is one-shot",
+      lambda named: not any(_prunes(text) for text in named),
+    ),
+  )
+
+
+def _structure_rules(config: ConfigDict) -> Iterator[tuple[str, Rule]]:
+  """Yields the rules of what weights and channels can be pruned by."""
+  prune = config.prune
+  if prune.structure == "weights":
+    words = "'magnitude' where prune.structure is weights"
+    yield "prune.criterion", Rule(words, lambda name: name == "magnitude")
+    words = "none of 'narrow' where prune.structure is weights"
+    yield "retrain.inits", Rule(words, lambda inits: "narrow" not in inits)
+    return
+  where = "where prune.structure is channels"
+  words = f"'global' {where}: each layer has its floor"
+  yield "prune.scope", Rule(words, lambda scope: scope == "global")
+  yield (
+    "retrain.inits",
+    Rule(
+      f"none of 'adjusted' {where}: it is of single weights",
+      lambda inits: "adjusted" not in inits,
     ),
   )
   yield (
     "transfer.protocols",
     Rule(
-      "none that prunes by itself where prune.method is one-shot",
-      lambda named: (
-        not any(find(text.partition(":")[0]).every_round for text in named)
-      ),
+      f"none that prunes by itself {where}: it prunes weights",
+      lambda named: not any(_prunes(text) for text in named),
     ),
+  )
+  if prune.criterion == "taylor":
+    yield "tasks", _answers_alone("prune.criterion is taylor")
+
+
+def _prunes(named: str) -> bool:
+  """Returns whether a protocol of `transfer.protocols` prunes by itself."""
+  return find(named.partition(":")[0]).every_round
+
+
+def _answers_alone(where: str) -> Rule:
+  """Returns the rule of tasks whose loss needs nothing of a training."""
+  own = tuple(t for t, row in TASKS.items() if not row.answers_by_state)
+  return Rule(
+    f"some of {own} where {where}: the others answer by what a training "
+    "carries along",
+    lambda found: set(found) <= set(own),
   )
 
 

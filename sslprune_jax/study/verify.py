@@ -17,12 +17,6 @@ from sslprune_jax.runtime.errors import LostFileError
 from sslprune_jax.study import images, overlaps, results
 from sslprune_jax.training.checkpoints import Checkpoints
 
-_STAGES = (
-  workdir_lib.EVERY_ROUND,
-  workdir_lib.EVERY_RETRAINING,
-  workdir_lib.EVERY_TRANSFER,
-)
-
 Damage = tuple[str, epath.Path]  # what was found, and what to delete
 
 
@@ -39,8 +33,7 @@ def verify(workdir: epath.Path) -> tuple[list[Damage], int, int]:
   damages, done, unverifiable = [], 0, 0
   variants = {folder.parent for folder in workdir.glob("*/seed_*")}
   for study in [workdir, *sorted(variants)]:
-    folders = [folder for each in _STAGES for folder in study.glob(each)]
-    folders = [folder for folder in sorted(folders) if results.exists(folder)]
+    folders = list(filter(results.exists, workdir_lib.stage_folders(study)))
     done += len(folders)
     for folder in folders:
       found, can_be = results.verify(folder)
@@ -95,11 +88,12 @@ def _damaged_checkpoints(folder: epath.Path) -> Iterator[str]:
 def _damaged_texts(study: epath.Path) -> Iterator[Damage]:
   """Reads what JSON is no part of a stage's result."""
   stamped = [study / workdir_lib.CONFIG]
+  stamped += study.glob(workdir_lib.LEFT_OUT)
+  stamped += sorted(study.glob(f"{workdir_lib.TRAININGS}/*.json"))
   stamped += sorted(
     study.glob(f"seed_*/*/transfer/round_*/{workdir_lib.IDENTITY}")
   )
-  left_out = study / workdir_lib.LEFT_OUT
-  for path in stamped + [left_out] * left_out.exists():
+  for path in stamped:
     with _naming(path) as damages:
       if not digests.is_whole(files.read_json(path, dict)):
         words = f"{path}: damaged: its values are not those of its digest"
@@ -115,27 +109,33 @@ def _damaged_texts(study: epath.Path) -> Iterator[Damage]:
 
 
 def _damaged_metrics(study: epath.Path) -> Iterator[Damage]:
-  """Reads what is there of metrics, and misses that of a stage that trained."""
-  for folder in (f for each in _STAGES for f in sorted(study.glob(each))):
+  """Reads metrics that are there, and misses those of a stage that trained."""
+  for folder in workdir_lib.stage_folders(study):
     path = folder / workdir_lib.METRICS
-    if path.exists() or _has_trained(folder):
+    updates = _count_updates(folder)
+    if path.exists() or updates:
       with _naming(folder) as damages:
-        files.read_json_lines(path)
+        lines = files.read_json_lines(path)
+        if lines and not files.read(path).endswith(b"\n"):
+          words = f"{path}: damaged: its last line is cut, expected a whole one"
+          damages.append((words, folder))
+        last = lines[-1].get("update", 0) if lines else 0
+        if not isinstance(last, int) or last < updates:
+          words = f"{path}: damaged: ends at update {last}, expected {updates}"
+          damages.append((words, folder))
       yield from damages
 
 
-def _has_trained(folder: epath.Path) -> bool:
-  """Returns whether the result of a stage says that it made updates."""
+def _count_updates(folder: epath.Path) -> int:
+  """Returns how many updates the result of a stage says that it made, or 0."""
   try:
     line, *_ = results.read(folder) if results.exists(folder) else [{}]
   except LostFileError:  # Said already.
-    return False
+    return 0
   # Without a mask yet, these controls are copies.
-  is_copy = line.get("round") == 0 and line.get("init") in (
-    "random",
-    "adjusted",
-  )
-  return bool(line.get("updates", "duration" in line)) and not is_copy
+  is_control = line.get("init") in workdir_lib.CONTROLS
+  is_copy = is_control and line.get("round") == 0
+  return 0 if is_copy else int(line.get("updates", "duration" in line))
 
 
 @contextlib.contextmanager
