@@ -13,6 +13,7 @@ from sslprune_jax import models, preflight
 from sslprune_jax.config import recipes
 from sslprune_jax.preflight import chips, compiled, costs, table
 from sslprune_jax.pruning import masks
+from sslprune_jax.runtime import environment
 from sslprune_jax.training import state as state_lib
 
 ROOT = pathlib.Path(__file__).parent.parent
@@ -137,6 +138,18 @@ def test_the_table_and_its_json_agree_and_the_second_time_is_at_once(
   # Rounds 0 to 3; of round 0 the random mask is that of re-init.
   assert found["study"]["trainings"] == 4 + 2 + 3
   assert images > 4 * 0.9 * per_round
+
+
+def test_the_flags_of_a_run_on_a_cpu_are_not_the_compilers(compiler, tmp_path):
+  """Nor are barriers, which it does not know: those of `remat`."""
+  run = _preflight(
+    f"--config={ROOT}/configs/rotnet.py:digits",
+    "--config.model.remat=True",
+    "--topology=v5e:2x2",
+    XDG_CACHE_HOME=str(tmp_path),
+    XLA_FLAGS=environment._KEEP_BARRIERS,
+  )
+  assert run.returncode == 0, run.stderr
 
 
 def test_what_does_not_fit_says_so_and_fails(compiler, tmp_path):

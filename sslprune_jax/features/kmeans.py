@@ -9,7 +9,7 @@ import jax.numpy as jnp
 import numpy as np
 
 from sslprune_jax.features import layout
-from sslprune_jax.runtime import devices
+from sslprune_jax.runtime import devices, samples
 
 _STEP = 0.01  # of the root mean square distance to a centroid
 
@@ -209,7 +209,7 @@ def _rows(points: jax.Array, index: jax.Array) -> jax.Array:
   """Returns some rows f32[M,D], counted over all shards."""
 
   def of_device(points, index):
-    return devices.look_up(points.reshape(-1, points.shape[-1]), index)
+    return samples.look_up(points.reshape(-1, points.shape[-1]), index)
 
   return devices.over_shards(
     of_device, (devices.ROWS, devices.SAME), devices.SAME
@@ -237,7 +237,7 @@ def _plus_plus(
       until = jnp.cumsum(share)
       at = jax.random.uniform(jax.random.fold_in(key, i)) * until[-1]
       chosen = jnp.argmax(until > at)
-      centroid = devices.look_up(rows, chosen[None])
+      centroid = samples.look_up(rows, chosen[None])
       centroids = jax.lax.dynamic_update_slice_in_dim(centroids, centroid, i, 0)
       found = jnp.sum((rows - centroid) ** 2, axis=1) * weight
       return centroids, jnp.where(i > 0, jnp.minimum(distance, found), found)

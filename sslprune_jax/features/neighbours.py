@@ -6,6 +6,8 @@ import jax.numpy as jnp
 
 from sslprune_jax.runtime import devices
 
+_ROWS_AT_ONCE = 65_536  # of which similarities are held
+
 
 def unit(vectors: jax.Array) -> jax.Array:
   """Scales rows f32[N,D] to length 1; one of zeros stays zero."""
@@ -50,13 +52,29 @@ def nearest(
     custom_message="queries, rows, held, answers",
   )
   chex.assert_equal_shape_prefix([rows, held, answers], 1)
-  similarity = jnp.where(held[None], similarities(queries, rows), -jnp.inf)
-  # The nearest rows of every device, then the nearest of those.
-  near, place = jax.lax.top_k(similarity, min(count, len(held)))
-  near, answer = jax.lax.all_gather(
-    (near, answers[place]), devices.AXIS, axis=1, tiled=True
+  found = []
+  # In slices: all similarities of 1.28 million rows would take 1.3 GB.
+  for first in range(0, len(rows), _ROWS_AT_ONCE):
+    part = slice(first, first + _ROWS_AT_ONCE)
+    similarity = similarities(queries, rows[part])
+    similarity = jnp.where(held[None, part], similarity, -jnp.inf)
+    of_part = jnp.broadcast_to(answers[part], similarity.shape)
+    found.append(_nearest_of(similarity, of_part, count))
+  # The nearest rows of every slice, then of every device, then of all.
+  near, answer = (
+    jnp.concatenate(each, axis=1) for each in zip(*found, strict=True)
   )
-  near, place = jax.lax.top_k(near, min(count, near.shape[1]))
+  near, answer = _nearest_of(near, answer, count)
+  near, answer = jax.lax.all_gather(
+    (near, answer), devices.AXIS, axis=1, tiled=True
+  )
+  return _nearest_of(near, answer, count)
+
+
+def _nearest_of(
+  similarity: jax.Array, answer: jax.Array, count: int
+) -> tuple[jax.Array, jax.Array]:
+  near, place = jax.lax.top_k(similarity, min(count, similarity.shape[1]))
   return near, jnp.take_along_axis(answer, place, axis=1)
 
 

@@ -138,15 +138,22 @@ def compile_once(
   if path.exists():
     found = files.read_json(path)
     return Compiled(**{**found, "exchanged": tuple(found["exchanged"])}), True
-  compiled = _compile(lowered)
+  compiled = compile_step(lowered)
   files.write_json(path, dataclasses.asdict(compiled))
   return compiled, False
 
 
-def _compile(lowered: jax.stages.Lowered) -> Compiled:
+def compile_step(lowered: jax.stages.Lowered) -> Compiled:
+  """Compiles a step; returns what the compiler says of it.
+
+  Args:
+    lowered: step, lowered for devices of any kind.
+  """
   started = time.monotonic()
   try:
-    compiled = lowered.compile()
+    # A run's flags on a CPU (`environment`) are not for a TPU's compiler, which
+    # knows no barriers.
+    compiled = lowered.compile({"xla_disable_hlo_passes": ""})
   except jax.errors.JaxRuntimeError as error:
     if "RESOURCE_EXHAUSTED" not in str(error):
       raise

@@ -90,6 +90,7 @@ class Linear(Probe):
       lines.add(first + count, metrics)
     lines.close()
     truth = jax.device_put(test.labels_by_row(), devices.split())
-    right = float(logistic.accuracy(classifier, test.rows, truth))
+    found = logistic.scores(classifier, test.rows, truth)
+    scores = {name: float(value) for name, value in found.items()}
     recipe = self.config.transfer.linear.train
-    return {"accuracy": right}, recipe_settings(recipe) | {"augment": False}
+    return scores, recipe_settings(recipe) | {"augment": False}

@@ -15,7 +15,7 @@ import jax
 import jax.numpy as jnp
 import optax
 
-from sslprune_jax.runtime import devices
+from sslprune_jax.runtime import devices, samples
 
 _ROWS = 1024  # that statistics are summed over at a time
 
@@ -88,7 +88,7 @@ def make_epoch(
 
     def update(carry, row):
       params, opt_state, step = carry
-      x = devices.look_up(features, row)
+      x = samples.look_up(features, row)
       x = (x - classifier.mean[None]) * classifier.scale[None]
       gradients, metrics = jax.grad(loss, has_aux=True)(params, x, labels[row])
       direction, opt_state = optimizer.update(gradients, opt_state, params)
@@ -134,22 +134,32 @@ def loss(
 
 
 @jax.jit
-def accuracy(
+def scores(
   classifier: Classifier, features: jax.Array, labels: jax.Array
-) -> jax.Array:
-  """Returns the share of rows that are classified right, f32[].
+) -> dict[str, jax.Array]:
+  """Scores a classifier on rows.
 
   Args:
     classifier: classifier, trained.
     features: f32[D,R,F].
     labels: i32[D,R], -1 on padding, which does not count.
+
+  Returns:
+    "accuracy", the share that is classified right, and "loss", the mean
+    cross-entropy in nats; f32[].
   """
   chex.assert_rank(features, 3, custom_message="features")
   chex.assert_rank(labels, 2, custom_message="labels")
   chex.assert_equal_shape_prefix([features, labels], 2)
   answer = classifier.logits(features.reshape(-1, features.shape[-1]))
+  counted = labels >= 0
   right = answer.argmax(-1).reshape(labels.shape) == labels
-  return jnp.sum(right) / jnp.sum(labels >= 0)
+  entropy = optax.softmax_cross_entropy_with_integer_labels(
+    answer, jnp.maximum(labels, 0).reshape(-1)
+  )
+  entropy = jnp.where(counted, entropy.reshape(labels.shape), 0.0)
+  count = jnp.sum(counted)
+  return {"accuracy": jnp.sum(right) / count, "loss": jnp.sum(entropy) / count}
 
 
 def _logits(params: dict, features: jax.Array) -> jax.Array:
@@ -182,7 +192,7 @@ def _of_blocks(channels, features, index, counted):
   def mean(of_row):
     def add(total, block):
       index, counted = block
-      rows = of_row(devices.look_up(features, index))
+      rows = of_row(samples.look_up(features, index))
       return total + jnp.sum(rows * counted, axis=0), None
 
     zeros = jnp.zeros(features.shape[-1])

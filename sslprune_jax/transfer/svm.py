@@ -106,7 +106,8 @@ def check(labels: np.ndarray, class_names: Sequence[str]) -> None:
       if images < FOLDS:
         raise ValueError(
           f"class {name}: found {images} of {len(labels)} training images "
-          f"{kind} it, expected at least {FOLDS}, one a fold"
+          f"{kind} it, expected at least {FOLDS}, one a fold of svm, which "
+          "config.transfer.protocols may leave out"
         )
 
 

@@ -96,7 +96,7 @@ def test_updates_equal_numpys_with_nesterov_and_weight_decay():
   assert set(metrics) == {"loss", "accuracy"}
 
 
-def test_accuracy_counts_no_padding():
+def test_scores_count_no_padding():
   classifier = logistic.Classifier(
     {"head": {"kernel": jnp.eye(2), "bias": jnp.zeros(2)}},
     jnp.zeros(2),
@@ -104,6 +104,7 @@ def test_accuracy_counts_no_padding():
   )
   features = jnp.array([[[1.0, 0], [0, 1], [1, 0], [0, 0]]])
   labels = jnp.array([[0, 1, 1, -1]])
-  np.testing.assert_allclose(
-    logistic.accuracy(classifier, features, labels), 2 / 3
-  )
+  found = logistic.scores(classifier, features, labels)
+  np.testing.assert_allclose(found["accuracy"], 2 / 3)
+  odds = np.log(1 + np.exp([-1, -1, 1]))  # Right, right, wrong, each by 1.
+  np.testing.assert_allclose(found["loss"], odds.mean(), rtol=1e-6)
