@@ -11,6 +11,7 @@ from etils import epath
 
 from sslprune_jax import workdir
 from sslprune_jax.report import results, tables
+from sslprune_jax.report.paper import joining
 from sslprune_jax.report.paper import runs as runs_lib
 from sslprune_jax.report.records import ResultsError as ResultsError
 from sslprune_jax.runtime import atomic
@@ -33,12 +34,16 @@ def write_report(
     ResultsError: runs that cannot be read or joined, in one line.
   """
   out = epath.Path(os.path.expanduser(out))
-  runs = [epath.Path(os.path.expanduser(run)) for run in runs]
+  runs = [
+    path
+    for run in runs
+    for path in joining.figures_of(epath.Path(os.path.expanduser(run)))
+  ]
   if out.is_dir():
     raise ResultsError(
       f"{out} is a folder: name the page, {out}/{workdir.REPORT}"
     )
-  of_figures = [path for path in runs if runs_lib.variants_of(path)]
+  of_figures = [path for path in runs if joining.variants_of(path)]
   if of_figures and len(of_figures) < len(runs):
     plain = next(path for path in runs if path not in of_figures)
     raise ResultsError(
@@ -70,17 +75,22 @@ def _study(runs, out) -> dict[epath.Path, bytes]:
 
   joined = results.read(runs)
   names = results.name_tasks(joined)
+  brought = sections.draw_brought(joined, names)
   parts = sections.draw_settings(joined, names)
   moved = sections.draw_transfers(joined, names)
+  timed = sections.draw_times(joined, names)
   files = {
-    out: page.render(joined, parts, moved, names).encode(
+    out: page.render(joined, brought, parts, moved, timed, names).encode(
       "utf-8", "backslashreplace"
     )
   }
   pictures = {
     name: png for part in parts for name, png in part.pictures.items()
   }
-  pictures |= {part.name: part.picture for part in moved if part.picture}
+  pictures |= {part.name: part.picture for part in brought}
+  pictures |= {
+    part.name: part.picture for part in [*moved, *timed] if part.picture
+  }
   for name, png in pictures.items():
     files[out.parent / "figures" / f"{name}.png"] = png
   rows = [row for run in joined for row in run.rows]

@@ -28,12 +28,14 @@ class Point:
     density: share of the prunable weights that remain, in (0, 1].
     density_of_all: share of all parameters that remain, in (0, 1].
     values: seed -> accuracy in [0, 1].
+    tested: images that each was tested on; None where it is no share of them.
   """
 
   round: int
   density: float
   density_of_all: float
   values: dict[int, float]
+  tested: int | None = None
 
   @property
   def estimate(self) -> Estimate:
@@ -140,17 +142,19 @@ def layer_densities(
 
 
 def point(rows: list[dict]) -> Point:
-  """Joins the rows of one round: a mean within each seed.
+  """Joins the rows of one round: a mean within each seed; see `results.read`.
 
   Args:
     rows: results of one task, start and round, at least one.
 
   Raises:
-    ResultsError: their densities differ.
+    ResultsError: their densities differ, of weights.
   """
   first = rows[0]
   for row in rows:
-    if not math.isclose(row["density"], first["density"], rel_tol=0.01):
+    is_same = math.isclose(row["density"], first["density"], rel_tol=0.01)
+    # Channels go by blocks, of as many weights as their layer's has.
+    if not is_same and row.get("structure") != "channels":
       raise ResultsError(
         f"round {row['round']} keeps {first['density']:.3%} of the weights in "
         f"run {first['run']} and {row['density']:.3%} in run {row['run']}: "
@@ -161,7 +165,8 @@ def point(rows: list[dict]) -> Point:
     seeds[row["seed"]].append(row["value"])
   return Point(
     round=first["round"],
-    density=first["density"],
-    density_of_all=first["density_of_all"],
+    density=statistics.fmean(row["density"] for row in rows),
+    density_of_all=statistics.fmean(row["density_of_all"] for row in rows),
     values={seed: statistics.fmean(seeds[seed]) for seed in sorted(seeds)},
+    tested=first.get("n") if first["metric"] == "accuracy" else None,
   )

@@ -23,6 +23,7 @@ _STARTS = {
   "reinit": {"linestyle": "--", "markerfacecolor": "white"},
   "random": {"linestyle": "-", "color": "0.55", "marker": "X"},
   "adjusted": {"linestyle": ":", "color": "0.55", "marker": "P"},
+  "narrow": {"linestyle": "--", "color": "0.55", "marker": "d"},
   "finetune": {"linestyle": "-"},
   "prune": {"linestyle": "--", "markerfacecolor": "white"},
   CHANCE: {"linestyle": ":", "marker": ""},
@@ -35,7 +36,7 @@ _LEVELS = {  # field of a panel -> its name and line; "natural" is upright
 }
 _THRESHOLD_LINES = ("-.", ":")
 _MOST_COLUMNS = 3
-_TITLE_WIDTH = 34  # letters that a panel has room for
+_TITLE_WIDTH = 34  # letters that a panel has room for, and its height
 _LETTER = 0.07  # inches of a legend's letter
 _KEY_LETTERS = 7  # that a key takes the room of
 
@@ -129,7 +130,7 @@ def _draw_panel(
 ) -> None:
   points = [point.density for curve in panel.curves for point in curve.points]
   weights_axis(axes, points, most_ticks)
-  axes.set_ylabel(panel.ylabel)
+  axes.set_ylabel(textwrap.fill(panel.ylabel, _TITLE_WIDTH))
   for curve in panel.curves:
     _draw_curve(axes, curve, names)
   for field, (_, color, width, dash) in _LEVELS.items():

@@ -1,5 +1,6 @@
 """The forms of what a report reads besides results, to hold files against."""
 
+import math
 from typing import Any
 
 from sslprune_jax import workdir
@@ -9,7 +10,8 @@ ABOVE_ZERO = "a whole number above 0"  # What shares are of.
 _COUNT = "a whole number, at least 0"
 
 # Of an object: a form for each name that is needed, or one for "*", every name.
-# Of a list: the form of its items. Else a type, or `ABOVE_ZERO`.
+# Of a list: the form of its items. Of a tuple: the texts that may be. Else a
+# type, or `ABOVE_ZERO`; a float is above 0.
 _COUNTS = {"path": str, "total": ABOVE_ZERO}
 CONFIG = {"versions": {"*": str}, "protocols": {"*": {"label": str}}}
 OVERLAPS = {
@@ -26,6 +28,14 @@ OF_ROUND = {
     "remaining": ABOVE_ZERO,
     "at_most": {"*": {"count": int}},
   },
+}
+TIMES = {
+  **{"task": str, "seed": int, "round": int, "sha256": str, "engine": str},
+  **{"threads": ABOVE_ZERO, "batch": ABOVE_ZERO, "device": str},
+  **{"network": ("dense", "masked", "shrunk", "int8")},
+  **dict.fromkeys(("seconds", "lower", "upper"), float),
+  **dict.fromkeys(("processor_seconds", "of_dense_multiply_adds"), float),
+  **{"file_bytes": ABOVE_ZERO},
 }
 
 
@@ -54,6 +64,12 @@ def check(value: Any, form: Any, where: str) -> None:
       check(item, form[0], f"{where}[{number}]")
   elif form is str:
     _expect(isinstance(value, str), value, "a text", where)
+  elif isinstance(form, tuple):
+    _expect(value in form, value, f"one of {', '.join(form)}", where)
+  elif form is float:
+    is_number = isinstance(value, int | float) and not isinstance(value, bool)
+    holds = is_number and 0 < value < math.inf
+    _expect(holds, value, "a finite number above 0", where)
   else:
     is_whole = isinstance(value, int) and not isinstance(value, bool)
     least, words = (1, form) if form == ABOVE_ZERO else (0, _COUNT)

@@ -55,6 +55,7 @@ INITS = {  # where retraining starts
   "reinit": "random re-init",
   "random": "random mask",
   "adjusted": "adjusted random mask",
+  "narrow": "narrow network",
 }
 PRUNED = {  # the start of a curve of a transfer: where its mask comes from
   "finetune": "pruned in pre-training",
@@ -69,10 +70,12 @@ PROTOCOLS = {
   "finetune": "Fine-tuning",
   "fidelity": "Fidelity",
 }
+LIKELIHOOD = "log_likelihood"  # Minus the loss, in nats: greater is better.
 METRICS = {
   "accuracy": "Accuracy",
+  LIKELIHOOD: "Log-likelihood",
   "mean_average_precision": "Mean average precision",
-  "cosine": "Cosine to the features of the dense network",
+  "cosine": "Cosine to the features of the network it came from",
   "neighbours_kept": "Nearest neighbours kept",
 }
 
@@ -103,6 +106,11 @@ class Names:
   def label(self, name: str) -> str:
     """Returns the words for a task or a series; unknown: the name itself."""
     return self.known[name].label if name in self.known else name
+
+  def relabel(self, name: str, label: str) -> "Names":
+    """Returns the names with other words for one of them."""
+    renamed = dataclasses.replace(self.known[name], label=label)
+    return Names({**self.known, name: renamed})
 
   def problem(self, task: str) -> str:
     """Returns what the accuracy of a task is of; unknown: the name itself."""

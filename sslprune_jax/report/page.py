@@ -9,36 +9,48 @@ from collections.abc import Sequence
 import jinja2
 import markupsafe
 
+from sslprune_jax import workdir
 from sslprune_jax.report import curves as curves_lib
-from sslprune_jax.report import size_tables, tables, words
+from sslprune_jax.report import size_tables, sizes, tables, times, words
 from sslprune_jax.report.names import METRICS, Names, rank_task
 from sslprune_jax.report.results import Run
-from sslprune_jax.report.sections import Section, TransferSection
+from sslprune_jax.report.sections import (
+  BroughtSection,
+  Section,
+  TimeSection,
+  TransferSection,
+)
 
 
 def render(
   runs: Sequence[Run],
+  brought: Sequence[BroughtSection],
   parts: Sequence[Section],
   moved: Sequence[TransferSection],
+  timed: Sequence[TimeSection],
   names: Names,
 ) -> str:
   """Fills the template.
 
   Args:
     runs: runs of the page.
+    brought: networks that they started from, and what was made of them.
     parts: their sections.
     moved: their transfers.
+    timed: times of their networks.
     names: labels of their tasks.
 
   Returns:
     The page.
   """
+  of_times = [words for part in timed for words in part.times.left_out]
   return template("page.html.jinja").render(
     runs=runs,
-    left_out=[words for run in runs for words in run.left_out],
-    brought=size_tables.describe(runs, names),
+    left_out=[words for run in runs for words in run.left_out] + of_times,
+    brought=[_brought_view(part, names) for part in brought],
     parts=[_view(part, names) for part in parts],
     transfers=[_transfer_view(part, names) for part in moved],
+    timed=[_time_view(part, names) for part in timed if part.times.timings],
     differing=differing_fields(runs),
     everything=tables.everything([row for run in runs for row in run.rows]),
   )
@@ -70,6 +82,22 @@ def _escape_markdown(value: object) -> object:
     return value
   value = re.sub(r"[\x00-\x1f]+", " ", value)
   return re.sub(r"([\\`*\[\]|])", r"\\\1", value)
+
+
+def _brought_view(part: BroughtSection, names: Names) -> dict:
+  """Returns what the template reads of a network that was brought."""
+  config = part.run.config
+  return {
+    "file": config["start"],
+    "task": names.label(part.task),
+    "one_shot": config["prune"]["method"] == "one-shot",
+    "seeds": len({row["seed"] for row in part.run.rows}),
+    "name": part.name,
+    "picture": part.picture,
+    "place": part.run.path / f"seed_S/{part.task}/round_NN" / workdir.TRAINED,
+    "table": size_tables.tabulate(part.sizes),
+    "chosen": size_tables.tabulate_chosen(sizes.choose(part.sizes)),
+  }
 
 
 def _view(part: Section, names: Names) -> dict:
@@ -146,6 +174,20 @@ def _transfer_view(part: TransferSection, names: Names) -> dict:
     "duration": values_of("duration"),
     "neighbours": values_of("neighbours"),
     "augment": values_of("augment"),
+    # Of a user's protocol it is not known here.
+    "reads_labels": transfer.protocol != "fidelity",
+  }
+
+
+def _time_view(part: TimeSection, names: Names) -> dict:
+  """Returns what the template reads of the times of a run."""
+  return {
+    "run": part.run.name,
+    "name": part.name,
+    "picture": part.picture,
+    "measure": part.times.measure,
+    "table": times.tabulate(part.times, names),
+    "devices": sorted({each.way[-1] for each in part.times.timings}),
   }
 
 

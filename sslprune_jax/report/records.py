@@ -1,5 +1,7 @@
 """Files of a run -> checked objects; a broken one is named in one line."""
 
+import collections
+import json
 import math
 import re
 from collections.abc import Callable
@@ -40,26 +42,74 @@ def read_json(file: epath.Path) -> dict:
   return _read(json_files.read, file, dict)
 
 
-def read_of_stage(file: epath.Path) -> dict:
-  """Reads a JSON object that the result beside it has a digest of.
+def read_lines_of_stages(
+  run: epath.Path,
+) -> tuple[list[tuple[str, dict]], list[str]]:
+  """Reads results.jsonl, which has no digest; the results of its stages have.
 
   Args:
-    file: path of the file; of a stage that is not done it is taken as it is.
+    run: a workdir; where no stage is kept, lines are taken as they are.
+
+  Returns:
+    The place of each line and the line, and sentences on what is left out.
 
   Raises:
-    ResultsError: it is missing, no JSON object, or not that of its digest.
+    ResultsError: it is missing, or a line is no JSON object.
   """
-  found = read_json(file)
-  result = file.parent / workdir.RESULT
-  if result.exists():
-    stage = _read(json_files.read, result, dict, list)
-    known = stage.get("files") if isinstance(stage, dict) else None
-    expected = known.get(file.name) if isinstance(known, dict) else None
-    if expected not in (None, digests.describe(file.read_bytes())):
-      raise ResultsError(
-        f"{file}: damaged: its bytes are not those of its digest"
-      )
+  file = run / workdir.RESULTS
+  lines, left_out = read_json_lines(file), []
+  known: collections.Counter[str] = collections.Counter()
+  for folder in workdir.stage_folders(run):
+    if (folder / workdir.RESULT).exists():
+      try:
+        known.update(map(json.dumps, _read_result(folder / workdir.RESULT)))
+      except ResultsError as error:
+        left_out.append(str(error))
+  if not known:
+    return lines, left_out
+  found = collections.Counter(json.dumps(line) for _, line in lines)
+  if lost := (known - found).total():
+    left_out.append(
+      f"{file}: lacks {lost} of the lines of its stages; the command of the "
+      "study writes them"
+    )
+  kept, left = [], known.copy()
+  for where, line in lines:
+    text = json.dumps(line)
+    if text not in known:
+      left_out.append(f"{where}: {_why_unknown(run, line)}")
+    elif left[text]:  # Of two processes one may add what the other has read.
+      left[text] -= 1
+      kept.append((where, line))
+  return kept, left_out
+
+
+def _why_unknown(run: epath.Path, line: dict) -> str:
+  """Returns why no stage has a line: its result is lost, or it is no result."""
+  try:
+    result = run / workdir.folder_of(line) / workdir.RESULT
+    if not result.exists():
+      return f"of a stage without its result: {result}: missing"
+  except (KeyError, TypeError, ValueError, OSError):
+    pass
+  return "damaged: no line of its stages"
+
+
+def _read_result(file: epath.Path) -> list[dict]:
+  """Reads the lines of a stage; of the first version it is the lines alone."""
+  found = _read(json_files.read, file, dict, list)
+  if isinstance(found, dict):
+    _check_digest(file, digests.stamp(found) == found)
+    found = found.get("lines")
+  _check_digest(file, isinstance(found, list))
   return found
+
+
+def _check_digest(file: epath.Path, is_whole: bool) -> None:
+  if not is_whole:
+    raise ResultsError(
+      f"{file}: damaged: its values are not those of its digest"
+    )
 
 
 def _read(reader: Callable, *args: Any) -> Any:
@@ -79,9 +129,10 @@ def read_config(file: epath.Path) -> dict:
     The object, in which `config` is a resolved configuration.
 
   Raises:
-    ResultsError: it is missing, or no such object.
+    ResultsError: it is missing, damaged, or no such object.
   """
   about = read_json(file)
+  _check_digest(file, digests.is_whole(about))
   config = about.setdefault("config", {})
   for name, section in (("config", config), *_sections(config)):
     if not isinstance(section, dict):

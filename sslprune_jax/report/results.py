@@ -1,6 +1,5 @@
-"""Runs on disk -> checked rows, joined by what may share axes."""
+"""Runs on disk -> checked rows."""
 
-import collections
 import dataclasses
 import math
 from collections.abc import Iterable, Sequence
@@ -9,15 +8,14 @@ from absl import logging
 from etils import epath
 
 from sslprune_jax import workdir
-from sslprune_jax.report import forms
+from sslprune_jax.report import forms, rounds
 from sslprune_jax.report import names as names_lib
 from sslprune_jax.report.names import Names
 from sslprune_jax.report.records import (
   ResultsError,
   check_line,
   read_config,
-  read_json_lines,
-  read_of_stage,
+  read_lines_of_stages,
   read_tasks,
 )
 
@@ -32,11 +30,13 @@ class Run:
     config: resolved configuration, {} where there is none.
     versions: library -> version that ran it.
     commit: commit that ran it; None where it is not known.
+    start: SHA-256 of the network that it started from; "" where it was drawn.
     tasks: task -> its label, colour and problem, as far as the run says them.
     rows: lines of results.jsonl.
     sparsity: sparsity.json of each round, with its `seed, task, round`.
     magnitudes: magnitudes.json of each round, likewise.
     left_out: sentences on what could not be read, each with its file.
+    machine: what computed it, in words; "" where it is not known.
   """
 
   name: str
@@ -44,26 +44,13 @@ class Run:
   config: dict
   versions: dict
   commit: str | None
+  start: str
   tasks: dict[str, dict[str, str]]
   rows: list[dict]
   sparsity: list[dict]
   magnitudes: list[dict]
   left_out: list[str]
-
-
-@dataclasses.dataclass(frozen=True)
-class Setting:
-  """Results that may share axes: one data set, one split, one network.
-
-  A task without an answer for new images (DeepCluster) is scored on training
-  images. Its rows stand with those of its masks, retrained and tested.
-  """
-
-  dataset: str
-  split: str
-  model: str
-  rows: list[dict]
-  sparsity: list[dict]
+  machine: str = ""
 
 
 def read(paths: Sequence[epath.PathLike]) -> list[Run]:
@@ -73,12 +60,14 @@ def read(paths: Sequence[epath.PathLike]) -> list[Run]:
     paths: the workdirs.
 
   Returns:
-    One run a path, in that order, its rows completed with `run` and `model`.
+    One run a path, in that order, its rows completed with `run` and `model`,
+    and with the `structure` that was pruned where it is channels.
     A value that is not finite, and a round whose layers cannot be read, are
     left out, and said.
 
   Raises:
-    ResultsError: a missing file, a broken line, a result given twice.
+    ResultsError: a missing file, a broken line, a result given twice, networks
+      that are pruned otherwise or started from another file.
   """
   paths = [epath.Path(path) for path in paths]
   names = [path.name for path in paths]
@@ -86,6 +75,7 @@ def read(paths: Sequence[epath.PathLike]) -> list[Run]:
     _read_run(path, path.name if names.count(path.name) == 1 else str(path))
     for path in paths
   ]
+  _check_alike(runs)
   seen = {}
   for row in (row for run in runs for row in run.rows):
     if row["stage"] not in workdir.FIELDS:
@@ -102,6 +92,29 @@ def read(paths: Sequence[epath.PathLike]) -> list[Run]:
   return runs
 
 
+def _check_alike(runs: Sequence[Run]) -> None:
+  """Refuses runs of which the rounds do not mean the same."""
+  for run in runs[1:]:
+    for what, of in (
+      ("starts from another network", lambda run: run.start),
+      ("prunes by another method", lambda run: _field(run, "prune.method")),
+      ("prunes something else", lambda run: _field(run, "prune.structure")),
+      ("has other channels", lambda run: _field(run, "model.kept")),
+    ):
+      if of(run) != of(runs[0]):
+        raise ResultsError(
+          f"{run.path} {what} than {runs[0].path}: give each run a page of its "
+          "own"
+        )
+
+
+def _field(run: Run, name: str) -> object:
+  """Returns a field of a run; where it has none, what ran before there was."""
+  section, field = name.split(".")
+  value = run.config.get(section, {}).get(field)
+  return value or {"method": "rounds", "structure": "weights"}.get(field)
+
+
 def name_tasks(runs: Iterable[Run], series: Iterable[str] = ()) -> Names:
   """Decides how a report of some runs shows their tasks.
 
@@ -116,38 +129,14 @@ def name_tasks(runs: Iterable[Run], series: Iterable[str] = ()) -> Names:
   )
 
 
-def settings(runs: Iterable[Run]) -> list[Setting]:
-  """Joins runs, and parts what must not share axes.
-
-  Args:
-    runs: runs of one page.
-
-  Returns:
-    Settings with results of a study itself, in the order in which they come.
-  """
-  rows = collections.defaultdict(list)
-  sparsity = collections.defaultdict(list)
-  for run in runs:
-    stages = workdir.PRETEXT, workdir.RETRAIN
-    own = [row for row in run.rows if row["stage"] in stages]
-    tested = {row["split"] for row in own if row["stage"] == workdir.RETRAIN}
-    keys = set()
-    for row in own:
-      split = next(iter(tested)) if len(tested) == 1 else row["split"]
-      key = row["dataset"], split, row["model"]
-      keys.add(key)
-      rows[key].append(row)
-    for key in keys:
-      sparsity[key] += run.sparsity
-  return [Setting(*key, rows[key], sparsity[key]) for key in rows]
-
-
 def _read_run(path: epath.Path, name: str) -> Run:
   file = path / workdir.RESULTS
   if not file.exists():
+    there = (path / workdir.CONFIG).exists()
+    also = "" if there else f", nor {path / workdir.CONFIG}"
     raise ResultsError(
-      f"no results: {file} does not exist (is {path} the workdir of a study, "
-      "and has a first stage of it finished?)"
+      f"no results: {file} does not exist{also} (is {path} the workdir of a "
+      "study, and has a first stage of it finished?)"
     )
   about = read_config(path / workdir.CONFIG)
   for field, form in forms.CONFIG.items():
@@ -156,14 +145,17 @@ def _read_run(path: epath.Path, name: str) -> Run:
   model = config.get("model", {}).get("name", "network")
   learnt = config.get("dataset", {}).get("name", "data")
   protocols = about.get("protocols", {})
-  rows, left_out = [], []
-  for where, line in read_json_lines(file):
+  rows = []
+  lines, left_out = read_lines_of_stages(path)
+  for where, line in lines:
     if words := _not_finite(line):
       left_out.append(f"{where}: {words}, expected a finite number")
       continue
     check_line(line, where)
     rows.append({"run": name, "model": model, **line})
     rows[-1].setdefault("init", None)
+    if config.get("prune", {}).get("structure") == "channels":
+      rows[-1]["structure"] = "channels"
     if line["stage"] == workdir.TRANSFER:
       rows[-1]["learnt"] = learnt
       if line["protocol"] not in names_lib.PROTOCOLS:  # Of a user's package.
@@ -173,8 +165,8 @@ def _read_run(path: epath.Path, name: str) -> Run:
     raise ResultsError(
       "; ".join(left_out) or f"no results yet: {file} is empty"
     )
-  sparsity, unread = _read_rounds(path, workdir.SPARSITY)
-  magnitudes, unknown = _read_rounds(path, workdir.MAGNITUDES)
+  sparsity, unread = rounds.read(path, workdir.SPARSITY)
+  magnitudes, unknown = rounds.read(path, workdir.MAGNITUDES)
   left_out += unread + unknown
   for words in left_out:
     logging.warning("left out: %s", words)
@@ -184,11 +176,13 @@ def _read_run(path: epath.Path, name: str) -> Run:
     config,
     about.get("versions", {}),
     about.get("commit"),
+    str(about.get("start", "")),
     read_tasks(path / workdir.CONFIG),
     rows,
     sparsity,
     magnitudes,
     left_out,
+    str(about.get("machine", "")),
   )
 
 
@@ -198,27 +192,3 @@ def _not_finite(line: dict) -> str:
     if isinstance(value, float) and not math.isfinite(value):
       return f"{field}: found {value}"
   return ""
-
-
-def _read_rounds(path: epath.Path, name: str) -> tuple[list[dict], list[str]]:
-  """Reads a file of JSON of every round of a workdir.
-
-  Args:
-    path: the workdir.
-    name: name of the file in the folder of a round.
-
-  Returns:
-    The objects with their `seed`, `task` and `round`, and sentences on those
-    that cannot be read.
-  """
-  found, unread = [], []
-  for file in sorted(path.glob(f"{workdir.EVERY_ROUND}/{name}")):
-    stage = workdir.parse_round(str(file.parent))
-    about = {"seed": stage.seed, "task": stage.task, "round": stage.round}
-    try:
-      content = read_of_stage(file)
-      forms.check(content, forms.OF_ROUND[name], str(file))
-      found.append(about | content)
-    except ResultsError as error:
-      unread.append(str(error))
-  return found, unread

@@ -1,12 +1,10 @@
 """Size against quality, as the page opens with it."""
 
-import statistics
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 
-from sslprune_jax.report import sizes as sizes_lib
 from sslprune_jax.report import words
-from sslprune_jax.report.names import METRICS, Names
-from sslprune_jax.report.results import Run
+from sslprune_jax.report.curves import estimate
+from sslprune_jax.report.names import METRICS
 from sslprune_jax.report.sizes import Chosen, Measure, Size
 from sslprune_jax.report.tables import Table
 
@@ -18,11 +16,13 @@ def tabulate(sizes: Sequence[Size]) -> Table:
     sizes: networks of a task, dense first.
   """
   measures = list(dict.fromkeys(m for size in sizes for m in size.quality))
-  header = ["weights (%)", "weights", "file (MB)", "multiply-adds (%)"]
+  header = ["round", "weights (%)", "weights", "file (MB)"]
+  header.append("multiply-adds (%)")
   header += [label(measure) for measure in measures]
   rows = []
   for size in sizes:
     row = [
+      f"{size.round:02d}",
       words.write_percent(size.density),
       f"{size.kept:,.0f}",
       _megabytes(size),
@@ -32,7 +32,7 @@ def tabulate(sizes: Sequence[Size]) -> Table:
     ]
     for measure in measures:
       values = size.quality.get(measure, {}).values()
-      row.append(_write(values) if values else "")
+      row.append(words.write_estimate(estimate(values)) if values else "")
     rows.append(row)
   return Table(header, rows)
 
@@ -42,12 +42,6 @@ def label(measure: Measure) -> str:
   protocol, layer, metric = measure
   layer = "" if layer == "features" else f", {layer}"
   return f"{protocol}{layer}: {METRICS[metric].lower()} (%)"
-
-
-def _write(values: Iterable[float]) -> str:
-  values = [100 * value for value in values]
-  text = f"{statistics.fmean(values):.1f}"
-  return f"{text} ± {statistics.stdev(values):.1f}" if len(values) > 1 else text
 
 
 def tabulate_chosen(found: Sequence[Chosen]) -> Table:
@@ -74,24 +68,3 @@ def tabulate_chosen(found: Sequence[Chosen]) -> Table:
 
 def _megabytes(size: Size) -> str:
   return "" if size.bytes is None else f"{size.bytes / 1e6:.2f}"
-
-
-def describe(runs: Sequence[Run], names: Names) -> list[dict]:
-  """Returns what the page opens with: a part for every run and task.
-
-  Args:
-    runs: runs of the page.
-    names: labels of their tasks.
-  """
-  return [
-    {
-      "file": run.config["start"],
-      "task": names.label(task),
-      "one_shot": run.config["prune"]["method"] == "one-shot",
-      "seeds": len({row["seed"] for row in run.rows}),
-      "table": tabulate(sizes),
-      "chosen": tabulate_chosen(sizes_lib.choose(sizes)),
-    }
-    for run in runs
-    for task, sizes in sizes_lib.collect(run).items()
-  ]

@@ -79,14 +79,28 @@ def collect(run: Run) -> dict[str, list[Size]]:
   if not run.config.get("start"):
     return {}
   cells = collections.defaultdict(list)
-  for row in run.rows:
-    if row["stage"] == TRANSFER and row["task"] != UNTRAINED:
-      if row["protocol"] != "prune" and row["fraction"] == 1:
-        cells[row["task"], row["round"]].append(row)
+  for row in judgements(run):
+    if row["task"] != UNTRAINED:
+      cells[row["task"], row["round"]].append(row)
   found = collections.defaultdict(list)
   for task, index in sorted(cells):
     found[task].append(_size(run, task, index, cells[task, index]))
   return {task: sizes for task, sizes in found.items() if sizes[0].round == 0}
+
+
+def judgements(run: Run) -> list[dict]:
+  """Returns the rows that judge what a run made, by all labels there are.
+
+  Args:
+    run: workdir of a study.
+  """
+  return [
+    row
+    for row in run.rows
+    if row["stage"] == TRANSFER
+    and row["protocol"] != "prune"
+    and row["fraction"] == 1
+  ]
 
 
 def _size(run: Run, task: str, index: int, rows: Sequence[dict]) -> Size:

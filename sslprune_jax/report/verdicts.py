@@ -1,23 +1,25 @@
-"""Statements -> verdicts: holds, does not hold, or undecided, by a named test.
+"""Statements -> verdicts: holds, does not hold, or neither, by a named test.
 
 A difference is taken within a seed and averaged over rounds; over seeds it has
-a 95 % interval by Student's t. Nothing is corrected for the number of tests.
+an interval by Student's t. Nothing is corrected for the number of claims.
 """
 
 import dataclasses
+import itertools
 import math
 import statistics
 from collections.abc import Mapping, Sequence
 
-from sslprune_jax.report.curves import Curve, Estimate, estimate
+from sslprune_jax.report import inference
+from sslprune_jax.report.curves import Estimate, estimate
+from sslprune_jax.report.gaps import BySeed, minus
+from sslprune_jax.report.inference import LEVEL
 
-HOLDS, FAILS, UNDECIDED = "holds", "does not hold", "undecided"
-WITHHELD = "not judged"
 # What counts as equal: 2 percentage points (ours; the paper compares by eye).
 MARGIN = 0.02
-LEVEL = 0.95
-
-BySeed = Mapping[int, float]
+HOLDS, FAILS, UNDECIDED = "holds", "does not hold", "undecided"
+NO_DIFFERENCE = f"no difference over {100 * MARGIN:g} points"
+WITHHELD = "not judged"
 
 
 @dataclasses.dataclass(frozen=True)
@@ -28,9 +30,15 @@ class Verdict:
     claim: statement, in words.
     test: test that decided, or why none was made, in words.
     found: number that was tested; None where there is none.
-    low: lower end of its 95 % interval; None where n is 1.
+    low: lower end of its interval; None where n is 1.
     high: upper end.
-    verdict: `HOLDS`, `FAILS`, `UNDECIDED` or `WITHHELD`.
+    verdict: `HOLDS`, `FAILS`, `NO_DIFFERENCE`, `UNDECIDED` or `WITHHELD`.
+    deviation: standard deviation over seeds; None where n is 1.
+    images: part of it that the test images give, see `Gaps`; None where it is
+      not known.
+    likelihood: the same number of mean log-likelihoods in place of accuracies,
+      in nats, which says more where accuracies saturate; None where it is not
+      known. Nothing is decided by it.
   """
 
   claim: str
@@ -39,6 +47,16 @@ class Verdict:
   low: float | None
   high: float | None
   verdict: str
+  deviation: float | None = None
+  images: float | None = None
+  likelihood: Estimate | None = None
+
+  @property
+  def seeds(self) -> int | None:
+    """The number of seeds that would decide `MARGIN`, of what is undecided."""
+    if self.verdict != UNDECIDED or self.deviation is None:
+      return None
+    return inference.num_seeds(self.deviation, MARGIN)
 
 
 def greater(claim: str, values: BySeed, than: float = 0.0) -> Verdict:
@@ -50,12 +68,16 @@ def greater(claim: str, values: BySeed, than: float = 0.0) -> Verdict:
     than: number that it is held against.
 
   Returns:
-    It holds where the interval lies above, does not where it lies below.
+    There is no difference where the interval lies within `MARGIN` of the
+    other, so that what is `equal` is never also greater. Else it holds where
+    the interval lies above, does not where it lies below.
   """
   bound = f"{100 * than:g}" + (" points" if than == 0 else " %")
   test = f"t interval over seeds above {bound}"
 
   def verdict(low, high):
+    if _within(low - than, high - than):
+      return NO_DIFFERENCE
     return HOLDS if low > than else FAILS if high < than else UNDECIDED
 
   return _judge(claim, test, values, verdict)
@@ -70,11 +92,13 @@ def less(claim: str, values: BySeed, than: float) -> Verdict:
     than: number that it is held against.
 
   Returns:
-    It holds where the interval lies below, does not where it lies above.
+    As of `greater`, the other way round.
   """
   test = f"t interval over seeds below {100 * than:g} %"
 
   def verdict(low, high):
+    if _within(low - than, high - than):
+      return NO_DIFFERENCE
     return HOLDS if high < than else FAILS if low > than else UNDECIDED
 
   return _judge(claim, test, values, verdict)
@@ -94,7 +118,7 @@ def equal(claim: str, values: BySeed) -> Verdict:
   test = f"t interval over seeds within ±{100 * MARGIN:g} points"
 
   def verdict(low, high):
-    if low > -MARGIN and high < MARGIN:
+    if _within(low, high):
       return HOLDS
     return FAILS if low > MARGIN or high < -MARGIN else UNDECIDED
 
@@ -128,42 +152,32 @@ def differ(claim: str, groups: Mapping[str, BySeed]) -> Verdict:
     groups: way -> seed -> number.
 
   Returns:
-    It holds where an analysis of variance finds p < 0.05. `found` is the
-    distance of the best mean from the worst.
+    There is no difference where the interval of each pair lies within the
+    margin. Else it holds where an analysis of variance finds p < 1 - `LEVEL`.
+    `found` is the distance of the best mean from the worst, `deviation` that
+    of the pair that deviates most.
   """
-  seeds = sorted(set.intersection(*(set(way) for way in groups.values())))
-  rows = [[way[seed] for seed in seeds] for way in groups.values()]
-  means = [statistics.fmean(row) for row in rows]
+  every = [set(way) for way in groups.values()] or [set()]
+  seeds = sorted(set.intersection(*every))
   test = "analysis of variance, seeds as blocks: p "
-  if len(seeds) < 2 or len(rows) < 2:
+  if len(seeds) < 2 or len(groups) < 2:
     return Verdict(claim, test + "needs two seeds", None, None, None, UNDECIDED)
-  best, worst = (
-    rows[means.index(extreme)] for extreme in (max(means), min(means))
-  )
-  spread = estimate(a - b for a, b in zip(best, worst, strict=True))
-  p = _blocked_anova(rows)
+  rows = [[way[seed] for seed in seeds] for way in groups.values()]
+  pairs = [
+    equal("", minus(a, b))
+    for a, b in itertools.combinations(groups.values(), 2)
+  ]
+  p = inference.blocked_anova(rows)
   verdict = HOLDS if p < 1 - LEVEL else UNDECIDED
-  return Verdict(claim, f"{test}= {p:.2g}", spread, None, None, verdict)
-
-
-def _blocked_anova(rows: Sequence[Sequence[float]]) -> float:
-  """Returns p of no difference between rows, the columns being blocks."""
-  ways, blocks = len(rows), len(rows[0])
-  mean = statistics.fmean(x for row in rows for x in row)
-  of_rows = [statistics.fmean(row) for row in rows]
-  of_columns = [statistics.fmean(column) for column in zip(*rows, strict=True)]
-  between = blocks * sum((m - mean) ** 2 for m in of_rows)
-  rest = sum(
-    (rows[i][j] - of_rows[i] - of_columns[j] + mean) ** 2
-    for i in range(ways)
-    for j in range(blocks)
+  if all(pair.verdict == HOLDS for pair in pairs):
+    verdict = NO_DIFFERENCE
+  most = max(pairs, key=lambda pair: pair.deviation)
+  best, worst = (end(rows, key=statistics.fmean) for end in (max, min))
+  spread = estimate(a - b for a, b in zip(best, worst, strict=True))
+  test = f"{test}= {p:.2g}"
+  return Verdict(
+    claim, test, spread, None, None, verdict, most.deviation, most.images
   )
-  free = (ways - 1) * (blocks - 1)
-  if rest == 0:
-    return 1.0 if between == 0 else 0.0
-  from scipy import stats  # Takes half a second, for verdicts alone.
-
-  return float(stats.f.sf(between / (ways - 1) / (rest / free), ways - 1, free))
 
 
 def unless(reason: str, judged: Sequence[Verdict]) -> list[Verdict]:
@@ -181,41 +195,8 @@ def unless(reason: str, judged: Sequence[Verdict]) -> list[Verdict]:
   return [Verdict(v.claim, reason, None, None, None, WITHHELD) for v in judged]
 
 
-def difference(
-  a: Curve, b: Curve, rounds: Sequence[int] | None = None
-) -> dict[int, float]:
-  """Returns a - b of each seed that both have, averaged over rounds.
-
-  Args:
-    a: curve with a value a seed at each point.
-    b: curve that it is held against.
-    rounds: rounds to average over, by default all that both have but the
-      dense one.
-  """
-  shared = [p.round for p in a.points if b.at(p.round)]
-  shared = [i for i in shared if (i > 0 if rounds is None else i in rounds)]
-  found: dict[int, list[float]] = {}
-  for index in shared:
-    ours, theirs = a.at(index).values, b.at(index).values
-    for seed in ours.keys() & theirs.keys():
-      found.setdefault(seed, []).append(ours[seed] - theirs[seed])
-  # A seed that lacks a round would weigh the others in its own way.
-  whole = {s: gaps for s, gaps in found.items() if len(gaps) == len(shared)}
-  return {seed: statistics.fmean(gaps) for seed, gaps in sorted(whole.items())}
-
-
-def change(curve: Curve, index: int, since: int = 0) -> dict[int, float]:
-  """Returns by how much each seed changes from one round to another."""
-  late, early = curve.at(index), curve.at(since)
-  if not late or not early:
-    return {}
-  seeds = late.values.keys() & early.values.keys()
-  return {seed: late.values[seed] - early.values[seed] for seed in seeds}
-
-
-def minus(a: BySeed, b: BySeed) -> dict[int, float]:
-  """Returns a - b of each seed that both have."""
-  return {seed: a[seed] - b[seed] for seed in sorted(a.keys() & b.keys())}
+def _within(low: float, high: float) -> bool:
+  return low > -MARGIN and high < MARGIN
 
 
 def _judge(claim, test, values, verdict) -> Verdict:
@@ -224,10 +205,15 @@ def _judge(claim, test, values, verdict) -> Verdict:
   found = estimate(values.values())
   if found.error is None:
     return Verdict(claim, f"{test}: one seed", found, None, None, UNDECIDED)
-  from scipy import stats  # As above.
-
-  half = found.error * stats.t.ppf((1 + LEVEL) / 2, found.n - 1)
-  low, high = found.mean - float(half), found.mean + float(half)
-  if math.isclose(low, high):  # Equal in all seeds: the interval is a point.
-    low = high = found.mean
-  return Verdict(claim, test, found, low, high, verdict(low, high))
+  low, high = inference.student_interval(found.mean, found.error, found.n)
+  images = getattr(values, "images", None)
+  return Verdict(
+    claim,
+    test,
+    found,
+    low,
+    high,
+    verdict(low, high),
+    found.error * math.sqrt(found.n),
+    None if images is None else math.sqrt(images),
+  )

@@ -21,6 +21,14 @@ def write_estimate(estimate: Estimate | None, sign: str = "") -> str:
   return f"{mean} ± {100 * estimate.error:.1f}"
 
 
+def write_nats(estimate: Estimate | None) -> str:
+  """Writes a difference of log-likelihoods: "0.012 ± 0.003"."""
+  if estimate is None:
+    return ""
+  mean = f"{estimate.mean:z.3f}".replace("-", "−")
+  return mean if estimate.error is None else f"{mean} ± {estimate.error:.3f}"
+
+
 def write_percent(fraction: float) -> str:
   """Writes a share of weights in percent: 100, 51, 8.6, 0.12."""
   return f"{float(f'{100 * fraction:.2g}'):g}"

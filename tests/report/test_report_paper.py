@@ -122,7 +122,7 @@ def test_seeds_of_several_runs_are_joined_and_markdown_is_written(
   b = _figure(make, tmp_path / "b", seeds=(2, 3), **gaps)
   page, *_ = report.write_report([a, b], tmp_path / "docs/paper.md")
   text = page.read_text()
-  assert "seeds 0, 1, 2, 3" in text and "| 4 |" in text
+  assert "seeds 0, 1, 2, 3" in text and "| 3 |" in text  # One is drawn only.
   assert (
     "![Figure 3" in text
     and (tmp_path / "docs/figures/fig3_masks_digits.png").exists()
@@ -157,6 +157,18 @@ def test_an_unfinished_figure_is_undecided(make, tmp_path):
   assert part.files and all(
     v.verdict == "undecided" for v in part.verdicts[:-1]
   )
+
+
+def test_a_figure_that_has_not_begun_stands_in_no_others_way(
+  make, tmp_path, caplog
+):
+  begun = _figure(make, tmp_path / "run", labels=0.0)
+  empty = _figure(make, tmp_path / "empty", name="fig7_rewind")
+  (found,) = runs.read([empty, begun])
+  assert found.paths == (begun,)
+  assert f"left out: no variant of {empty} has finished" in caplog.text
+  with pytest.raises(report.ResultsError, match="no results: no variant of"):
+    runs.read([empty])
 
 
 def test_variants_that_are_no_figure_of_the_paper_get_their_own_pages(
@@ -303,7 +315,7 @@ def test_what_training_drove_to_zero_is_drawn_and_judged(make, tmp_path):
   assert pruned.natural == pytest.approx(0.3) and pruned.dense
   zero, lossless, controls = judged
   assert zero.verdict == "holds" and zero.found.mean == pytest.approx(0.7)
-  assert "down to 51 % remaining" in lossless.claim  # Next: 21 % < 30 %.
+  assert "down to 51 % remaining" in lossless.test  # Next: 21 % < 30 %.
   assert lossless.verdict == "holds"
   assert controls.verdict == "undecided"  # No adjusted masks were retrained.
 

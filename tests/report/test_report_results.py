@@ -5,7 +5,7 @@ import re
 
 import pytest
 
-from sslprune_jax.report import results
+from sslprune_jax.report import curves, results, settings
 
 
 def spoil(make, tmp_path, **changes):
@@ -94,7 +94,7 @@ def test_a_stage_of_the_future_needs_only_what_every_stage_has(make, tmp_path):
   run = spoil(make, tmp_path, stage="export", updates="absent")
   (run,) = results.read([run])
   assert [row["stage"] for row in run.rows] == ["pretext", "export"]
-  (setting,) = results.settings([run])
+  (setting,) = settings.join([run])
   assert [row["stage"] for row in setting.rows] == ["pretext"]
 
 
@@ -102,6 +102,36 @@ def test_a_result_given_twice_names_both_runs(make, tmp_path):
   rows = make.results(tasks=("rotnet",), seeds=(0,))
   runs = [make.run(tmp_path / name, rows) for name in ("first", "second")]
   with pytest.raises(results.ResultsError, match="run first and in run second"):
+    results.read(runs)
+
+
+@pytest.mark.parametrize(
+  "changes, words",
+  [
+    ({"start": "f00d"}, "starts from another network than"),
+    (
+      {"config": {"prune": {"method": "one-shot"}}},
+      "prunes by another method than",
+    ),
+    (
+      {"config": {"prune": {"structure": "channels"}}},
+      "prunes something else than",
+    ),
+    ({"config": {"model": {"kept": "ff"}}}, "has other channels than"),
+  ],
+)
+def test_rounds_that_mean_something_else_share_no_page(
+  changes, words, make, tmp_path
+):
+  runs = [
+    make.run(tmp_path / f"{seed}", make.results(seeds=(seed,)))
+    for seed in (0, 1)
+  ]
+  path = runs[1] / "config.json"
+  path.write_text(json.dumps(json.loads(path.read_text()) | changes))
+  with pytest.raises(
+    results.ResultsError, match=f"{runs[1]} {words} {runs[0]}"
+  ):
     results.read(runs)
 
 
@@ -113,7 +143,7 @@ def test_data_sets_and_networks_do_not_share_axes(make, tmp_path):
   resnet = make.run(
     tmp_path / "c", rows, config={"model": {"name": "resnet18"}}
   )
-  joined = results.settings(results.read([digits, fashion, resnet]))
+  joined = settings.join(results.read([digits, fashion, resnet]))
   assert [(s.dataset, s.model) for s in joined] == [
     ("digits", "convnet"),
     ("fashion_mnist", "convnet"),
@@ -127,7 +157,7 @@ def test_a_task_scored_on_training_images_stands_with_its_masks(make, tmp_path):
   for row in rows:
     if row["task"] == "deepcluster" and row["stage"] == "pretext":
       row.update(split="train", n=1437)
-  (setting,) = results.settings(results.read([make.run(tmp_path, rows)]))
+  (setting,) = settings.join(results.read([make.run(tmp_path, rows)]))
   assert setting.split == "test" and len(setting.rows) == len(rows)
 
 
@@ -225,3 +255,20 @@ def test_a_round_of_another_form_is_left_out_by_name(
   (found,) = results.read([run])
   (said,) = found.left_out
   assert re.match(f"{path}: {words}", said)
+
+
+def test_seeds_that_leave_other_weights_of_channels_are_averaged(
+  make, tmp_path
+):
+  rows = [
+    make.result("labels", seed, "pretext", 1, density=density)
+    for seed, density in enumerate((0.884, 0.846))
+  ]
+  config = {"prune": {"structure": "channels"}}
+  run = make.run(tmp_path / "channels", rows, config=config)
+  (found,) = results.read([run])
+  (curve,) = curves.group(found.rows, "pretext")
+  assert curve.points[0].density == pytest.approx(0.865)
+  (found,) = results.read([make.run(tmp_path / "weights", rows)])
+  with pytest.raises(results.ResultsError, match="round 1 keeps 88.400% of th"):
+    curves.group(found.rows, "pretext")

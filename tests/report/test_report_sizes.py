@@ -1,5 +1,6 @@
 """What a report says of a network that was brought: size against quality."""
 
+import base64
 import json
 
 import pytest
@@ -108,14 +109,19 @@ def test_the_page_opens_with_it(tmp_path):
     for end in ("", "_for_choice")
   ]
   workdir = _write(tmp_path / "w", lines, start="<b>moco.pth")
-  page, *_ = report.write_report([workdir], tmp_path / "r.html")
+  page, *files = report.write_report([workdir], tmp_path / "r.html")
+  (picture,) = (path for path in files if path.name == "sizes.png")
   text = page.read_text()
+  encoded = base64.b64encode(picture.read_bytes()).decode()
+  assert text.index(encoded) < text.index("The smallest that are nearly")
   assert "<h2>&lt;b&gt;moco.pth, smaller</h2>" in text
   assert "to each density at once" in text
   words = text.replace("\n", " ")
   assert '<td>knn: accuracy (%)</td><td class="number">2</td>' in words
   assert "\u22122.0 ± 4.3</td>" in words
-  assert "fidelity: cosine to the features of the dense network (%)" in words
+  assert (
+    "fidelity: cosine to the features of the network it came from (%)" in words
+  )
 
 
 def test_a_study_that_was_drawn_has_no_such_part(tmp_path):

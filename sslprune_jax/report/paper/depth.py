@@ -1,6 +1,6 @@
 """Figures 4 and 9 of the paper: only the first layers are pruned."""
 
-from sslprune_jax.report import verdicts
+from sslprune_jax.report import gaps, verdicts
 from sslprune_jax.report.panels import retraining_panel
 from sslprune_jax.report.paper import grounds
 from sslprune_jax.report.paper.base import RETRAINED, Drawn, PaperFigure
@@ -25,7 +25,7 @@ def draw_depths(run: FigureRun) -> Drawn:
     if name.startswith("labels_")
   }
   depths = sorted(layers, key=lambda depth: layers[depth] or 10**9)
-  drawn, found, gaps = [], [], {}
+  drawn, found, apart = [], [], {}
   for depth in depths:
     curves = {
       (task, init): run.curve(f"{task}_{depth}", init, task)
@@ -44,7 +44,7 @@ def draw_depths(run: FigureRun) -> Drawn:
         dense=curves["labels", "rewind"],
       )
     )
-    gaps[depth] = verdicts.difference(
+    apart[depth] = gaps.difference(
       curves["labels", "rewind"], curves["rotnet", "rewind"]
     )
   if depths:
@@ -52,14 +52,14 @@ def draw_depths(run: FigureRun) -> Drawn:
     found = [
       verdicts.equal(
         f"Pruned to {first} only, tickets of Labels and RotNet are close",
-        gaps[first],
+        apart[first],
       ),
       verdicts.greater(
-        "Pruned everywhere, tickets of Labels are above RotNet's", gaps[last]
+        "Pruned everywhere, tickets of Labels are above RotNet's", apart[last]
       ),
       verdicts.greater(
         f"The gap is larger for all layers than for {first}",
-        verdicts.minus(gaps[last], gaps[first]),
+        gaps.minus(apart[last], apart[first]),
       ),
     ]
   return drawn, verdicts.unless(

@@ -1,6 +1,6 @@
 """Figure 5 of the paper: masks found with few labels."""
 
-from sslprune_jax.report import verdicts
+from sslprune_jax.report import gaps, verdicts
 from sslprune_jax.report.panels import retraining_panel
 from sslprune_jax.report.paper import grounds
 from sslprune_jax.report.paper.base import RETRAINED, Drawn, PaperFigure
@@ -44,7 +44,7 @@ def draw_few_labels(run: FigureRun) -> Drawn:
   claims.append((text, "few_images", "few_classes"))
   found = []
   for text, above, below in claims:
-    gap = verdicts.difference(tickets[above], tickets[below])
+    gap = gaps.difference(tickets[above], tickets[below])
     found += verdicts.unless(
       grounds.against_tasks(run, above, below), [verdicts.greater(text, gap)]
     )

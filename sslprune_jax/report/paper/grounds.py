@@ -7,7 +7,7 @@ not judged; the reason stands in their place.
 
 import statistics
 
-from sslprune_jax.report import verdicts, words
+from sslprune_jax.report import gaps, verdicts, words
 from sslprune_jax.report.curves import Curve, estimate
 from sslprune_jax.report.paper.runs import FigureRun
 from sslprune_jax.report.transfers import TransferCurves
@@ -68,8 +68,9 @@ def against_features(transfer: TransferCurves, curve: Curve) -> str:
   if not seeds or not dense:
     return ""
   untrained = {seed: statistics.fmean(found) for seed, found in seeds.items()}
-  gain = verdicts.minus(dense.values, untrained)
-  if verdicts.greater("", gain).verdict == verdicts.HOLDS:
+  gain = gaps.minus(dense.values, untrained)
+  low = verdicts.greater("", gain).low
+  if low is not None and low > 0:  # By however little.
     return ""
   found = words.write_estimate(estimate(gain.values())) if gain else "no seed"
   return (

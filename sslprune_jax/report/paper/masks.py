@@ -3,7 +3,7 @@
 import collections
 import statistics
 
-from sslprune_jax.report import verdicts
+from sslprune_jax.report import gaps, verdicts
 from sslprune_jax.report.curves import Curve, Point
 from sslprune_jax.report.names import CHANCE, INITS
 from sslprune_jax.report.panels import Panel, retraining_panel
@@ -52,7 +52,7 @@ def draw_masks(run: FigureRun) -> Drawn:
     )
   claim = verdicts.greater(
     "Label tickets are above label masks re-initialised",
-    verdicts.difference(tickets["labels"], again["labels"]),
+    gaps.difference(tickets["labels"], again["labels"]),
   )
   found += verdicts.unless(grounds.against_tasks(run, "labels"), [claim])
   return [*drawn, *_draw_overlap(run)], found
@@ -68,33 +68,31 @@ def _judge(
   """Judges the masks of a task against those of labels, and random ones."""
   pruned = [p for p in tickets[task].points if p.round > 0]
   least, most = (
-    verdicts.difference(
-      tickets["labels"], tickets[task], [p.round for p in ends]
-    )
+    gaps.difference(tickets["labels"], tickets[task], [p.round for p in ends])
     for ends in (pruned[:1], pruned[-1:])
   )
   return [
     verdicts.equal(
       f"Re-initialised, masks of {name} match label masks",
-      verdicts.difference(again[task], again["labels"]),
+      gaps.difference(again[task], again["labels"]),
     ),
     verdicts.greater(
       f"Label tickets are above {name} tickets",
-      verdicts.difference(tickets["labels"], tickets[task]),
+      gaps.difference(tickets["labels"], tickets[task]),
     ),
     verdicts.greater(
       f"The gap between Labels and {name} grows from "
       f"{write_remaining(pruned[:1])} to {write_remaining(pruned[-1:])} "
       "remaining",
-      verdicts.minus(most, least),
+      gaps.minus(most, least),
     ),
     verdicts.greater(
       f"{name} tickets are above random masks",
-      verdicts.difference(tickets[task], random),
+      gaps.difference(tickets[task], random),
     ),
     verdicts.equal(
       f"{name} tickets gain little over their re-init",
-      verdicts.difference(tickets[task], again[task]),
+      gaps.difference(tickets[task], again[task]),
     ),
   ]
 

@@ -2,25 +2,31 @@
 
 import collections
 import dataclasses
+import math
 import pathlib
 from collections.abc import Sequence
 
 from sslprune_jax.report import figures, page, panels, tables, words
+from sslprune_jax.report.inference import LEVEL, POWER
 from sslprune_jax.report.names import Names
 from sslprune_jax.report.panels import Histogram
-from sslprune_jax.report.paper import FIGURES, overlaps
+from sslprune_jax.report.paper import FIGURES, looks, overlaps
 from sslprune_jax.report.paper.base import PaperFigure
 from sslprune_jax.report.paper.runs import FigureRun
 from sslprune_jax.report.results import Run
 from sslprune_jax.report.verdicts import (
   FAILS,
   HOLDS,
+  MARGIN,
+  NO_DIFFERENCE,
   UNDECIDED,
   WITHHELD,
   Verdict,
 )
 from sslprune_jax.workdir import PRETEXT
 
+_BESIDE = 5  # column of what stands beside accuracies
+INTERVAL = f"{100 * LEVEL:.0f} % interval"
 # Fields that say nothing of how a variant was trained.
 _NAMES = ("name", "figure", "seeds", "retrain.inits", "transfer.random")
 
@@ -34,6 +40,7 @@ class Part:
     run: what it is drawn from.
     figure: figure of the paper; None where it has none of this name.
     verdicts: what the numbers say of its statements.
+    judged_on: sentence on the seeds that they are of; "" where it is all.
     files: contents by their ending: "png", "pdf" and "csv".
   """
 
@@ -41,6 +48,7 @@ class Part:
   run: FigureRun
   figure: PaperFigure | None
   verdicts: list[Verdict]
+  judged_on: str
   files: dict[str, bytes]
 
 
@@ -53,8 +61,8 @@ def draw_part(run: FigureRun) -> Part:
   name = words.file_name(run.name, run.config["dataset"]["name"])
   figure = FIGURES.get(run.name)
   if figure is None:
-    return Part(name, run, None, [], {})
-  drawn, verdicts = figure.draw(run)
+    return Part(name, run, None, [], "", {})
+  drawn, _ = figure.draw(run)
   drawn = [p for p in drawn if isinstance(p, Histogram) or p.curves]
   files = {}
   if drawn:
@@ -66,7 +74,7 @@ def draw_part(run: FigureRun) -> Part:
         "utf-8", "backslashreplace"
       ),
     }
-  return Part(name, run, figure, verdicts, files)
+  return Part(name, run, figure, *looks.judge(figure, run), files)
 
 
 def render(parts: Sequence[Part], kind: str, linked: bool) -> str:
@@ -83,13 +91,9 @@ def render(parts: Sequence[Part], kind: str, linked: bool) -> str:
   return page.template(f"paper.{kind}.jinja").render(
     parts=[_view(part) for part in parts],
     linked=linked,
-    left_out=[
-      words
-      for part in parts
-      for runs in part.run.variants.values()
-      for run in runs
-      for words in run.left_out
-    ],
+    interval=INTERVAL,
+    power=f"{100 * POWER:g} %",
+    left_out=[words for part in parts for words in part.run.left_out],
   )
 
 
@@ -113,12 +117,14 @@ def _view(part: Part) -> dict:
     "images": sorted({row["training_images"] for row in judged}),
     "tally": tally(part.verdicts),
     "verdicts": verdict_table(part.verdicts),
+    "judged_on": part.judged_on,
     "png": part.files.get("png"),
     "varied": _tabulate_variants(first, run.names),
     "variants": {name: run.names.label(name) for name in run.variants},
     "overlap": overlaps.by_layer(run.overlaps, run.names),
     "table": figure.table(run) if figure and figure.table else None,
-    "commits": sorted({str(r.commit) for r in first}),
+    "commits": sorted({str(r.commit) for r in runs}),
+    "machines": sorted({r.machine for r in runs if r.machine}),
     "versions": first[0].versions,
     "runs": [str(pathlib.Path(path).name) for path in run.paths],
   }
@@ -129,7 +135,7 @@ def tally(verdicts: Sequence[Verdict]) -> str:
   counts = collections.Counter(v.verdict for v in verdicts)
   plural = {HOLDS: "hold", FAILS: "do not hold"}
   parts = []
-  for verdict in (HOLDS, FAILS, UNDECIDED, WITHHELD):
+  for verdict in (HOLDS, FAILS, NO_DIFFERENCE, UNDECIDED, WITHHELD):
     count = counts[verdict]
     if count:
       word = verdict if count == 1 else plural.get(verdict, verdict)
@@ -138,7 +144,13 @@ def tally(verdicts: Sequence[Verdict]) -> str:
 
 
 def verdict_table(verdicts: Sequence[Verdict]) -> tables.Table:
-  """Tabulates claims: the verdict, the number, its interval, the test."""
+  """Tabulates claims: verdict, number, interval, deviation over seeds, test.
+
+  The same number of log-likelihoods stands beside it, where it is known.
+
+  Of the deviation, what test images give and what is left stand beside it; of
+  what is undecided, the number of seeds that would decide the margin.
+  """
   rows = []
   for v in verdicts:
     interval = ""
@@ -147,9 +159,30 @@ def verdict_table(verdicts: Sequence[Verdict]) -> tables.Table:
       interval = f"{low} to {high}"
     number = words.write_estimate(v.found) if v.found else ""
     n = str(v.found.n) if v.found else ""
-    rows.append([v.claim, v.verdict, number, interval, n, v.test])
-  header = ["claim", "verdict", "found (points, %)", "95 % interval", "n"]
-  return tables.Table([*header, "test"], rows)
+    verdict = v.verdict
+    if v.seeds:
+      verdict += f": {v.seeds} seeds would decide {100 * MARGIN:g} points"
+    rows.append(
+      [v.claim, verdict, number, interval, n, _write_deviation(v), v.test]
+    )
+  header = ["claim", "verdict", "found (points, %)", INTERVAL, "n"]
+  header += ["deviation (images, rest)", "test"]
+  if any(v.likelihood for v in verdicts):
+    header.insert(_BESIDE, "log-likelihood (nats)")
+    for v, row in zip(verdicts, rows, strict=True):
+      row.insert(_BESIDE, words.write_nats(v.likelihood))
+  return tables.Table(header, rows)
+
+
+def _write_deviation(verdict: Verdict) -> str:
+  """Writes a deviation and its two parts: "1.0 (0.8, 0.6)"."""
+  whole, images = verdict.deviation, verdict.images
+  if whole is None:
+    return ""
+  if images is None:
+    return f"{100 * whole:.1f}"
+  rest = math.sqrt(max(0.0, whole**2 - images**2))
+  return f"{100 * whole:.1f} ({100 * images:.1f}, {100 * rest:.1f})"
 
 
 def _tabulate_variants(

@@ -2,7 +2,7 @@
 
 import dataclasses
 
-from sslprune_jax.report import verdicts
+from sslprune_jax.report import gaps, verdicts
 from sslprune_jax.report.curves import Curve
 from sslprune_jax.report.names import INITS
 from sslprune_jax.report.panels import retraining_panel
@@ -26,7 +26,7 @@ def draw_criteria(run: FigureRun) -> Drawn:
     drawn.append(retraining_panel(title, curves.values()))
     if init == "rewind":
       means = {
-        name: verdicts.difference(curve, _zero(curve))
+        name: gaps.difference(curve, _zero(curve))
         for name, curve in curves.items()
         if curve.points
       }

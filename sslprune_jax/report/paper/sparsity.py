@@ -1,8 +1,9 @@
 """Figures 6 and 10 of the paper: what training itself drives to zero."""
 
+import dataclasses
 import statistics
 
-from sslprune_jax.report import verdicts
+from sslprune_jax.report import gaps, verdicts
 from sslprune_jax.report.curves import Curve, estimate
 from sslprune_jax.report.names import INITS
 from sslprune_jax.report.panels import (
@@ -58,9 +59,7 @@ def draw_natural_sparsity(run: FigureRun) -> Drawn:
       own = [verdicts.less(text, zero, 0.05)]
     else:
       text = f"{claim}, more than half are zero at machine precision"
-      own = [verdicts.greater(text, zero, 0.5)]
-      if left is not None:
-        own += _judge(name, curves, left)
+      own = [verdicts.greater(text, zero, 0.5), *_judge(name, curves, left)]
     found += verdicts.unless(grounds.against_tasks(run, variant), own)
   return drawn, found
 
@@ -88,23 +87,35 @@ def _draw_magnitudes(run: FigureRun) -> list[Histogram]:
   return [Histogram(title, shares, exponents, thresholds)]
 
 
-def _judge(name: str, curves: dict[str, Curve], left: float) -> list[Verdict]:
-  """Judges the rounds that prune no more than is zero by itself."""
+def _judge(
+  name: str, curves: dict[str, Curve], left: float | None
+) -> list[Verdict]:
+  """Judges the rounds that prune no more than is zero by itself.
+
+  Which those are is measured. The claims are the same whatever it is.
+  """
   tickets = curves["rewind"]
-  points = [p for p in tickets.points if p.round and p.density >= left]
-  if not points:
-    return []
+  least = 1.0 if left is None else left
+  points = [p for p in tickets.points if p.round and p.density >= least]
   rounds = [point.round for point in points]
-  return [
+  claims = [
     verdicts.no_less(
-      f"{name}: tickets lose nothing down to {write_remaining(points[-1:])} "
-      "remaining, where no more is pruned than is zero by itself",
-      verdicts.change(tickets, rounds[-1]),
+      f"{name}: tickets lose nothing where no more is pruned than is zero by "
+      "itself",
+      gaps.change(tickets, rounds[-1] if rounds else -1),
     ),
     verdicts.greater(
       f"{name}: random masks are worse than those adjusted for it, there",
-      verdicts.difference(curves["adjusted"], curves["random"], rounds),
+      gaps.difference(curves["adjusted"], curves["random"], rounds),
     ),
+  ]
+  if not points and len(tickets.points) > 1:
+    reason = "no round prunes as little as is zero by itself"
+    return verdicts.unless(reason, claims)
+  where = f"down to {write_remaining(points[-1:])} remaining"
+  return [
+    dataclasses.replace(v, test=f"{v.test}, {where}") if v.found else v
+    for v in claims
   ]
 
 

@@ -1,6 +1,6 @@
 """Figures 1 and 2 of the paper: what pruned networks are worth elsewhere."""
 
-from sslprune_jax.report import verdicts
+from sslprune_jax.report import gaps, verdicts
 from sslprune_jax.report.curves import Curve
 from sslprune_jax.report.panels import transfer_panel
 from sslprune_jax.report.paper import grounds
@@ -44,11 +44,11 @@ def _judge(curve: Curve, name: str) -> list[Verdict]:
     text = (
       f"{name}: nothing is lost down to {write_remaining(early[-1:])} remaining"
     )
-    change = verdicts.change(curve, early[-1].round)
+    change = gaps.change(curve, early[-1].round)
     found.append(verdicts.no_less(text, change))
   if late:
     text = f"{name}: it has dropped at {write_remaining(late[-1:])} remaining"
-    drop = verdicts.change(curve, 0, since=late[-1].round)
+    drop = gaps.change(curve, 0, since=late[-1].round)
     found.append(verdicts.greater(text, drop))
   return found
 
@@ -70,7 +70,7 @@ def draw_when_to_prune(run: FigureRun) -> Drawn:
         text = f"{name}, {transfer.title}: better pruned before"
         found += verdicts.unless(
           grounds.against_features(transfer, pair[0]),
-          [verdicts.greater(text, verdicts.difference(*pair))],
+          [verdicts.greater(text, gaps.difference(*pair))],
         )
   return drawn, found
 
