@@ -42,7 +42,6 @@ network are pruned, and the rest is trained under the mask, by:
 """
 
 import importlib
-import importlib.metadata
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
@@ -96,7 +95,7 @@ __all__ = [
   "write_report",
 ]
 
-__version__ = importlib.metadata.version("sslprune-jax")
+__version__ = "0.1.0"
 
 # Where each name lies: a module, or "module:name" of one.
 _PLACES = {

@@ -16,6 +16,8 @@ _COMMANDS = {
   "verify": ("study", "Reads all that a run left, for damage."),
   "preflight": ("preflight", "Says what a study costs on a TPU, without one."),
   "import": ("exchange", "Reads a network of others as a ticket."),
+  "export": ("exchange", "Writes a ticket in forms that others load."),
+  "time": ("exchange.timing", "Measures how fast tickets are."),
 }
 _SHARED = ("exchange",)  # Of several commands: these are told which.
 _FIELDS = "Lists what --config.FIELD=VALUE sets: defaults, units, meaning."

@@ -1,6 +1,6 @@
 """What the commands share: flags, errors in a line, the closing words."""
 
-import logging as logging_lib
+import gc
 import os
 import re
 import sys
@@ -11,7 +11,7 @@ from absl import app, flags, logging
 
 from sslprune_jax.config import flags as config_flags
 from sslprune_jax.config.flags import define_config as define_config
-from sslprune_jax.runtime import endings
+from sslprune_jax.runtime import endings, libraries
 from sslprune_jax.runtime.errors import LostFileError, UserError
 
 _SHARED = {
@@ -39,6 +39,7 @@ _SHARED = {
     "configuration is read: my_package.simclr,my_package.networks.",
   ),
 }
+_GARBAGE = 50_000  # objects more, before what is unreachable is looked for
 # Flags that are defined here are those of the command that asks for them.
 flags.disclaim_key_flags()
 
@@ -71,6 +72,8 @@ def start(
         endings.refuse(f"--{name}: found none, expected it; see --help")
     return argv
 
+  # A start makes objects by the hundred thousand, and most of them stay.
+  gc.set_threshold(_GARBAGE)
   endings.watch(resumes=resumes)
   app.run(main, flags_parser=parse_and_require)
 
@@ -137,20 +140,20 @@ def run(
   # Imported here, so that --help and a mistyped flag answer at once.
   from sslprune_jax.runtime import environment, files, preemption, processes
 
-  environment.prepare()
   logging.set_verbosity(logging.WARNING)
-  # Orbax leaves what failed for it to speak of, after a damaged checkpoint.
-  logging_lib.getLogger("asyncio").setLevel(logging_lib.CRITICAL)
-  # What is wrong with an image is said by its name.
-  logging_lib.getLogger("PIL").setLevel(logging_lib.CRITICAL)
+  libraries.silence()
   endings.outlive_pipe()
   started = time.monotonic()
   try:
+    environment.prepare()
     workdir = work()
     page = None
     if reports:
       preemption.check()
       page = processes.from_first(lambda: _write_report(workdir))
+    last = [environment.usage(time.monotonic() - started)]
+    last += [f"report: {files.absolute(page)}"] if page else []
+    preemption.check()
   except preemption.Preempted:
     _say(endings.farewell())
     sys.exit(endings.status())
@@ -160,9 +163,8 @@ def run(
   except (OSError, MemoryError, RuntimeError) as error:
     endings.refuse_if_machine_did(error)
     raise
-  _say(environment.usage(time.monotonic() - started))
-  if page:
-    _say(f"report: {files.absolute(page)}")
+  for line in last:
+    _say(line)
 
 
 def _write_report(workdir: str) -> os.PathLike:

@@ -2,14 +2,17 @@
 
 import os
 import pathlib
+import zlib
 
 import chex
 import jax
+import numpy as np
 
 from sslprune_jax import config as config_lib
 from sslprune_jax import models
 from sslprune_jax.config import recipes
 from sslprune_jax.pruning import masks, tickets
+from sslprune_jax.training import loop
 from sslprune_jax.training import state as state_lib
 from sslprune_jax.training import step as step_lib
 
@@ -40,6 +43,40 @@ def short():
   config.retrain.rounds = ()
   config.log.update(checkpoint="5it", every="4it")
   return config
+
+
+def without_updates(monkeypatch, begin=lambda *_: None):
+  """Makes studies run whose trainings make no update: nothing is compiled.
+
+  Args:
+    monkeypatch: of the test.
+    begin: function of a training's trainer, state, images, folder, seed, and
+      whether it is a dense one.
+  """
+
+  def train(
+    trainer, state, images, directory, seed, *_, early=None, rewinds=()
+  ):
+    begin(trainer, state, images, directory, seed, bool(rewinds))
+    # As if it had learnt, so that masks differ where networks or k do.
+    words = zlib.crc32(jax.device_get(state.params)["head"]["kernel"].tobytes())
+
+    def learn(updates):
+      draw = np.random.default_rng([words, updates]).uniform
+      return state.replace(
+        params=jax.tree.map(
+          lambda w: w * draw(0.5, 2, w.shape).astype(w.dtype),
+          state.params,
+        )
+      )
+
+    for k in sorted(rewinds):
+      early.save_durably(k, learn(k))
+    return learn(trainer.length)
+
+  monkeypatch.setattr(loop, "train", train)
+  scores = {"loss": 1.0, "accuracy": 0.5}
+  monkeypatch.setattr(loop, "evaluate", lambda *_: scores)
 
 
 def bits(workdir):

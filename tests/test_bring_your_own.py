@@ -14,7 +14,7 @@ from image_files import encode, photo
 from sslprune_jax import data, report
 from sslprune_jax.config import files as config_files
 from sslprune_jax.pruning import tickets
-from sslprune_jax.runtime.errors import ConfigError
+from sslprune_jax.runtime.errors import ConfigError, UserError
 from sslprune_jax.study import run, verify
 
 ROOT = pathlib.Path(__file__).parent.parent
@@ -100,6 +100,15 @@ def test_rounds_with_distil_keep_what_is_judged(mine, tmp_path):
   assert found["fidelity", "cosine", 0] == pytest.approx(1, abs=1e-5)
   assert found["fidelity", "cosine", 1] < 1
   assert found["knn", "accuracy", 1] > 0.4
+
+
+def test_how_it_is_pruned_stands_behind_a_comma(mine):
+  named = mine / "wéird näme.pth"
+  named.write_bytes((mine / "moco.pth.tar").read_bytes())
+  config = config_files.load(f"checkpoint:{named}, distil")
+  assert config.name == "w_ird_n_me_distil" and config.start == str(named)
+  with pytest.raises(UserError, match="found .oneshot. behind the file, exp"):
+    config_files.load(f"checkpoint:{named},oneshot")
 
 
 def test_with_labels_the_dense_network_is_trained_too(mine):

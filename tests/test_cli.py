@@ -130,7 +130,8 @@ def test_every_field_is_listed_in_a_line(capsys, monkeypatch):
   for line, (name, field) in zip(lines, every_field().items(), strict=True):
     assert line.startswith(f"--config.{name} ")
     assert line.endswith(field.sentence) and f"{field.unit} " in line
-  assert "--config.prune.rate          0.2       share of the remaining" in said
+  rate = "--config.prune.rate          0.2         share of the remaining"
+  assert rate in said
   assert "--config.transfer.svm.costs" in said and "('fair',)" in said
 
 

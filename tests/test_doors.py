@@ -23,8 +23,14 @@ from sslprune_jax import (
 )
 from sslprune_jax.data import augment, colour
 from sslprune_jax.features import kmeans, layout, moments, neighbours, pca
-from sslprune_jax.models import grids, layers
-from sslprune_jax.pruning import controls, magnitude, sparsity
+from sslprune_jax.models import grids, kept, layers
+from sslprune_jax.pruning import (
+  channel_cuts,
+  channels,
+  controls,
+  magnitude,
+  sparsity,
+)
 from sslprune_jax.pruning import masks as masks_lib
 from sslprune_jax.tasks import (
   base,
@@ -35,7 +41,7 @@ from sslprune_jax.tasks import (
   npid,
   rotnet,
 )
-from sslprune_jax.training import state
+from sslprune_jax.training import packed, saved, state
 from sslprune_jax.transfer import (
   fidelity,
   knn,
@@ -79,6 +85,7 @@ def case(function, message, *args, **kwargs):
 
 CASES = [
   # Masks and pruning.
+  case(kept.encode, r"assert_type.*float.*bool", {("a", 0): ones(3)}),
   case(masks_lib.prunable, _FLOATS, _TREE),
   case(masks_lib.prunable_names, _FLOATS, _TREE),
   case(masks_lib.count, _FLOATS, _TREE),
@@ -99,6 +106,25 @@ CASES = [
     {"trunk/a/kernel": ones(1, 1)},
     _TREE,
   ),
+  case(
+    channels.find,
+    r"rank 4.*expected 2.*\[logits\]",
+    lambda variables, images: images,
+    {},
+    (6, 6, 3),
+  ),
+  case(
+    channel_cuts.choose,
+    r"equal_shape.*\(2,\).*\(3,\)",
+    [],
+    [ones(2)],
+    [ones(3, dtype=bool)],
+    None,
+    1,
+    None,
+  ),
+  case(channel_cuts.remaining, _FLOATS, _TREE, []),
+  case(channel_cuts.multiply_adds, _FLOATS, [], _TREE, {}),
   case(magnitude.magnitude_scores, r"shape.*\(6,\)", _FLAT, _MASKS),
   case(magnitude.prune_to, "structure|shape", _FLAT, _MASKS, 0.5, None),
   case(magnitude.score, r"shape.*\(6,\)", "magnitude", _FLAT, _MASKS),
@@ -292,7 +318,7 @@ CASES = [
     ones(3, 1, dtype=int),
   ),
   case(
-    logistic.accuracy,
+    logistic.scores,
     r"rank 2.*expected 3.*\[features\]",
     _CLASSIFIER,
     ones(3, 2),
@@ -329,7 +355,7 @@ CASES = [
 
 # Public functions of these that have no row, by their reason.
 FOLDERS = (pruning, features, tasks, models, transfer)
-MODULES = (augment, colour, state)
+MODULES = (augment, colour, packed, saved, state)
 NO_ROW = {
   "settings alone, no array": (
     "data.augment.make_normalise",
@@ -341,16 +367,19 @@ NO_ROW = {
     "models.alexnet.alexnet_rotnet",
     "models.alexnet.alexnet_stages",
     "models.alexnet.alexnet_torchvision",
+    "models.kept.decode",
     "models.layers.maybe_remat",
     "models.layers.norm",
+    "models.layers.width_of",
     "models.layers.scale_width",
+    "models.layers.write_once",
     "models.grids.pooling",
     "models.network.build",
     "models.network.endpoints",
     "models.network.from_config",
-    "models.network.layer_order",
+    "models.counting.layer_order",
     "models.network.num_features",
-    "models.network.uses",
+    "models.counting.uses",
     "models.network.with_head",
     "models.network.without_head",
     "models.resnet.resnet18",
@@ -361,6 +390,8 @@ NO_ROW = {
     "models.vgg.vgg19",
     "models.vgg.vgg19_dense",
     "models.network.variants",
+    "pruning.channels.of_network",
+    "pruning.channels.of_trunk",
     "pruning.counts.remaining_after",
     "pruning.counts.share_of",
     "pruning.masks.why_kept",
@@ -370,14 +401,28 @@ NO_ROW = {
     "transfer.logistic.make_epoch",
   ),
   "arrays of any shape": (
+    "models.kept.compose",
+    "pruning.channel_cuts.cut",
+    "pruning.channel_cuts.widen",
+    "pruning.channel_scores.noise",
+    "pruning.channel_scores.norms",
+    "pruning.channel_scores.scales",
+    "pruning.channel_scores.taylor",
+    "pruning.primitives.jaxpr_of_call",
+    "pruning.primitives.run",
+    "pruning.ties.stays",
     "features.layout.sum_shards",
     "pruning.masks.dense",
-    "pruning.tickets.graft",
-    "training.state.lay_out_again",
-    "training.state.on_host",
+    "pruning.grafting.graft",
+    "training.packed.pack",
+    "training.packed.unpack",
+    "training.packed.unpack_fields",
+    "training.saved.copy",
+    "training.saved.fields",
+    "training.saved.fit",
+    "training.saved.restore",
+    "training.saved.restore_task",
     "training.state.place",
-    "training.state.restore",
-    "training.state.restore_task",
   ),
   "files, or a source of images": (
     "features.extraction.extract",
@@ -389,6 +434,7 @@ NO_ROW = {
     "pruning.tickets.save",
   ),
   "an error of its own that names the weight": (
+    "models.kept.take",
     "pruning.masks.check",
     "pruning.tickets.check",
   ),

@@ -67,7 +67,7 @@ def test_photos_without_labels_end_in_networks_that_labels_can_judge(tmp_path):
   assert "photos: found no labels: masks are not retrained." in said.stdout
   workdir = tmp_path / "runs/rotnet_folder"
   left_out = json.loads((workdir / "left_out.json").read_text())
-  assert list(left_out) == ["photos/IMG_9999.JPG"]
+  assert list(left_out) == ["photos/IMG_9999.JPG", "sha256"]
   lines = (workdir / "results.jsonl").read_text().splitlines()
   assert {json.loads(line)["stage"] for line in lines} == {"pretext"}
   # The command that it says, with the blanks filled in.

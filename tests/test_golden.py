@@ -144,7 +144,8 @@ def test_a_change_is_named(sides, change, words):
 def test_what_is_added_is_a_note_and_no_difference(sides):
   _, now = sides
   path = now / "results.jsonl"
-  _write_lines(path, [{**line, "criterion": "snip"} for line in _lines(path)])
+  first, *rest = [{**line, "criterion": "snip"} for line in _lines(path)]
+  _write_lines(path, [first, {**first, "metric": "accuracy"}, *rest])
   _write_ticket(now / _TICKET, meta=np.frombuffer(b'{"version": 2}', np.uint8))
   more = {"update": 4, "event": "masks", "alive": 1.0}
   _write_lines(now / _METRICS, [*_lines(now / _METRICS), more])
@@ -152,6 +153,7 @@ def test_what_is_added_is_a_note_and_no_difference(sides):
   assert found.differences == []
   assert found.notes == {
     "results.jsonl: field criterion: there now only",
+    "results.jsonl: metric accuracy: there now only",
     "metrics.jsonl: more lines now",
   }
 

@@ -12,10 +12,17 @@ LAUNCH = pathlib.Path(__file__).parent.parent / "launch"
 _SLICE = ["--name=slice", "--topology=v5e:4x8", "--zone=zone"]
 _STUDY = ["--", "--config=configs/npid.py:imagenet2012", "--config.seeds=(0,)"]
 _ARGUMENTS = {
+  "accelerator.sh": ["speed", "--out=found here", "--short", "--dry-run"],
   "local.sh": ["--dry-run", "--config=a.py", "--config.seeds=(0, 1)"],
   "test.sh": ["--dry-run", "-k", "masks or ties"],
   "benchmark.sh": ["--dry-run", "kmeans", "svm"],
-  "paper.sh": ["--dry-run", "digits", "--processes=2"],
+  "paper.sh": [
+    "--dry-run",
+    "digits_half",
+    "--processes=2",
+    "--seeds=9..11",
+    "--figures=fig3_masks,fig7_rewind",
+  ],
   "processes.sh": ["2", "--devices=2", "--dry-run", *_STUDY],
   "slurm.sh": [
     "--nodes=2",
@@ -35,15 +42,22 @@ _ARGUMENTS = {
   "tpu.sh": ["all", *_SLICE, "--spot", "--dry-run", *_STUDY],
 }
 _EXPECTED = {
+  "accelerator.sh": [
+    "benchmarks/accelerator.py' 'speed' '--out=found here' '--short'\n"
+  ],
   "local.sh": [
     "'python' '-m' 'sslprune_jax.main' '--config=a.py' '--config.seeds=(0, 1)'"
   ],
   "test.sh": ["'python' '-m' 'pytest' '-k' 'masks or ties'"],
   "benchmark.sh": ["'python' 'benchmarks/run.py' 'kmeans' 'svm'\n"],
   "paper.sh": [
-    "'--config=configs/paper/fig1_transfer.py:digits' '--processes=2'",
-    "'runs/paper/fig3_masks_digits'",
-    "'--out=runs/paper/digits.html'",
+    "'--config=configs/figures.py:digits_half,fig3_masks,fig7_rewind' "
+    "'--processes=2' "
+    "'--config.seeds=(9,10,11,)'",
+    "'sslprune_jax.study.store' 'runs/paper/digits_half' "
+    "'--to=docs/paper/runs'",
+    "'sslprune_jax.report' 'docs/paper/runs/digits_half/",
+    "' '--out=docs/paper/digits_half.md'",
   ],
   "processes.sh": [
     "'XLA_FLAGS=--xla_force_host_platform_device_count=2' 'python' '-m' "
@@ -155,6 +169,9 @@ def test_every_script_is_tested():
     ("slurm.sh", ["--nodes=1"], "--gpus: found none"),
     ("data.sh", [], "SET: found none"),
     ("paper.sh", ["--dry-run", "mnist"], "SET: found 'mnist'"),
+    ("paper.sh", ["--dry-run", "digits", "--seeds=9..6"], "found --seeds=9..6"),
+    ("accelerator.sh", ["fast"], "PART: found 'fast'"),
+    ("accelerator.sh", ["speed", "idle"], "found idle, expected one PART"),
   ],
 )
 def test_arguments_that_make_no_sense_are_one_line(script, arguments, words):
@@ -162,6 +179,14 @@ def test_arguments_that_make_no_sense_are_one_line(script, arguments, words):
   assert run.returncode == 2
   assert run.stderr.startswith("error: ") and words in run.stderr
   assert len(run.stderr.splitlines()) == 1
+
+
+def test_of_studies_that_are_changed_nothing_is_kept():
+  run = _run("paper.sh", "--dry-run", "digits", "--config.prune.rounds=1")
+  assert run.stdout.splitlines() == [
+    "'python' '-m' 'sslprune_jax.main' '--config=configs/figures.py:digits' "
+    "'--config.prune.rounds=1'"
+  ]
 
 
 def test_a_shape_of_v4_is_asked_for_as_a_shape():

@@ -5,6 +5,7 @@ import subprocess
 import sys
 
 import pytest
+from helpers import NARROW
 
 from sslprune_jax import cli
 from sslprune_jax.runtime import environment, processes
@@ -57,3 +58,32 @@ def test_a_page_that_cannot_be_written_is_said_to_all_processes(
   with pytest.raises(SystemExit, match="error: .*results"):
     cli.run(lambda: str(tmp_path))
   assert passed_on
+
+
+# As on a machine on which the package is not installed, nor what reads TFDS.
+_BARE = """
+import importlib.metadata, runpy, sys
+for name in ("array_record", "importlib_resources", "tensorflow_datasets"):
+  sys.modules[name] = None
+version = importlib.metadata.version
+def of_others(name):
+  if name in ("sslprune-jax", "tensorflow-datasets", "array-record"):
+    raise importlib.metadata.PackageNotFoundError(name)
+  return version(name)
+importlib.metadata.version = of_others
+runpy.run_module("sslprune_jax.main", run_name="__main__", alter_sys=True)
+"""
+
+
+def test_digits_need_no_tfds_and_no_installed_package(tmp_path):
+  run = subprocess.run(
+    # A program that other tests compile too.
+    [sys.executable, "-c", _BARE, "--config=configs/rotnet.py:digits"]
+    + [*NARROW, "--config.train.duration=30it", "--config.retrain.rounds=()"]
+    + [f"--workdir={tmp_path}"],
+    cwd=ROOT,
+    capture_output=True,
+    text=True,
+  )
+  assert run.returncode == 0, run.stderr
+  assert (tmp_path / "report.html").exists()
