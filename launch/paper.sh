@@ -4,13 +4,18 @@ set -euo pipefail
 
 usage() {
   cat <<'END'
-Usage: bash launch/paper.sh [--dry-run] SET [ARGUMENTS OF MAIN]
+Usage: bash launch/paper.sh [--dry-run] SET [--seeds=A..B] [--figures=F,...]
+                            [ARGUMENTS OF MAIN]
 
-  SET  digits, fashion_mnist, cifar10 or imagenet2012
+  SET  digits_half, fashion_mnist, digits, cifar10 or imagenet2012
 
-  bash launch/paper.sh digits --processes=2
+  bash launch/paper.sh digits_half --processes=2 --seeds=3..14
 
-Killed, the same command goes on.
+--seeds=6..11 runs these, beside those that are there, and
+--figures=fig3_masks,fig7_rewind these alone. The result lines of each finished
+seed are copied to docs/paper/runs/, to be committed, and docs/paper/SET.md is
+drawn from there. Of studies that further arguments change nothing is kept: their
+page is runs/paper/SET/report.html, as of all. Killed, the same command goes on.
 END
 }
 
@@ -20,27 +25,42 @@ source "$here/run.sh"
 parse_leading "$@"
 dataset=${REST[0]:-}
 case $dataset in
-  digits | fashion_mnist | cifar10 | imagenet2012) ;;
+  digits_half | fashion_mnist | digits | cifar10 | imagenet2012) ;;
   *) fail "SET: found '$dataset', expected one of those listed" ;;
 esac
+arguments=() changed=0 figures=
+for word in "${REST[@]:1}"; do
+  case $word in
+    --seeds=*)
+      if ! [[ $word =~ ^--seeds=([0-9]+)\.\.([0-9]+)$ ]] ||
+        ((10#${BASH_REMATCH[1]} > 10#${BASH_REMATCH[2]})); then
+        fail "found $word, expected two seeds in order, as --seeds=6..11"
+      fi
+      seeds=$(seq -s , "${BASH_REMATCH[1]}" "${BASH_REMATCH[2]}")
+      arguments+=("--config.seeds=($seeds,)")
+      ;;
+    --figures=*) figures=,${word#*=} ;;
+    --processes=*) arguments+=("$word") ;;
+    *) arguments+=("$word") changed=1 ;;
+  esac
+done
 if [ "$DRY_RUN" = 0 ]; then
   # shellcheck source=launch/venv.sh
   source "$here/venv.sh"
 else
   cd "$here/.."
 fi
-runs=()
-# A study that SIGTERM stopped has ended well: the rest is not for now.
-trap 'kill -TERM $! && wait $! && exit' TERM
-for config in configs/paper/*.py; do
-  name=${config##*/}
-  runs+=("runs/paper/${name%.py}_$dataset")
-  command=(python -m sslprune_jax.main --config="$config:$dataset" "${REST[@]:1}")
-  if [ "$DRY_RUN" = 1 ]; then
-    run "${command[@]}"
-  else
-    "${command[@]}" &
-    wait $!
-  fi
-done
-run python -m sslprune_jax.report "${runs[@]}" --out="runs/paper/$dataset.html"
+workdir=runs/paper/$dataset page=docs/paper/$dataset.md
+command=(python -m sslprune_jax.main --config="configs/figures.py:$dataset$figures" "${arguments[@]}")
+if [ "$DRY_RUN" = 1 ]; then
+  run "${command[@]}"
+else
+  # A study that SIGTERM stopped has ended well: the rest is not for now.
+  trap 'kill -TERM $! && wait $! && exit' TERM
+  "${command[@]}" &
+  wait $!
+fi
+if [ $changed = 0 ]; then
+  run python -m sslprune_jax.study.store "$workdir" --to=docs/paper/runs
+  run python -m sslprune_jax.report "docs/paper/runs/$dataset"/*/seed_* --out="$page"
+fi
