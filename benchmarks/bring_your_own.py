@@ -137,6 +137,7 @@ def judged_on(config):
     held_out=0.0,
     batch_size=500,
   )
+  config.transfer.fidelity.neighbours = 10
   config.transfer.targets.fashion_mnist.update(train=_TRAIN, test=_TEST)
   config.transfer.knn.neighbours = 20
   config.transfer.linear.train.update(

@@ -2,7 +2,7 @@
 
   python benchmarks/golden.py                             # all cases
   python benchmarks/golden.py --cases=exemplar,transfer   # some
-  python benchmarks/golden.py --against=57e8978           # another commit
+  python benchmarks/golden.py --against=4bc914b           # another commit
 
 Bits depend on the processor, the threads and the version of JAX, so none are
 stored: the cases (`golden_cases.py`) are run by the code of the commit and by
@@ -31,7 +31,7 @@ import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from typing import Any
 
 import golden_compare
@@ -129,17 +129,31 @@ def _before(
   missing = [name for name in names if not places[name].exists()]
   if missing:
     with tempfile.TemporaryDirectory(dir=kept) as folder:
-      tree = pathlib.Path(folder) / "tree"
-      _git(ROOT, "worktree", "add", "--detach", str(tree), commit)
-      try:
+      with tree_of(commit, pathlib.Path(folder) / "tree") as tree:
         for name in missing:
           made = pathlib.Path(folder) / name
           seconds = _run(name, tree, made, places | {"pictures": pictures})
           print(f"{name}: {seconds:.0f} s by {commit[:7]}", flush=True)
           _keep(made, places[name])
-      finally:
-        _git(ROOT, "worktree", "remove", "--force", str(tree))
   return places
+
+
+@contextlib.contextmanager
+def tree_of(commit: str, tree: pathlib.Path) -> Iterator[pathlib.Path]:
+  """Checks a commit out into a folder, for as long as it is needed.
+
+  Args:
+    commit: any that git knows.
+    tree: folder that is not there.
+
+  Yields:
+    The folder.
+  """
+  _git(ROOT, "worktree", "add", "--detach", str(tree), commit)
+  try:
+    yield tree
+  finally:
+    _git(ROOT, "worktree", "remove", "--force", str(tree))
 
 
 def _keep(made: pathlib.Path, place: pathlib.Path) -> None:
@@ -177,8 +191,7 @@ def _surroundings(pictures: pathlib.Path) -> dict[str, Any]:
 def _key(name: str, around: dict[str, Any]) -> str:
   """Returns what stands for a case, and for all that its bits depend on."""
   cases = [CASES[of] for of in (name, CASES[name].needs) if of]
-  # All but `today`, which stands last and is nothing of the commit's.
-  values = [around, *(dataclasses.astuple(case)[:-1] for case in cases)]
+  values = [around, *map(dataclasses.astuple, cases)]
   return hashlib.sha256(json.dumps(values).encode()).hexdigest()[:12]
 
 
@@ -191,8 +204,7 @@ def _run(
   """Runs a case by the code of a tree; returns the seconds it took."""
   case, began = CASES[name], time.monotonic()
   command = [sys.executable, "-m", case.module]
-  flags = case.flags + (case.today if tree == ROOT else ())
-  command += [flag.format(**places) for flag in flags]
+  command += [flag.format(**places) for flag in case.flags]
   environment = {"JAX_PLATFORMS": "cpu", **os.environ, "PYTHONPATH": str(tree)}
   with socket.create_server(("localhost", 0)) as free:
     address = f"localhost:{free.getsockname()[1]}"

@@ -19,15 +19,12 @@ class Case:
     module: that is run.
     processes: that run it together.
     needs: the case that runs before it.
-    today: flags of today's code alone: of fields that the commit lacks, whose
-      presets are not their defaults.
   """
 
   flags: tuple[str, ...]
   module: str = "sslprune_jax.main"
   processes: int = 1
   needs: str | None = None
-  today: tuple[str, ...] = ()
 
 
 _UNCROPPED = ("--config.views.crop_scale=()",)
@@ -128,13 +125,13 @@ _FOLDER = (
 CASES = {
   "quickstart": Case(_ONE_PROCESS),
   "two_processes": Case(_TWO_PROCESSES, processes=2),
-  "exemplar": Case(_EXEMPLAR, today=_UNCROPPED),
+  "exemplar": Case(_EXEMPLAR + _UNCROPPED),
   "deepcluster": Case(_DEEPCLUSTER),
-  "s4l": Case(_S4L, today=_UNCROPPED),
+  "s4l": Case(_S4L + _UNCROPPED),
   "transfer": Case(
     _TRANSFER, module="sslprune_jax.transfer", needs="quickstart"
   ),
-  "folder": Case(_FOLDER, today=_UNCROPPED),
+  "folder": Case(_FOLDER + _UNCROPPED),
 }
 
 

@@ -11,8 +11,8 @@ import numpy as np
 _TIMES = {"seconds"}  # fields of metrics in which no two runs are alike
 # The fields that say which line of results it is.
 _NAMES = (
-  "seed", "task", "stage", "round", "init", "protocol", "target", "layer",
-  "metric",
+  "seed", "task", "stage", "round", "init", "protocol", "target", "fraction",
+  "layer", "metric",
 )  # fmt: skip
 
 
@@ -47,15 +47,7 @@ def compare(before: pathlib.Path, now: pathlib.Path) -> Found:
   """
   found = Found()
   for path in _files(before, now, "results.jsonl", found):
-    old, new = _lines(before / path), _lines(now / path)
-    if len(old) != len(new):
-      found.differences.append(
-        f"{path}: {len(old)} lines before, {len(new)} now"
-      )
-    pairs = [
-      (f"line {number} ({_name(line)})", line, other)
-      for number, (line, other) in enumerate(zip(old, new, strict=False), 1)
-    ]
+    pairs = _pair(path, _lines(before / path), _lines(now / path), found)
     found.lines += len(pairs)
     _compare_lines(path, pairs, found)
   for path in _files(before, now, "metrics.jsonl", found):
@@ -64,6 +56,32 @@ def compare(before: pathlib.Path, now: pathlib.Path) -> Found:
     found.tickets += 1
     _compare_tickets(path, before / path, now / path, found)
   return found
+
+
+def _pair(
+  path: str,
+  old: list[dict[str, Any]],
+  new: list[dict[str, Any]],
+  found: Found,
+) -> list[tuple[str, dict[str, Any], dict[str, Any]]]:
+  """Pairs lines that have a name; a new metric of a stage is a note."""
+  there = {_name(line) for line in old}
+  of_stages = {_name({**line, "metric": None}) for line in old}
+  kept = []
+  for line in new:
+    name, of_stage = _name(line), _name({**line, "metric": None})
+    if name in there or of_stage not in of_stages:
+      kept.append(line)
+    else:
+      found.notes.add(f"results.jsonl: metric {line['metric']}: there now only")
+  if len(old) != len(kept):
+    found.differences.append(
+      f"{path}: {len(old)} lines before, {len(kept)} now"
+    )
+  return [
+    (f"line {number} ({_name(line)})", line, other)
+    for number, (line, other) in enumerate(zip(old, kept, strict=False), 1)
+  ]
 
 
 def _files(before, now, pattern, found):

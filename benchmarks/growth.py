@@ -24,9 +24,9 @@ _LEAST, _SECONDS = 3, 12  # runs of every size, and after which none is begun
 
 
 def _step(batch=128, width=1.0):
-  from cases import steps
+  from cases import step_sides
 
-  return steps.Ours("convnet", batch=batch, width=width).run
+  return step_sides.Ours("convnet", batch=batch, width=width).run
 
 
 def _prune(count):

@@ -24,7 +24,7 @@ from sslprune_jax import models
 from sslprune_jax.config import figures, variants
 from sslprune_jax.runtime.trees import named_leaves
 from sslprune_jax.study.plan import plan
-from sslprune_jax.workdir import Stage, TransferStage
+from sslprune_jax.workdir import CONTROLS, Stage, TransferStage
 
 CONFIGS = pathlib.Path(__file__).parent.parent / "configs/paper"
 _IMAGES_A_SECOND = 1790  # of ResNet-50, a chip
@@ -83,7 +83,7 @@ def _multiply_adds(name: str, stem: str = "", size: int = 224) -> int:
 
 def _of_stage(config: ConfigDict, stage: Stage) -> float:
   """Counts the images that the network sees in a training."""
-  if stage.round == 0 and stage.init in ("random", "adjusted"):
+  if stage.round == 0 and stage.init in CONTROLS:
     return 0  # Re-init's.
   section = "retrain.train" if stage.init else "train"
   task = "labels" if stage.init else stage.task

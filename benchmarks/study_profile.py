@@ -4,7 +4,8 @@
   python benchmarks/study_profile.py --config=configs/quickstart.py
 
 Each study runs from the start in a process and a folder of its own, with an
-empty compilation cache, as on the first run. The main thread's time is divided
+empty compilation cache, as on the first run, and then again with what that one
+compiled: "warm". The main thread's time is divided
 among the functions named below, each without what it calls of the others;
 "training" is what remains of the loop: dispatch, and waiting for the device.
 Tracing, lowering and compiling are told apart by JAX's own events, wherever
@@ -187,31 +188,36 @@ def _fashion_mnist():
 
 
 def measure(path):
-  """Runs a study in a process of its own.
+  """Runs a study twice, each time in a process of its own.
 
   Args:
     path: of a configuration, or `_FASHION_MNIST`.
 
-  Returns:
-    JSON values: the study, its seconds, and the share of each part, the largest
-    first.
+  Yields:
+    JSON values of each run: the study, its seconds, and the share of each part,
+    the largest first.
   """
+  name = pathlib.Path(path).stem
   with tempfile.TemporaryDirectory() as cache:
-    answer = subprocess.run(
-      [sys.executable, __file__, "--child", path, str(time.monotonic())],
-      stdout=subprocess.PIPE,
-      check=True,
-      env={
-        **os.environ,
-        "PYTHONPATH": str(_HERE.parent),
-        "XDG_CACHE_HOME": cache,
-      },
-    ).stdout
+    for study in (name, f"{name}, warm"):
+      yield {"study": study} | _measure_once(path, cache)
+
+
+def _measure_once(path, cache):
+  answer = subprocess.run(
+    [sys.executable, __file__, "--child", path, str(time.monotonic())],
+    stdout=subprocess.PIPE,
+    check=True,
+    env={
+      **os.environ,
+      "PYTHONPATH": str(_HERE.parent),
+      "XDG_CACHE_HOME": cache,
+    },
+  ).stdout
   seconds = json.loads(answer)
   total = sum(seconds.values())
   ordered = sorted(seconds.items(), key=lambda item: -item[1])
   return {
-    "study": pathlib.Path(path).stem,
     "seconds": round(total, 1),
     "shares": {part: round(s / total, 4) for part, s in ordered},
   }
@@ -220,7 +226,7 @@ def measure(path):
 def measure_all():
   """Runs both studies; yields what was found."""
   for path in (_QUICKSTART, _FASHION_MNIST):
-    yield measure(path)
+    yield from measure(path)
 
 
 def main():
@@ -231,7 +237,7 @@ def main():
   parser.add_argument("--config", help="a study of your own in their place")
   arguments = parser.parse_args()
   path = arguments.config
-  for found in [measure(path)] if path else measure_all():
+  for found in measure(path) if path else measure_all():
     print(json.dumps(found), flush=True)
 
 

@@ -1,5 +1,7 @@
 """Our networks as a PyTorch user would write them, with our weights."""
 
+import functools
+
 import numpy as np
 import torch
 from torch import nn
@@ -38,49 +40,66 @@ class ConvNet(nn.Module):
 
 
 class _Block(nn.Module):
-  def __init__(self, inputs, outputs, stride):
+  def __init__(self, inputs, width, stride, bottleneck):
     super().__init__()
-    self.conv1 = _ConvNorm(inputs, outputs, stride)
-    self.conv2 = _ConvNorm(outputs, outputs)
+    outputs = 4 * width if bottleneck else width
+    if bottleneck:
+      convs = [(width, 1, 1), (width, stride, 3), (outputs, 1, 1)]
+    else:
+      convs = [(width, stride, 3), (outputs, 1, 3)]
+    self.count, before = len(convs), inputs
+    for i, (channels, *rest) in enumerate(convs, 1):
+      setattr(self, f"conv{i}", _ConvNorm(before, channels, *rest))
+      before = channels
     self.shortcut = None
     if stride != 1 or inputs != outputs:
       self.shortcut = _ConvNorm(inputs, outputs, stride, kernel=1)
 
   def forward(self, x):
-    y = self.conv2(torch.relu(self.conv1(x)))
+    y = x
+    for i in range(1, self.count):
+      y = torch.relu(getattr(self, f"conv{i}")(y))
+    y = getattr(self, f"conv{self.count}")(y)
     if self.shortcut is not None:
       x = self.shortcut(x)
     return torch.relu(x + y)
 
 
-class ResNet18(nn.Module):
-  """ResNet-18 for images of 32 x 32, as `models/resnet.py`."""
+class ResNet(nn.Module):
+  """A residual network, as `models/resnet.py`."""
 
-  def __init__(self, channels, outputs, width=1.0):
-    """Makes the layers."""
+  def __init__(self, blocks, bottleneck, channels, outputs, width=1.0):
+    """Makes the layers; bottlenecks come with the stem for ImageNet."""
     super().__init__()
     inputs = round(64 * width)
-    self.stem = _ConvNorm(channels, inputs)
-    for i in range(1, 5):
-      blocks = nn.Module()
-      for j in (1, 2):
+    self.pools, self.blocks = bottleneck, blocks
+    self.stem = _ConvNorm(channels, inputs, *((2, 7) if bottleneck else ()))
+    for i, count in enumerate(blocks, 1):
+      stage, of_stage = nn.Module(), round(64 * 2 ** (i - 1) * width)
+      for j in range(1, count + 1):
         stride = 2 if i > 1 and j == 1 else 1
-        outputs_of = round(64 * width) * 2 ** (i - 1)
-        setattr(blocks, f"block{j}", _Block(inputs, outputs_of, stride))
-        inputs = outputs_of
-      setattr(self, f"stage{i}", blocks)
+        block = _Block(inputs, of_stage, stride, bottleneck)
+        setattr(stage, f"block{j}", block)
+        inputs = of_stage * (4 if bottleneck else 1)
+      setattr(self, f"stage{i}", stage)
     self.head = nn.Linear(inputs, outputs)
 
   def forward(self, x):
     """Maps f32[B,C,H,W] to logits."""
     x = torch.relu(self.stem(x))
-    for i in range(1, 5):
-      stage = getattr(self, f"stage{i}")
-      x = stage.block2(stage.block1(x))
+    if self.pools:
+      x = nn.functional.max_pool2d(x, 3, 2, 1)
+    for i, count in enumerate(self.blocks, 1):
+      for j in range(1, count + 1):
+        x = getattr(getattr(self, f"stage{i}"), f"block{j}")(x)
     return self.head(x.mean((2, 3)))
 
 
-NETWORKS = {"convnet": ConvNet, "resnet18": ResNet18}
+NETWORKS = {
+  "convnet": ConvNet,
+  "resnet18": functools.partial(ResNet, (2, 2, 2, 2), False),
+  "resnet50": functools.partial(ResNet, (3, 4, 6, 3), True),
+}
 _KINDS = {"kernel": "weight", "scale": "weight", "bias": "bias"}
 
 

@@ -16,17 +16,17 @@ def _folder():
 
 
 class Ours:
-  """Our checkpoints: Orbax, with a digest of every array."""
+  """Our checkpoints: Orbax, with a digest of all that is saved."""
 
   def __init__(self, restores):
     """Draws a state, and saves it once."""
     import jax
 
-    from cases import steps
+    from cases import step_sides
     from sslprune_jax.pruning import masks
     from sslprune_jax.training import checkpoints, optimizer, state
 
-    _, variables = steps.variables_of("resnet50", (64, 64, 3), 1000)
+    _, variables = step_sides.variables_of("resnet50", (64, 64, 3), 1000)
     self._state = state.create(
       variables,
       masks.dense(variables["params"]),
@@ -63,9 +63,9 @@ class Torch:
     import jax
     import torch
 
-    from cases import steps
+    from cases import step_sides
 
-    _, variables = steps.variables_of("resnet50", (64, 64, 3), 1000)
+    _, variables = step_sides.variables_of("resnet50", (64, 64, 3), 1000)
     leaves = jax.tree.leaves(variables["params"])
     self._state = {
       "params": [torch.tensor(np.asarray(leaf)) for leaf in leaves],
@@ -104,17 +104,17 @@ def _case(restores):
     "ours": functools.partial(Ours, restores),
     "peer": functools.partial(Torch, restores),
     "ours_is": "a ResNet-50's training state "
-    + ("restored, every array verified" if restores else "saved, to the disk"),
+    + ("restored, every bit verified" if restores else "saved, to the disk"),
     "peer_is": "torch.load" if restores else "torch.save",
     "target": 1.0,
     "most": 15,
-    "note": "Orbax writes each array apart, and a SHA-256 of every array is "
-    "made and verified: torch.load reads a flipped bit without a word. "
+    "note": "An XXH3-128 of all that is saved is made and verified: "
+    "torch.load reads a flipped bit without a word. "
     + (
-      "Rewinding does this once a round."
+      "Rewinding does this once for all rounds, if memory allows."
       if restores
-      else "The loop waits for about half of it, once every "
-      "config.log.checkpoint updates; the rest runs beside it."
+      else "The loop waits until the copy on the device is asked for, once "
+      "every config.log.checkpoint updates; the rest runs beside it."
     ),
   }
 

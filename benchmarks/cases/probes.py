@@ -48,8 +48,8 @@ class Linear:
     from sslprune_jax.transfer import logistic
 
     features, labels = self._test
-    found = logistic.accuracy(self.run(), features[None], labels[None])
-    return {"accuracy": float(found)}
+    found = logistic.scores(self.run(), features[None], labels[None])
+    return {"accuracy": float(found["accuracy"])}
 
   def run(self):
     """Trains for 28 epochs."""

@@ -1,12 +1,15 @@
 """A whole study, beside the same one written plainly in PyTorch."""
 
 import atexit
+import contextlib
+import functools
 import json
 import pathlib
 import shutil
 import tempfile
 
 import numpy as np
+import start
 
 _ROUNDS, _EPOCHS, _BATCH, _RATE = 5, 1, 128, 0.2
 _TRAIN, _TEST = 10_000, 2_000
@@ -66,7 +69,7 @@ class Torch:
     """Reads the images."""
     import torch
 
-    from cases import steps
+    from cases import step_sides
     from sslprune_jax import data
     from sslprune_jax.runtime.trees import named_leaves
 
@@ -83,7 +86,7 @@ class Torch:
           torch.tensor(source.labels).long(),
         )
       )
-    _, variables = steps.variables_of("convnet", (28, 28, 1))
+    _, variables = step_sides.variables_of("convnet", (28, 28, 1))
     self._fresh = named_leaves(variables["params"])
     self._accuracy = None
 
@@ -167,7 +170,42 @@ def _mixed(mask, random):
   return mask.flatten()[torch.randperm(mask.numel())].reshape(mask.shape)
 
 
+class Start:
+  """The quickstart to the end of its first update, in a process of its own."""
+
+  def __init__(self, commit=None):
+    """Checks the commit out; by default it is this tree."""
+    with contextlib.ExitStack() as stack:
+      folder = stack.enter_context(tempfile.TemporaryDirectory())
+      folder = pathlib.Path(folder)
+      self._cache, self._tree = folder / "cache", start.golden.ROOT
+      if commit:
+        made = start.golden.tree_of(commit, folder / "tree")
+        self._tree = stack.enter_context(made)
+      atexit.register(stack.pop_all().close)
+
+  def answer(self):
+    """Returns nothing to compare; what is compiled is kept."""
+    self.run()
+    return {}
+
+  def run(self):
+    """Starts it."""
+    start.to_first_update(self._tree, self._cache)
+
+
 CASES = {
+  "start": {
+    "ours": Start,
+    "peer": functools.partial(Start, start.AGAINST),
+    "ours_is": "the quickstart from the start of its process to the end of its "
+    "first update, compiled before",
+    "peer_is": f"the same at {start.AGAINST}",
+    "target": 0.55,
+    "seconds": 90,
+    "note": "half of what is left is importing JAX, Flax and Optax. Processor "
+    "time: start.py.",
+  },
   "study": {
     "ours": Ours,
     "peer": Torch,
@@ -181,5 +219,5 @@ CASES = {
     "note": "every run decodes its images, traces its steps anew and reads "
     "what is compiled from the cache, and writes tickets, checkpoints and "
     "results; PyTorch's loop keeps its images and writes nothing.",
-  }
+  },
 }
