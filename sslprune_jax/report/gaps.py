@@ -1,5 +1,6 @@
 """Differences of accuracies within a seed, averaged over rounds."""
 
+import math
 import statistics
 from collections.abc import Mapping, Sequence
 
@@ -67,7 +68,7 @@ def _average(pairs: Sequence[tuple[Point, Point]]) -> Gaps:
   points = [point for pair in pairs for point in pair]
   if all(point.tested for point in points):
     found.images = (
-      sum(
+      math.fsum(
         inference.binomial_variance(list(point.values.values()), point.tested)
         for point in points
       )

@@ -98,8 +98,8 @@ def blocked_anova(rows: Sequence[Sequence[float]]) -> float:
   mean = statistics.fmean(x for row in rows for x in row)
   of_rows = [statistics.fmean(row) for row in rows]
   of_columns = [statistics.fmean(column) for column in zip(*rows, strict=True)]
-  between = blocks * sum((m - mean) ** 2 for m in of_rows)
-  rest = sum(
+  between = blocks * math.fsum((m - mean) ** 2 for m in of_rows)
+  rest = math.fsum(
     (rows[i][j] - of_rows[i] - of_columns[j] + mean) ** 2
     for i in range(ways)
     for j in range(blocks)

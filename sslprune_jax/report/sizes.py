@@ -197,5 +197,5 @@ def _over_images(shares: Iterable[float], images: int) -> float:
 
   As if two networks erred apart, which makes it too wide, if anything.
   """
-  variance = sum(share * (1 - share) for share in shares) / images
+  variance = math.fsum(share * (1 - share) for share in shares) / images
   return statistics.NormalDist().inv_cdf((1 + _LEVEL) / 2) * math.sqrt(variance)

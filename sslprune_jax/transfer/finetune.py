@@ -5,6 +5,7 @@ augmented by random crops and flips; the schedule is not rewound.
 """
 
 import dataclasses
+import statistics
 
 from etils import epath
 from ml_collections import ConfigDict
@@ -138,4 +139,4 @@ class FineTuning(Protocol):
     classes = precision.of_classes(
       found.on_host(), found.labels, self.target.train.class_names
     )
-    return {"mean_average_precision": sum(classes.values()) / len(classes)}
+    return {"mean_average_precision": statistics.fmean(classes.values())}

@@ -1,6 +1,7 @@
 """What masks share: intersection over union, and what chance gives."""
 
 import collections
+import math
 import statistics
 from collections.abc import Iterable, Sequence
 
@@ -36,7 +37,7 @@ def over_union(layers: Sequence[dict], by_chance: bool) -> float:
   Returns:
     In [0, 1]; 0 of empty masks. By chance it is the quotient of expectations.
   """
-  both = sum(
+  both = math.fsum(
     layer["a"] * layer["b"] / layer["total"] if by_chance else layer["both"]
     for layer in layers
   )
