@@ -93,14 +93,24 @@ def measure(name):
   seconds, answers = [], None
   for _ in range(case.starts):
     answers = _measure_once(name, case, seconds)
-  ratios = np.array([ours / peer for ours, peer in seconds])
-  low, median, high = np.quantile(ratios, (0.25, 0.5, 0.75))
+  # Of each run ours and the peer's, of each clock and processor.
+  ratios = dict(
+    zip(
+      ("clock", "processor"),
+      np.divide(*np.moveaxis(np.array(seconds), 1, 0)).T,
+      strict=True,
+    )
+  )
+  low, median, high = np.quantile(ratios[case.time], (0.25, 0.5, 0.75))
   return {
     "case": name,
     "ratio": round(float(median), 3),
     "quartiles": [round(float(low), 3), round(float(high), 3)],
+    "both": {
+      time: round(float(np.median(each)), 3) for time, each in ratios.items()
+    },
     "runs": len(seconds),
-    "seconds": [float(s) for s in np.median(seconds, axis=0)],
+    "seconds": np.median(seconds, axis=0)[:, 0].tolist(),
     "answers": answers,
     "load": os.getloadavg()[0],
   }

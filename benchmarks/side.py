@@ -1,12 +1,13 @@
 """One side of a case, started by `run.py`: answers once, then times runs."""
 
 import json
+import resource
 import sys
 import time
 
 
 def main():
-  """Reads a line for every run, and prints its seconds."""
+  """Reads a line for every run; prints seconds of clock and processor."""
   from cases import CASES
 
   answers, sys.stdout = sys.stdout, sys.stderr  # A study prints its progress.
@@ -19,10 +20,18 @@ def main():
   sys.stdin.readline()
   print(json.dumps(made.answer()), file=answers, flush=True)
   for _ in sys.stdin:
-    began = time.perf_counter()
+    began = time.perf_counter(), _processor()
     made.run()
-    seconds = time.perf_counter() - began
+    seconds = time.perf_counter() - began[0], _processor() - began[1]
     print(json.dumps(seconds), file=answers, flush=True)
+
+
+def _processor():
+  """Returns seconds of all threads, and of children that have ended."""
+  used = map(
+    resource.getrusage, (resource.RUSAGE_SELF, resource.RUSAGE_CHILDREN)
+  )
+  return sum(of.ru_utime + of.ru_stime for of in used)
 
 
 if __name__ == "__main__":

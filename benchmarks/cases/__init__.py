@@ -6,6 +6,7 @@ from collections.abc import Callable
 from cases import (
   checkpoints,
   clustering,
+  earlier,
   images,
   probes,
   pruning,
@@ -25,6 +26,7 @@ class Case:
     ours_is: in words.
     peer_is: in words.
     target: ours over the peer's.
+    time: that is held against the target: "clock", or "processor".
     both_ours: whether the peer too runs as a study of ours does, prepared by
       `environment`.
     tolerance: relative, of the numbers.
@@ -41,6 +43,7 @@ class Case:
   ours_is: str
   peer_is: str
   target: float
+  time: str = "clock"
   both_ours: bool = False
   tolerance: float = 1e-3
   seconds: float = 60
@@ -59,6 +62,7 @@ CASES = {
     probes,
     images,
     checkpoints,
+    earlier,
     study,
   )
   for name, fields in module.CASES.items()
