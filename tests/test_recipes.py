@@ -38,6 +38,7 @@ def test_every_task_has_a_recipe_for_every_set(task):
 _FAIR = ("40000it", "80000it", "120000it")
 TRANSFERS = ("digits", "fashion_mnist", "imagenet2012", "places205")
 PRESETS = {
+  "channels": ("labels", "rotnet", "exemplar"),
   "quickstart": (),
   "folder": ("labels", "rotnet", "exemplar", "npid", "s4l", "deepcluster"),
   "labels": SETS + FEW,

@@ -1,0 +1,91 @@
+"""Quality at half of the multiply-adds, from studies of configs/channels.py.
+
+  python benchmarks/channel_quality.py runs/channels_*
+
+Adds the results of finished seeds to docs/channels.jsonl, and prints the table
+of docs/channels.md: means over seeds, and differences within a seed with 95 %
+by Student's t.
+"""
+
+import argparse
+import collections
+import json
+import math
+import pathlib
+import statistics
+
+from sslprune_jax.report import inference
+from sslprune_jax.study import provenance
+
+_LINES = pathlib.Path(__file__).parent.parent / "docs/channels.jsonl"
+_JUDGES = {"linear": "linear", "knn": "neighbours"}
+# Columns: the variant, and whether of its network that nothing was taken from.
+_WHOLE, _PRUNED = ("pruned", True), ("pruned", False)
+_RANDOM, _NARROW = ("random", False), ("narrow", True)
+_OTHERS = _WHOLE, _RANDOM, _NARROW
+
+
+def main():
+  """Keeps the lines, and prints the table."""
+  parser = argparse.ArgumentParser(description=__doc__.split("\n")[0])
+  parser.add_argument("workdir", type=pathlib.Path, nargs="*")
+  found = _LINES.read_text().splitlines() if _LINES.exists() else []
+  lines = {_key(line): line for line in map(json.loads, found)}
+  for workdir in parser.parse_args().workdir:
+    for path in sorted(workdir.glob("*/results.jsonl")):
+      about = provenance.read(path.parent / "config.json")
+      for line in map(json.loads, path.read_text().splitlines()):
+        line |= {
+          "study": workdir.name,
+          "variant": path.parent.name,
+          "commit": about["commit"],
+        }
+        if line["stage"] == "transfer":
+          lines[_key(line)] = line
+  text = "".join(f"{json.dumps(lines[key])}\n" for key in sorted(lines))
+  _LINES.write_text(text)
+  print(tabulate(lines.values()))
+
+
+def _key(line):
+  fields = ("study", "seed", "task", "variant", "round", "protocol", "metric")
+  return tuple(str(line.get(field)) for field in fields)
+
+
+def tabulate(lines):
+  """Returns the table of lines of results, in points."""
+  cells = collections.defaultdict(dict)
+  for line in lines:
+    if line["metric"] == "accuracy" and line["task"] != "random":
+      of = line["task"], _JUDGES[line["protocol"]]
+      column = line["variant"], line["round"] == 0
+      cells[of, column][line["seed"]] = 100 * line["value"]
+  rows = [
+    "| task | judge | n | whole | pruned | random | narrow "
+    "| pruned − whole | pruned − random | pruned − narrow |",
+    "|---" * 10 + "|",
+  ]
+  for of in sorted({of for of, _ in cells}):
+    means = [
+      f"{statistics.fmean(cells[of, column].values()):.1f}"
+      for column in (_WHOLE, _PRUNED, _RANDOM, _NARROW)
+    ]
+    gaps = [_gap(cells[of, _PRUNED], cells[of, b]) for b in _OTHERS]
+    n = str(len(cells[of, _PRUNED]))
+    rows.append(f"| {' | '.join((*of, n, *means, *gaps))} |")
+  return "\n".join(rows)
+
+
+def _gap(ours, other):
+  """Returns the mean difference within a seed, and its interval."""
+  found = [ours[seed] - other[seed] for seed in sorted(ours)]
+  mean = statistics.fmean(found)
+  if len(found) == 1:
+    return f"{mean:.1f}"
+  error = statistics.stdev(found) / math.sqrt(len(found))
+  low, high = inference.student_interval(mean, error, len(found), 0.95)
+  return f"{mean:.1f} ({low:.1f} to {high:.1f})"
+
+
+if __name__ == "__main__":
+  main()
