@@ -6,7 +6,7 @@ usage() {
   cat <<'END'
 Usage: bash launch/benchmark.sh [--dry-run] [CASE ...]
 
-Without a case: all of them, in less than 30 minutes on 2 idle cores, and the page.
+Without a case: all of them, in 45 minutes on 2 idle cores, and the page.
 Fashion-MNIST must be prepared: launch/prepare_fashion_mnist.py.
 END
 }

@@ -1,5 +1,6 @@
 """What the benchmarks name in the package is there."""
 
+import json
 import pathlib
 import runpy
 
@@ -20,3 +21,10 @@ def test_the_page_of_the_pilot_is_what_its_numbers_say():
   assert (
     "| RotNet tickets are above random masks | 1.1 | 1.1 | 0.4 | 7 |" in page
   )
+
+
+def test_the_page_of_benchmarks_is_what_its_numbers_say(monkeypatch):
+  monkeypatch.syspath_prepend(_BENCHMARKS)
+  page = runpy.run_path(str(_BENCHMARKS / "page.py"))
+  text = (page["FOUND"].parent / "benchmarks.md").read_text()
+  assert page["render"](json.loads(page["FOUND"].read_text())) == text

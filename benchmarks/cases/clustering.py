@@ -105,7 +105,8 @@ CASES = {
     1_000,
     20,
     0.65,
-    "with 5 iterations it is half of faiss's time (docs/measurements.md), as "
+    "of processor time it is met, and by the clock with more clusters; with 5 "
+    "iterations it is half of faiss's time (docs/measurements.md), as "
     "faiss's first iterations take longer than its later ones.",
   ),
   "kmeans_many": _case(10_000, 5, 0.6),
