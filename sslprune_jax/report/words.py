@@ -34,6 +34,17 @@ def write_percent(fraction: float) -> str:
   return f"{float(f'{100 * fraction:.2g}'):g}"
 
 
+def write_duration(duration: str) -> str:
+  """Writes a duration with two decimals at most: "4.71ep" if it was stretched.
+
+  Args:
+    duration: as a configuration has it, a number with its unit.
+  """
+  return re.sub(
+    r"\d+\.\d+", lambda number: f"{round(float(number[0]), 2):g}", duration
+  )
+
+
 def write_range(values: Iterable[int]) -> str:
   """Writes whole numbers as one, or as "first to last"."""
   values = sorted(set(values))

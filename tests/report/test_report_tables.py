@@ -23,6 +23,14 @@ def test_estimates_are_percents(mean, error, sign, text):
   assert words.write_estimate(curves.Estimate(mean, error, 2), sign) == text
 
 
+@pytest.mark.parametrize(
+  ("duration", "text"),
+  [("4.714285714285714ep", "4.71ep"), ("1.5ep", "1.5ep"), ("9it", "9it")],
+)
+def test_durations_have_two_decimals_at_most(duration, text):
+  assert words.write_duration(duration) == text
+
+
 def test_compared_is_the_sparsest_round_that_most_tasks_have(make):
   rows = [
     make.result("labels", 0, "retrain", i, "rewind") for i in (0, 3, 7, 18)

@@ -10,7 +10,7 @@ from sslprune_jax.report.paper import grounds
 from sslprune_jax.report.paper.base import RETRAINED, Drawn, PaperFigure
 from sslprune_jax.report.paper.runs import FigureRun
 from sslprune_jax.report.tables import Table
-from sslprune_jax.report.words import write_range
+from sslprune_jax.report.words import write_duration, write_range
 
 
 def draw_criteria(run: FigureRun) -> Drawn:
@@ -56,7 +56,7 @@ def tabulate_criteria(run: FigureRun) -> Table:
     config = runs[0].config
     k = sorted({row["rewind_update"] for row in runs[0].rows})
     batch = config["train"]["batch_size"]
-    rewind = config["prune"]["rewind"]
+    rewind = write_duration(config["prune"]["rewind"])
     name = run.names.label(variant)
     rows.append([name, rewind, str(batch), write_range(k)])
   return Table(["criterion", "rewind", "batch", "update k"], rows)
