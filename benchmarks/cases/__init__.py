@@ -4,6 +4,7 @@ import dataclasses
 from collections.abc import Callable
 
 from cases import (
+  channels,
   checkpoints,
   clustering,
   earlier,
@@ -58,6 +59,7 @@ CASES = {
   for module in (
     steps,
     pruning,
+    channels,
     clustering,
     probes,
     images,

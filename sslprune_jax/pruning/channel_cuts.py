@@ -83,10 +83,16 @@ def cut(
     The masks, on the host: of what they pruned before nothing returns.
   """
   leaves = {k: np.array(leaf) for k, leaf in named_leaves(masks).items()}
+  along: dict[tuple[str, int], np.ndarray] = {}  # what stays along an axis
   for group, stays in zip(groups, kept, strict=True):
     for (name, axis), indices in group.trunk.items():
-      gone = indices[~stays].reshape(-1)
-      np.moveaxis(leaves[name], axis, 0)[gone] = False
+      lives = along.setdefault(
+        (name, axis), np.ones(leaves[name].shape[axis], bool)
+      )
+      lives[indices[~stays]] = False
+  for (name, axis), lives in along.items():
+    others = [i for i in range(leaves[name].ndim) if i != axis]
+    leaves[name] &= np.expand_dims(lives, others)
   return with_leaves(masks, leaves)
 
 

@@ -5,6 +5,7 @@ channels of the lowest go first, of all groups together. What of it goes with a
 channel, in all its layers, is scored as one.
 """
 
+import itertools
 from collections.abc import Callable, Sequence
 
 import jax
@@ -38,12 +39,18 @@ def norms(
   Reference:
     Fang et al. 2023, arXiv 2301.12900, section 3.3: groups are scored as one.
   """
-  leaves, scores = named_leaves(context.params), []
+  leaves, scores, sums = named_leaves(context.params), [], {}
+  kernels = {
+    key for group in groups for key in group.trunk if key[0].endswith("/kernel")
+  }
+  for name, keys in itertools.groupby(sorted(kernels), key=lambda key: key[0]):
+    squares = np.square(leaves[name], dtype=np.float64)
+    sums |= {key: _sum_rest(squares, key[1]) for key in keys}
   for group, lives in zip(groups, remaining, strict=True):
     total = []
-    for (name, axis), indices in group.trunk.items():
-      if name.endswith("/kernel"):
-        squares = _sum_channels(np.square, leaves[name], axis, indices)
+    for key, indices in group.trunk.items():
+      if key in sums:
+        squares = sums[key][indices].sum(1)
         total.append(squares / (squares[lives].mean() or 1.0))
     scores.append(np.sqrt(np.mean(total, axis=0)))
   return scores
@@ -72,7 +79,7 @@ def scales(
   leaves, scores = named_leaves(context.params), []
   for group in groups:
     found = [
-      _sum_channels(np.abs, leaves[name], axis, indices)
+      _sum_rest(np.abs(leaves[name]), axis)[indices].sum(1)
       for (name, axis), indices in group.trunk.items()
       if name.endswith("/scale")
     ]
@@ -116,7 +123,7 @@ def taylor(
     changes = _products(context.params, gradient(context.params, batch))
     for score, gate in zip(scores, gates, strict=True):
       found = [
-        _sum_channels(np.asarray, changes[name], axis, indices)
+        _sum_rest(changes[name], axis)[indices].sum(1)
         for (name, axis), indices in gate.items()
       ]
       score += np.sum(found, axis=0) ** 2
@@ -166,20 +173,7 @@ def _products(params: Tree, gradients: Tree) -> dict[str, np.ndarray]:
   }
 
 
-def _sum_channels(
-  function: Callable[[np.ndarray], np.ndarray],
-  leaf: np.ndarray,
-  axis: int,
-  indices: np.ndarray,
-) -> np.ndarray:
-  """Sums a function of the numbers of each channel, f64[size].
-
-  Args:
-    function: function of an array, by element.
-    leaf: f32[...].
-    axis: axis of the channels.
-    indices: i[size, k] along it.
-  """
-  found = function(np.asarray(leaf, np.float64))
-  others = tuple(i for i in range(found.ndim) if i != axis)
-  return found.sum(others)[indices].sum(1)
+def _sum_rest(values: np.ndarray, axis: int) -> np.ndarray:
+  """Sums over all axes but one, in float64."""
+  others = tuple(i for i in range(values.ndim) if i != axis)
+  return values.sum(others, dtype=np.float64)

@@ -195,9 +195,9 @@ def _gather(of: Mapping[tuple[str, int], Labels], first: Labels) -> list[Group]:
     found, counts = np.unique(channels, return_counts=True)
     lives = first[found] >= 0
     found, counts = found[lives], counts[lives]
-    kinds = np.stack([part[found], counts])
-    _, kind = np.unique(kinds, axis=1, return_inverse=True)
-    part[found] = parts + kind.reshape(-1)
+    kinds = part[found] * (counts.max(initial=0) + 1) + counts
+    _, kind = np.unique(kinds, return_inverse=True)
+    part[found] = parts + kind
     parts += len(found)
 
   lives = np.flatnonzero(part)
@@ -210,8 +210,9 @@ def _gather(of: Mapping[tuple[str, int], Labels], first: Labels) -> list[Group]:
     row[channels] = np.arange(len(channels))
     groups[name] = Group(len(channels), {})
   for key, channels in of.items():
-    for name in np.unique(part[channels][part[channels] > 0]):
-      at = np.flatnonzero(part[channels] == name)
+    parts_here = part[channels]
+    for name in np.unique(parts_here[parts_here > 0]):
+      at = np.flatnonzero(parts_here == name)
       at = at[np.argsort(row[channels[at]], stable=True)]
       groups[name].members[key] = at.reshape(groups[name].size, -1)
   return list(groups.values())
