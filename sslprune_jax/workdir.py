@@ -74,6 +74,8 @@ FIELDS: Mapping[str, Mapping[str, type]] = {
   RETRAIN: _TRAINED,
   TRANSFER: _JUDGED,
 }
+# Of lines where channels are pruned: the share of multiply-adds that remains.
+COST = "density_of_multiply_adds"
 # Two lines that agree in these are the same result.
 CELL = (
   *("dataset", "split", "model", "task", "seed", "stage", "init", "round"),

@@ -8,6 +8,7 @@ from collections.abc import Iterable
 
 from sslprune_jax.report.names import INITS, rank, rank_task
 from sslprune_jax.report.records import ResultsError
+from sslprune_jax.workdir import COST
 
 
 @dataclasses.dataclass(frozen=True)
@@ -29,6 +30,8 @@ class Point:
     density_of_all: share of all parameters that remain, in (0, 1].
     values: seed -> accuracy in [0, 1].
     tested: images that each was tested on; None where it is no share of them.
+    multiply_adds: share of the trunk's that remains, in (0, 1], where channels
+      were pruned; None of weights.
   """
 
   round: int
@@ -36,6 +39,14 @@ class Point:
   density_of_all: float
   values: dict[int, float]
   tested: int | None = None
+  multiply_adds: float | None = None
+
+  @property
+  def remaining(self) -> float:
+    """What stands on the axis of `axis_of`, in (0, 1]."""
+    if self.multiply_adds is None:
+      return self.density
+    return self.multiply_adds
 
   @property
   def estimate(self) -> Estimate:
@@ -60,6 +71,14 @@ class Curve:
   def at(self, index: int) -> Point | None:
     """Returns the point of a round, or None."""
     return next((p for p in self.points if p.round == index), None)
+
+
+def axis_of(curves: Iterable[Curve]) -> str:
+  """Names what curves are drawn against: multiply-adds, if channels went."""
+  points = (point for curve in curves for point in curve.points)
+  if any(point.multiply_adds is not None for point in points):
+    return "multiply-adds"
+  return "prunable weights"
 
 
 def find_dense(curves: Iterable[Curve]) -> Curve | None:
@@ -163,10 +182,12 @@ def point(rows: list[dict]) -> Point:
   seeds = collections.defaultdict(list)
   for row in rows:
     seeds[row["seed"]].append(row["value"])
+  costs = [row[COST] for row in rows if COST in row]
   return Point(
     round=first["round"],
     density=statistics.fmean(row["density"] for row in rows),
     density_of_all=statistics.fmean(row["density_of_all"] for row in rows),
     values={seed: statistics.fmean(seeds[seed]) for seed in sorted(seeds)},
     tested=first.get("n") if first["metric"] == "accuracy" else None,
+    multiply_adds=statistics.fmean(costs) if costs else None,
   )

@@ -13,7 +13,7 @@ from matplotlib import lines
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
-from sslprune_jax.report.curves import Curve
+from sslprune_jax.report.curves import Curve, axis_of
 from sslprune_jax.report.names import CHANCE, Names, label_start, rank
 from sslprune_jax.report.panels import Histogram, Panel
 from sslprune_jax.report.words import write_percent
@@ -99,13 +99,19 @@ def _save(figure: Figure, **how) -> bytes:
   return buffer.getvalue()
 
 
-def weights_axis(axes: Axes, densities: Iterable[float], most: int) -> None:
-  """Makes a logarithmic axis of remaining weights, dense on the left.
+def density_axis(
+  axes: Axes,
+  densities: Iterable[float],
+  most: int,
+  of: str = "prunable weights",
+) -> None:
+  """Makes a logarithmic axis of what remains, dense on the left.
 
   Args:
     axes: axes whose x axis it becomes, in percent.
     densities: shares that remain at the points, in (0, 1]; at least one.
     most: number of ticks that there is room for.
+    of: what they are shares of; see `curves.axis_of`.
   """
   densities = sorted(set(densities))
   ticks = [densities[0], densities[-1]]  # and those between that have room
@@ -118,7 +124,7 @@ def weights_axis(axes: Axes, densities: Iterable[float], most: int) -> None:
   axes.minorticks_off()
   margin = 1.05 * math.exp(gap / 4)
   axes.set_xlim(100 * densities[-1] * margin, 100 * densities[0] / margin)
-  axes.set_xlabel("Remaining prunable weights (%)")
+  axes.set_xlabel(f"Remaining {of} (%)")
   axes.tick_params(labelsize=9)
   axes.spines[["top", "right"]].set_visible(False)
   axes.grid(axis="y", color="0.92", linewidth=0.6)
@@ -128,8 +134,8 @@ def weights_axis(axes: Axes, densities: Iterable[float], most: int) -> None:
 def _draw_panel(
   axes: Axes, panel: Panel, names: Names, most_ticks: int
 ) -> None:
-  points = [point.density for curve in panel.curves for point in curve.points]
-  weights_axis(axes, points, most_ticks)
+  points = [point.remaining for curve in panel.curves for point in curve.points]
+  density_axis(axes, points, most_ticks, axis_of(panel.curves))
   axes.set_ylabel(textwrap.fill(panel.ylabel, _TITLE_WIDTH))
   for curve in panel.curves:
     _draw_curve(axes, curve, names)
@@ -152,7 +158,7 @@ def _draw_curve(axes: Axes, curve: Curve, names: Names) -> None:
   color, marker = names.style(curve.task)
   style = {"color": color, "marker": marker} | _STARTS.get(curve.init, {})
   axes.errorbar(
-    [100 * point.density for point in curve.points],
+    [100 * point.remaining for point in curve.points],
     [100 * e.mean for e in estimates],
     [math.nan if e.error is None else 100 * e.error for e in estimates],
     **style,

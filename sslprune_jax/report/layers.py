@@ -44,7 +44,7 @@ def draw(
     panel.plot(overall, overall, color="black", linewidth=1.2, linestyle=":")
     panel.set_title(names.label(task), fontsize=10)
     panel.set_yscale("log")
-    figures.weights_axis(panel, [density for density, _ in rounds], most=6)
+    figures.density_axis(panel, [density for density, _ in rounds], most=6)
     panel.yaxis.set_major_locator(ticker.LogLocator(subs=(1, 2, 5)))
     panel.yaxis.set_major_formatter(ticker.StrMethodFormatter("{x:g}"))
     panel.minorticks_off()

@@ -138,6 +138,7 @@ def _view(part: Section, names: Names) -> dict:
     "updates": _numbers(rows, "updates"),
     "scored_apart": [names.label(task) for task in apart],
     "k": sorted({row["rewind_update"] for row in rows}),
+    "axis": curves_lib.axis_of((*part.retrained, *part.pretext)),
     "dense": names.label(dense.task) if dense else None,
     "n": {
       "retrain": sorted({p.estimate.n for p in points}),
@@ -162,6 +163,7 @@ def _transfer_view(part: TransferSection, names: Names) -> dict:
     "metric": METRICS[transfer.metric],
     "name": part.name,
     "picture": part.picture,
+    "axis": curves_lib.axis_of(transfer.curves),
     "tasks": list(dict.fromkeys(curve.task for curve in transfer.curves)),
     "in_transfer": any(curve.init == "prune" for curve in transfer.curves),
     "table": tables.summary(transfer.curves, names),

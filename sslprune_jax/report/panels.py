@@ -13,7 +13,7 @@ _ROTATIONS_CHANCE = 0.25
 
 @dataclasses.dataclass(frozen=True)
 class Panel:
-  """Curves against remaining weights.
+  """Curves against what remains: weights, or multiply-adds.
 
   Attributes:
     title: words above it, or none.

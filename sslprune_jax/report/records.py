@@ -218,10 +218,14 @@ def check_line(line: dict, where: str) -> None:
     raise ResultsError(
       f"{where}: value: found the accuracy {line['value']}, expected 0 to 1"
     )
-  if own and not 0 < line["density"] <= 1:
-    raise ResultsError(
-      f"{where}: density: found {line['density']}, expected above 0, at most 1"
-    )
+  shares = [*(["density"] if own else []), workdir.COST]
+  for share in shares:
+    value = line.get(share, 1.0)
+    is_number = isinstance(value, (int, float)) and not isinstance(value, bool)
+    if not is_number or not 0 < value <= 1:
+      raise ResultsError(
+        f"{where}: {share}: found {value!r}, expected above 0, at most 1"
+      )
   if line["stage"] == workdir.RETRAIN and not isinstance(line.get("init"), str):
     raise ResultsError(
       f"{where}: init: found {line.get('init')!r}, expected a text"

@@ -2,6 +2,7 @@
 
 import dataclasses
 import math
+import operator
 from collections.abc import Iterable, Sequence
 
 from absl import logging
@@ -115,6 +116,19 @@ def _field(run: Run, name: str) -> object:
   return value or {"method": "rounds", "structure": "weights"}.get(field)
 
 
+def _add_costs(rows: list[dict]) -> None:
+  """Gives lines of judges what their networks cost, as their rounds say."""
+  fields = operator.itemgetter("task", "seed", "round")
+  costs = {
+    fields(row): row[workdir.COST]
+    for row in rows
+    if row["stage"] == workdir.PRETEXT and workdir.COST in row
+  }
+  for row in rows:
+    if row["stage"] == workdir.TRANSFER and fields(row) in costs:
+      row[workdir.COST] = costs[fields(row)]
+
+
 def name_tasks(runs: Iterable[Run], series: Iterable[str] = ()) -> Names:
   """Decides how a report of some runs shows their tasks.
 
@@ -161,6 +175,7 @@ def _read_run(path: epath.Path, name: str) -> Run:
       if line["protocol"] not in names_lib.PROTOCOLS:  # Of a user's package.
         label = protocols.get(line["protocol"], {}).get("label")
         rows[-1]["protocol_label"] = label or line["protocol"]
+  _add_costs(rows)
   if not rows:
     raise ResultsError(
       "; ".join(left_out) or f"no results yet: {file} is empty"

@@ -5,7 +5,15 @@ import re
 
 import pytest
 
-from sslprune_jax.report import curves, results, settings
+from sslprune_jax import workdir
+from sslprune_jax.report import (
+  curves,
+  figures,
+  names,
+  panels,
+  results,
+  settings,
+)
 
 
 def spoil(make, tmp_path, **changes):
@@ -272,3 +280,36 @@ def test_seeds_that_leave_other_weights_of_channels_are_averaged(
   (found,) = results.read([make.run(tmp_path / "weights", rows)])
   with pytest.raises(results.ResultsError, match="round 1 keeps 88.400% of th"):
     curves.group(found.rows, "pretext")
+
+
+def test_channels_are_drawn_against_the_multiply_adds_that_remain(
+  make, tmp_path
+):
+  rows = [
+    make.result("labels", 0, "pretext", index, density=0.9**index)
+    | {workdir.COST: 0.7**index}
+    for index in range(2)
+  ]
+  config = {"prune": {"structure": "channels"}}
+  (found,) = results.read([make.run(tmp_path / "a", rows, config=config)])
+  drawn = curves.group(found.rows, "pretext")
+  assert [p.remaining for p in drawn[0].points] == pytest.approx([1, 0.7])
+  assert curves.axis_of(drawn) == "multiply-adds"
+  panel = panels.Panel("", "", tuple(drawn))
+  (axes,) = figures.draw([panel], names.collect()).axes
+  assert axes.get_xlabel() == "Remaining multiply-adds (%)"
+  assert axes.lines[0].get_xdata() == pytest.approx([100, 70])
+  rows = [{k: v for k, v in row.items() if k != workdir.COST} for row in rows]
+  (found,) = results.read([make.run(tmp_path / "b", rows)])
+  assert curves.axis_of(curves.group(found.rows, "pretext")) == (
+    "prunable weights"
+  )
+
+
+@pytest.mark.parametrize("share", [0, 1.5, "half", True])
+def test_a_share_of_multiply_adds_that_is_none_is_refused(
+  make, tmp_path, share
+):
+  row = make.result("labels", 0, "pretext", 0) | {workdir.COST: share}
+  with pytest.raises(results.ResultsError, match="density_of_multiply_adds: f"):
+    results.read([make.run(tmp_path / "a", [row])])

@@ -2,8 +2,15 @@
 
 import pytest
 
-from sslprune_jax import report
-from sslprune_jax.report import figures, names, panels, results, transfers
+from sslprune_jax import report, workdir
+from sslprune_jax.report import (
+  curves,
+  figures,
+  names,
+  panels,
+  results,
+  transfers,
+)
 
 
 def _rows(make, protocol, task="rotnet", seeds=(0, 1), rounds=(0, 5), **fields):
@@ -123,3 +130,19 @@ def test_a_transfer_that_lacks_a_field_or_stands_twice_is_named(make, tmp_path):
   del rows[0]["layer"]
   with pytest.raises(results.ResultsError, match="line 1: no field 'layer'"):
     results.read([make.run(tmp_path / "b", rows)])
+
+
+def test_networks_whose_channels_went_are_drawn_against_what_they_cost(
+  make, tmp_path
+):
+  rounds = [
+    make.result("rotnet", seed, "pretext", index) | {workdir.COST: cost}
+    for index, cost in ((0, 1.0), (5, 0.5))
+    for seed in (0, 1)
+  ]
+  run = make.run(tmp_path / "run", [*rounds, *_rows(make, "knn")])
+  (read,) = results.read([run])
+  judged = [row for row in read.rows if row["stage"] == workdir.TRANSFER]
+  (found,) = transfers.group(judged)
+  assert curves.axis_of(found.curves) == "multiply-adds"
+  assert [p.remaining for p in found.curves[0].points] == [1.0, 0.5]
