@@ -27,14 +27,14 @@ class Ours:
     from sslprune_jax.training import checkpoints, optimizer, state
 
     _, variables = step_sides.variables_of("resnet50", (64, 64, 3), 1000)
-    self._state = state.create(
+    self.state = state.create(
       variables,
       masks.dense(variables["params"]),
       optimizer.optimizer("sgd", weight_decay=1e-4),
       jax.random.key(0),
     )
-    self._checkpoints = checkpoints.Checkpoints(_folder())
-    self._checkpoints.save_durably(0, self._state)
+    self.checkpoints = checkpoints.Checkpoints(_folder())
+    self.checkpoints.save_durably(0, self.state)
     self._restores, self._update = restores, 0
 
   def answer(self):
@@ -42,17 +42,17 @@ class Ours:
     import jax
 
     self.run()
-    return {"size": sum(x.size for x in jax.tree.leaves(self._state.params))}
+    return {"size": sum(x.size for x in jax.tree.leaves(self.state.params))}
 
   def run(self):
     """Saves and waits, or restores and verifies."""
     import jax
 
     if self._restores:
-      jax.block_until_ready(self._checkpoints.restore_newest(self._state))
+      jax.block_until_ready(self.checkpoints.restore_newest(self.state))
     else:
       self._update += 1
-      self._checkpoints.save_durably(self._update, self._state)
+      self.checkpoints.save_durably(self._update, self.state)
 
 
 class Torch:
@@ -67,7 +67,7 @@ class Torch:
 
     _, variables = step_sides.variables_of("resnet50", (64, 64, 3), 1000)
     leaves = jax.tree.leaves(variables["params"])
-    self._state = {
+    self.state = {
       "params": [torch.tensor(np.asarray(leaf)) for leaf in leaves],
       "momentum": [torch.zeros(leaf.shape) for leaf in leaves],
       "masks": [
@@ -81,13 +81,13 @@ class Torch:
       ],
     }
     self._path = _folder() / "checkpoint.pt"
-    torch.save(self._state, self._path)
+    torch.save(self.state, self._path)
     self._restores = restores
 
   def answer(self):
     """Returns how many weights there are."""
     self.run()
-    return {"size": sum(x.numel() for x in self._state["params"])}
+    return {"size": sum(x.numel() for x in self.state["params"])}
 
   def run(self):
     """Saves, or loads."""
@@ -96,7 +96,7 @@ class Torch:
     if self._restores:
       torch.load(self._path)
     else:
-      torch.save(self._state, self._path)
+      torch.save(self.state, self._path)
 
 
 def _case(restores):
