@@ -81,10 +81,10 @@ def _gap(ours, other):
   found = [ours[seed] - other[seed] for seed in sorted(ours)]
   mean = statistics.fmean(found)
   if len(found) == 1:
-    return f"{mean:.1f}"
+    return f"{mean:.1f}".replace("-", "−")
   error = statistics.stdev(found) / math.sqrt(len(found))
   low, high = inference.student_interval(mean, error, len(found), 0.95)
-  return f"{mean:.1f} ({low:.1f} to {high:.1f})"
+  return f"{mean:.1f} ({low:.1f} to {high:.1f})".replace("-", "−")
 
 
 if __name__ == "__main__":

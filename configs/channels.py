@@ -13,7 +13,7 @@ linear classifier judge its features as they come from the task. Variants:
 
 After the colon: `labels`, `rotnet` or `exemplar`.
 
-Result and time: docs/channels.md.
+Result: not run.
 """
 
 from sslprune_jax import paper, variants
@@ -42,7 +42,7 @@ def get_config(task="labels"):
   random.transfer.update(rounds=(1,), random=False)
   narrow = whole.copy_and_resolve_references()
   narrow.model.width = 0.355
-  narrow.prune.rounds = 0
+  narrow.prune.update(structure="weights", counts="channels", rounds=0)
   narrow.transfer.update(rounds=(0,), random=False)
   for name, study in (
     ("pruned", whole),
