@@ -225,7 +225,7 @@ def test_an_error_of_a_configuration_names_its_line(code, said, tmp_path):
   "text, said",
   [
     ("missing.py", "--config: found no file 'missing.py', expected a file, or"),
-    ("nosuch", "a name among checkpoint, .*quickstart"),
+    ("nosuch", "a name among .*checkpoint, .*quickstart"),
     ("rotnet:nosuch", "found 'nosuch' after the colon, expected one of"),
     ("paper/fig4_depth:nosuch", "found 'nosuch' after the colon, expected one"),
     ("quickstart:digits", "quickstart.py:digits: found 'digits' after the"),
