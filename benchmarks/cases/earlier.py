@@ -130,8 +130,7 @@ CASES = {
     "peer_is": f"the same at {start.AGAINST}",
     "target": 0.55,
     "seconds": 90,
-    "note": "half of what is left is importing JAX, Flax and Optax. Processor "
-    "time: start.py.",
+    "note": "half of what is left is importing JAX, Flax and Optax.",
   },
   "quickstart": {
     "ours": Quickstart,
