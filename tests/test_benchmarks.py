@@ -3,6 +3,10 @@
 import json
 import pathlib
 import runpy
+import types
+
+import flax.linen as nn
+import numpy as np
 
 _BENCHMARKS = pathlib.Path(__file__).parent.parent / "benchmarks"
 
@@ -28,3 +32,30 @@ def test_the_page_of_benchmarks_is_what_its_numbers_say(monkeypatch):
   page = runpy.run_path(str(_BENCHMARKS / "page.py"))
   text = (page["FOUND"].parent / "benchmarks.md").read_text()
   assert page["render"](json.loads(page["FOUND"].read_text())) == text
+
+
+class _Strided(nn.Module):
+  """Two convolutions of 3 x 3, the second on half of the grid."""
+
+  @nn.compact
+  def __call__(self, x, train):
+    x = nn.relu(nn.Conv(2, (3, 3), padding=1, name="conv1")(x))
+    x = nn.Conv(2, (3, 3), strides=2, padding=1, name="conv2")(x)
+    return {"logits": x.mean((1, 2))}
+
+
+def test_weights_that_multiply_padding_alone():
+  padding = runpy.run_path(str(_BENCHMARKS / "padding_weights.py"))
+  ticket = types.SimpleNamespace(network=lambda num_outputs: _Strided())
+  for pixels, conv1, conv2 in (
+    (1, [[0, 0, 0], [0, 1, 0], [0, 0, 0]], [[0, 0, 0], [0, 1, 0], [0, 0, 0]]),
+    (2, [[1, 1, 1]] * 3, [[0, 0, 0], [0, 1, 1], [0, 1, 1]]),
+    (3, [[1, 1, 1]] * 3, [[1, 1, 1]] * 3),
+  ):
+    reached = padding["find_reached"](ticket, pixels)
+    np.testing.assert_array_equal(
+      reached["conv1/kernel"][..., 0, 0], np.array(conv1, bool)
+    )
+    np.testing.assert_array_equal(
+      reached["conv2/kernel"][..., 0, 0], np.array(conv2, bool)
+    )

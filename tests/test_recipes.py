@@ -39,6 +39,7 @@ _FAIR = ("40000it", "80000it", "120000it")
 TRANSFERS = ("digits", "fashion_mnist", "imagenet2012", "places205")
 PRESETS = {
   "channels": ("labels", "rotnet", "exemplar"),
+  "image_size": (),
   "quickstart": (),
   "folder": ("labels", "rotnet", "exemplar", "npid", "s4l", "deepcluster"),
   "labels": SETS + FEW,
