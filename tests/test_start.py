@@ -109,6 +109,45 @@ def test_a_trained_dense_network_starts_from_it_too(file, tmp_path):
   assert 0 < early < trained < 0.5
 
 
+def test_rounds_that_go_on_from_trained_weights_start_where_these_ended(
+  file, tmp_path
+):
+  goes_on = {"rewind": "2it", "restart_from": "trained"}
+  config = _config(file, train_dense=True, schedule="restart", **goes_on)
+  run.run(config, tmp_path / "in_one")
+  ended = tmp_path / "in_one/seed_0/rotnet/round_00/trained.npz"
+  run.run(_config(ended), tmp_path / "by_hand")
+  (sparse, trained), (_, by_hand) = (
+    _tickets(tmp_path / name, 1) for name in ("in_one", "by_hand")
+  )
+  for tree in ("masks", "params", "batch_stats"):
+    jax.tree.map(
+      np.testing.assert_array_equal,
+      getattr(trained, tree),
+      getattr(by_hand, tree),
+    )
+  # The ticket is W_k's as ever, of update 2 of the dense training.
+  early, _ = _tickets(tmp_path / "in_one", 0)
+  under = jax.tree.map(lambda w, m: w * m, early.params, sparse.masks)
+  jax.tree.map(np.testing.assert_array_equal, sparse.params, under)
+
+
+def test_learning_rate_rewinding_takes_the_schedule_up_at_k(file, tmp_path):
+  fields = {"train_dense": True, "rewind": "2it"}
+  ends = []
+  for restart_from in ("rewind", "trained"):
+    workdir = tmp_path / restart_from
+    lines = run.run(_config(file, restart_from=restart_from, **fields), workdir)
+    assert [line["updates"] for line in lines[::2]] == [6, 4]
+    ends.append(_tickets(workdir, 1)[1])
+  masks = [
+    np.asarray(end.masks["trunk"]["stage1"]["conv"]["kernel"]) for end in ends
+  ]
+  np.testing.assert_array_equal(*masks)
+  kernels = [end.params["trunk"]["stage1"]["conv"]["kernel"] for end in ends]
+  assert (kernels[0] != kernels[1]).any()
+
+
 def test_a_ticket_keeps_its_masks_and_a_head_that_fits(study, tmp_path):
   workdir, _ = study
   path = workdir / "seed_0/rotnet/round_01/trained.npz"

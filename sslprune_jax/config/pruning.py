@@ -80,15 +80,21 @@ FIELDS = {
   ),
   "train_dense": Field(
     True,
-    "whether round 0 is trained; otherwise the network stays as it came, and "
-    "rounds rewind to it",
+    "whether round 0 is trained; otherwise the network stays as it came, which "
+    "is W_k",
   ),
   "rewind": Field(
     "1ep", "k: where W_k is taken in the dense training", DURATION
   ),
+  "restart_from": Field(
+    "rewind",
+    "weights that a round is trained from: rewind, W_k, or trained, those that "
+    "the round before ended with",
+    one_of(("rewind", "trained")),
+  ),
   "schedule": Field(
     "continue",
-    "whether the schedule of a rewound training goes on from k, or restarts",
+    "whether the schedule of a round's training goes on from k, or restarts",
     one_of(("continue", "restart")),
   ),
 }

@@ -20,6 +20,9 @@ from sslprune_jax.report.records import (
   read_tasks,
 )
 
+# What ran before there was such a field.
+_BEFORE = {"method": "rounds", "structure": "weights", "restart_from": "rewind"}
+
 
 @dataclasses.dataclass(frozen=True)
 class Run:
@@ -100,6 +103,10 @@ def _check_alike(runs: Sequence[Run]) -> None:
       ("starts from another network", lambda run: run.start),
       ("prunes by another method", lambda run: _field(run, "prune.method")),
       ("prunes something else", lambda run: _field(run, "prune.structure")),
+      (
+        "trains from other weights",
+        lambda run: _field(run, "prune.restart_from"),
+      ),
       ("has other channels", lambda run: _field(run, "model.kept")),
     ):
       if of(run) != of(runs[0]):
@@ -113,7 +120,7 @@ def _field(run: Run, name: str) -> object:
   """Returns a field of a run; where it has none, what ran before there was."""
   section, field = name.split(".")
   value = run.config.get(section, {}).get(field)
-  return value or {"method": "rounds", "structure": "weights"}.get(field)
+  return value or _BEFORE.get(field)
 
 
 def _add_costs(rows: list[dict]) -> None:

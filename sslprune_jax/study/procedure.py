@@ -1,7 +1,8 @@
 """Section 3 of the paper: train, prune, rewind, retrain, transfer.
 
 For every seed and task: train the dense network and keep W_k; then, round by
-round, prune a share of what remains, rewind to W_k and train again; then
+round, prune a share of what remains, rewind to W_k and train again, or go on
+from the trained weights (`prune.restart_from`); then
 retrain the masks of chosen rounds on labels, from W_k, from fresh weights, and
 against random controls, and transfer the networks of chosen rounds to other
 data. A stage whose result is on disk is not run again.
@@ -31,19 +32,21 @@ def run(study: Study, seed: int) -> None:
 
 
 def pretrain(study: Study, stage: Stage) -> list[Line]:
-  """Round 0 trains the dense network; round i prunes, rewinds and trains."""
+  """Round 0 trains the dense network; round i prunes it further and trains."""
   trainer, seed = study.trainers.trainer_for(stage), stage.seed
   variables, masks = study.draw(stage)  # W_0
   task_state = trainer.init_task(study.images(stage).train, seed)
   if stage.round > 0:
-    one_shot = study.config.prune.method == "one-shot"
+    settings = study.config.prune
+    one_shot = settings.method == "one-shot"
     before = study.trained_ticket(stage, 0 if one_shot else stage.round - 1)
     masks = prune(study, stage, before)
     early, rewound = study.rewind(stage, variables, task_state)  # W_k
     # A schedule that restarts does so with what the task starts from.
     task_state = rewound if study.trainers.start(stage) else task_state
     # What is cut at once, and not trained, keeps the trained weights.
-    variables = before.variables if one_shot else early
+    keeps = one_shot or settings.restart_from == "trained"
+    variables = before.variables if keeps else early
   # A dense network that is not trained stays as it came.
   run = outcomes.train if study.trainers.trains(stage) else outcomes.judge
   outcome = run(study, stage, variables, masks, task_state)

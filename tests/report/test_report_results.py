@@ -125,6 +125,10 @@ def test_a_result_given_twice_names_both_runs(make, tmp_path):
       {"config": {"prune": {"structure": "channels"}}},
       "prunes something else than",
     ),
+    (
+      {"config": {"prune": {"restart_from": "trained"}}},
+      "trains from other weights than",
+    ),
     ({"config": {"model": {"kept": "ff"}}}, "has other channels than"),
   ],
 )
