@@ -19,10 +19,7 @@ from sslprune_jax.study import provenance
 
 _LINES = pathlib.Path(__file__).parent.parent / "docs/channels.jsonl"
 _JUDGES = {"linear": "linear", "knn": "neighbours"}
-# Columns: the variant, and whether of its network that nothing was taken from.
-_WHOLE, _PRUNED = ("pruned", True), ("pruned", False)
-_RANDOM, _NARROW = ("random", False), ("narrow", True)
-_OTHERS = _WHOLE, _RANDOM, _NARROW
+_OTHERS = "whole", "random", "narrow"
 
 
 def main():
@@ -58,8 +55,7 @@ def tabulate(lines):
   for line in lines:
     if line["metric"] == "accuracy" and line["task"] != "random":
       of = line["task"], _JUDGES[line["protocol"]]
-      column = line["variant"], line["round"] == 0
-      cells[of, column][line["seed"]] = 100 * line["value"]
+      cells[of, line["variant"]][line["seed"]] = 100 * line["value"]
   rows = [
     "| task | judge | n | whole | pruned | random | narrow "
     "| pruned − whole | pruned − random | pruned − narrow |",
@@ -67,18 +63,19 @@ def tabulate(lines):
   ]
   for of in sorted({of for of, _ in cells}):
     means = [
-      f"{statistics.fmean(cells[of, column].values()):.1f}"
-      for column in (_WHOLE, _PRUNED, _RANDOM, _NARROW)
+      f"{statistics.fmean(cells[of, variant].values()):.1f}"
+      for variant in ("whole", "pruned", "random", "narrow")
     ]
-    gaps = [_gap(cells[of, _PRUNED], cells[of, b]) for b in _OTHERS]
-    n = str(len(cells[of, _PRUNED]))
+    gaps = [_gap(cells[of, "pruned"], cells[of, b]) for b in _OTHERS]
+    n = str(len(cells[of, "pruned"]))
     rows.append(f"| {' | '.join((*of, n, *means, *gaps))} |")
   return "\n".join(rows)
 
 
 def _gap(ours, other):
   """Returns the mean difference within a seed, and its interval."""
-  found = [ours[seed] - other[seed] for seed in sorted(ours)]
+  seeds = sorted(ours.keys() & other.keys())
+  found = [ours[seed] - other[seed] for seed in seeds]
   mean = statistics.fmean(found)
   if len(found) == 1:
     return f"{mean:.1f}".replace("-", "−")
