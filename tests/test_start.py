@@ -114,6 +114,9 @@ def test_rounds_that_go_on_from_trained_weights_start_where_these_ended(
 ):
   goes_on = {"rewind": "2it", "restart_from": "trained"}
   config = _config(file, train_dense=True, schedule="restart", **goes_on)
+  with pytest.MonkeyPatch.context() as patch, pytest.raises(KeyboardInterrupt):
+    die_after(6 + 3, patch)  # In round 1.
+    run.run(config, tmp_path / "in_one")
   run.run(config, tmp_path / "in_one")
   ended = tmp_path / "in_one/seed_0/rotnet/round_00/trained.npz"
   run.run(_config(ended), tmp_path / "by_hand")
