@@ -130,8 +130,9 @@ def rows(panels: Sequence[Panel | Histogram]) -> list[dict]:
 
   Returns:
     A row a point: `panel, series, start, round, remaining` (share of the
-    prunable weights), `mean, standard_error, n` and the `values` of the seeds;
-    of a histogram, `exponent` (the bin ends at 10 to it) and `share`.
+    prunable weights), `multiply_adds` (share of these, where channels went),
+    `mean, standard_error, n` and the `values` of the seeds; of a histogram,
+    `exponent` (the bin ends at 10 to it) and `share`.
   """
   found = []
   for panel in panels:
@@ -149,7 +150,7 @@ def rows(panels: Sequence[Panel | Histogram]) -> list[dict]:
       continue
     every = ((curve, point) for curve in panel.curves for point in curve.points)
     for curve, point in every:
-      estimate = point.estimate
+      estimate, cost = point.estimate, point.multiply_adds
       found.append(
         {
           "panel": panel.title,
@@ -157,6 +158,7 @@ def rows(panels: Sequence[Panel | Histogram]) -> list[dict]:
           "start": curve.init or "",
           "round": point.round,
           "remaining": point.density,
+          **({} if cost is None else {"multiply_adds": cost}),
           "mean": estimate.mean,
           "standard_error": estimate.error,
           "n": estimate.n,

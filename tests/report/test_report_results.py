@@ -300,6 +300,9 @@ def test_channels_are_drawn_against_the_multiply_adds_that_remain(
   assert [p.remaining for p in drawn[0].points] == pytest.approx([1, 0.7])
   assert curves.axis_of(drawn) == "multiply-adds"
   panel = panels.Panel("", "", tuple(drawn))
+  (_, pruned) = panels.rows([panel])
+  assert pruned["remaining"] == pytest.approx(0.9)
+  assert pruned["multiply_adds"] == pytest.approx(0.7)
   (axes,) = figures.draw([panel], names.collect()).axes
   assert axes.get_xlabel() == "Remaining multiply-adds (%)"
   assert axes.lines[0].get_xdata() == pytest.approx([100, 70])
