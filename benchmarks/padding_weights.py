@@ -21,7 +21,7 @@ from sslprune_jax.pruning import sparsity
 from sslprune_jax.runtime.trees import named_leaves
 from sslprune_jax.study import provenance
 
-_LINES = pathlib.Path(__file__).parent.parent / "docs/padding_weights.jsonl"
+LINES = pathlib.Path(__file__).parent.parent / "docs/padding_weights.jsonl"
 _IMAGES = 16  # drawn, of all values, to see which weights they reach
 
 
@@ -46,7 +46,7 @@ def main():
         }
       )
   lines.sort(key=lambda line: (line["network"], line["pixels"], line["seed"]))
-  _LINES.write_text("".join(f"{json.dumps(line)}\n" for line in lines))
+  LINES.write_text("".join(f"{json.dumps(line)}\n" for line in lines))
   print(tabulate(lines))
 
 

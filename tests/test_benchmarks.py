@@ -44,6 +44,13 @@ class _Strided(nn.Module):
     return {"logits": x.mean((1, 2))}
 
 
+def test_the_table_of_padding_is_what_its_lines_say():
+  padding = runpy.run_path(str(_BENCHMARKS / "padding_weights.py"))
+  lines = padding["LINES"].read_text().splitlines()
+  page = (padding["LINES"].parent / "results.md").read_text()
+  assert padding["tabulate"](list(map(json.loads, lines))) in page
+
+
 def test_weights_that_multiply_padding_alone():
   padding = runpy.run_path(str(_BENCHMARKS / "padding_weights.py"))
   ticket = types.SimpleNamespace(network=lambda num_outputs: _Strided())
