@@ -19,7 +19,8 @@ from sslprune_jax.study import provenance
 
 _LINES = pathlib.Path(__file__).parent.parent / "docs/channels.jsonl"
 _JUDGES = {"linear": "linear", "knn": "neighbours"}
-_OTHERS = "whole", "random", "narrow"
+# A variant, or what `pruned` was before channels went.
+_COLUMNS = "before", "whole", "pruned", "random", "narrow"
 
 
 def main():
@@ -55,18 +56,19 @@ def tabulate(lines):
   for line in lines:
     if line["metric"] == "accuracy" and line["task"] != "random":
       of = line["task"], _JUDGES[line["protocol"]]
-      cells[of, line["variant"]][line["seed"]] = 100 * line["value"]
-  rows = [
-    "| task | judge | n | whole | pruned | random | narrow "
-    "| pruned − whole | pruned − random | pruned − narrow |",
-    "|---" * 10 + "|",
-  ]
+      before = line["variant"] == "pruned" and line["round"] == 0
+      column = "before" if before else line["variant"]
+      cells[of, column][line["seed"]] = 100 * line["value"]
+  others = [column for column in _COLUMNS if column != "pruned"]
+  header = ["task", "judge", "n", *_COLUMNS]
+  header += [f"pruned − {column}" for column in others]
+  rows = [f"| {' | '.join(header)} |", "|---" * len(header) + "|"]
   for of in sorted({of for of, _ in cells}):
     means = [
-      f"{statistics.fmean(cells[of, variant].values()):.1f}"
-      for variant in ("whole", "pruned", "random", "narrow")
+      f"{statistics.fmean(cells[of, column].values()):.1f}"
+      for column in _COLUMNS
     ]
-    gaps = [_gap(cells[of, "pruned"], cells[of, b]) for b in _OTHERS]
+    gaps = [_gap(cells[of, "pruned"], cells[of, b]) for b in others]
     n = str(len(cells[of, "pruned"]))
     rows.append(f"| {' | '.join((*of, n, *means, *gaps))} |")
   return "\n".join(rows)

@@ -5,8 +5,9 @@ epochs in each of the variants; neighbours and a linear classifier judge its
 features on 10,000 test images. Variants:
 
 - `whole`: nothing goes;
-- `pruned`: after 4 epochs channels go by norm until half of the multiply-adds
-  are left, and what is left is trained from these weights for 4 epochs more;
+- `pruned`: after 4 epochs, when it is judged too, channels go by norm until
+  half of the multiply-adds are left, and what is left is trained from these
+  weights for 4 epochs more;
 - `random`: the same with random channels;
 - `narrow`: a network that was narrow from the start, with 0.506 of the
   multiply-adds.
@@ -50,9 +51,10 @@ def get_config(task="labels"):
     restart_from="trained",
     schedule="restart",
   )
-  pruned.transfer.rounds = (1,)
+  pruned.transfer.rounds = (0, 1)
   random = pruned.copy_and_resolve_references()
   random.prune.criterion = "random"
+  random.transfer.rounds = (1,)
   for study in (narrow, pruned, random):
     study.transfer.random = False
   for name, study in (

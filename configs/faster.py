@@ -7,17 +7,18 @@
 
 Channels go, ranked by the norm of all that goes with them, until half of the
 multiply-adds are left after three rounds and a quarter after six; every round
-is rewound and trained. The folders `export` of rounds 3 and 6 have what is
-left, without what was pruned: safetensors by torchvision's names, and
-StableHLO. With --config.export.formats="('safetensors','jax','onnx')" ONNX too,
-by the extra `onnx`. `sslprune time` says how much faster they are.
+goes on from the weights that the one before ended with. The folders `export` of
+rounds 3 and 6 have what is left, without what was pruned: safetensors by
+torchvision's names, and StableHLO. With
+--config.export.formats="('safetensors','jax','onnx')" ONNX too, by the extra
+`onnx`. `sslprune time` says how much faster they are.
 
 After the colon: `digits` (a convnet, Labels and NPID: minutes on a CPU),
 `fashion_mnist` (a ResNet-18 of half width, Labels and RotNet), or a checkpoint
 that `sslprune import` reads, see docs/import.md, or a ticket: it is trained,
 without labels, to give the features that it gave whole.
 
-Result: not run for fashion_mnist.
+Result: docs/channels.md for digits; not run for fashion_mnist.
 """
 
 from sslprune_jax import recipes
@@ -48,6 +49,8 @@ def get_config(which="digits"):
     counts="multiply_adds",
     rate=1 - 0.5 ** (1 / _HALVING),
     rounds=2 * _HALVING,
+    restart_from="trained",
+    schedule="restart",
   )
   config.export.update(formats=formats, rounds=(_HALVING, 2 * _HALVING))
   config.transfer.rounds = (0, _HALVING, 2 * _HALVING)
