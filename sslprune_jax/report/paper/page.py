@@ -10,7 +10,7 @@ from sslprune_jax.report import figures, page, panels, tables, words
 from sslprune_jax.report.inference import LEVEL, POWER
 from sslprune_jax.report.names import Names
 from sslprune_jax.report.panels import Histogram
-from sslprune_jax.report.paper import FIGURES, looks, overlaps
+from sslprune_jax.report.paper import FIGURES, compared, looks, overlaps
 from sslprune_jax.report.paper.base import PaperFigure
 from sslprune_jax.report.paper.runs import FigureRun
 from sslprune_jax.report.results import Run
@@ -105,6 +105,7 @@ def _view(part: Part) -> dict:
   rows = [row for one in runs for row in one.rows]
   judged = [row for row in rows if row["stage"] != PRETEXT] or rows
   config = run.config
+  tabulate = figure.table if figure else compared.tabulate
   return {
     "name": part.name,
     "title": figure.title if figure else run.name or run.paths[0].name,
@@ -122,7 +123,8 @@ def _view(part: Part) -> dict:
     "varied": _tabulate_variants(first, run.names),
     "variants": {name: run.names.label(name) for name in run.variants},
     "overlap": overlaps.by_layer(run.overlaps, run.names),
-    "table": figure.table(run) if figure and figure.table else None,
+    "table": tabulate(run) if tabulate else None,
+    "tabulated": figure.tabulated if figure else compared.SHOWN,
     "commits": sorted({str(r.commit) for r in runs}),
     "machines": sorted({r.machine for r in runs if r.machine}),
     "versions": first[0].versions,
