@@ -55,7 +55,7 @@ def tabulate(lines):
   cells = collections.defaultdict(dict)
   for line in lines:
     if line["metric"] == "accuracy" and line["task"] != "random":
-      of = line["task"], _JUDGES[line["protocol"]]
+      of = line["task"], f"{_JUDGES[line['protocol']]} of {line['layer']}"
       before = line["variant"] == "pruned" and line["round"] == 0
       column = "before" if before else line["variant"]
       cells[of, column][line["seed"]] = 100 * line["value"]

@@ -2,7 +2,8 @@
 
 A ResNet-18 of half width on 10,000 images of Fashion-MNIST, trained for 8
 epochs in each of the variants; neighbours and a linear classifier judge its
-features on 10,000 test images. Variants:
+features on 10,000 test images, of RotNet those of the third stage, as its last
+ones are no better than an untrained network's (docs/sweeps.md). Variants:
 
 - `whole`: nothing goes;
 - `pruned`: after 4 epochs, when it is judged too, channels go by norm until
@@ -33,6 +34,7 @@ def get_config(task="labels"):
   whole.prune.rounds, whole.retrain.rounds = 0, ()
   whole.transfer.protocols = ("linear:fashion_mnist", "knn:fashion_mnist")
   whole.transfer.rounds = (0,)
+  whole.transfer.layers = ("stage3" if task == "rotnet" else "features",)
   whole.transfer.targets.fashion_mnist.train = _IMAGES
   # As many updates as on all of the training images.
   whole.transfer.linear.train.update(
