@@ -17,7 +17,7 @@ import statistics
 from sslprune_jax.report import inference
 from sslprune_jax.study import provenance
 
-_LINES = pathlib.Path(__file__).parent.parent / "docs/channels.jsonl"
+LINES = pathlib.Path(__file__).parent.parent / "docs/channels.jsonl"
 _JUDGES = {"linear": "linear", "knn": "neighbours"}
 # A variant, or what `pruned` was before channels went.
 _COLUMNS = "before", "whole", "pruned", "random", "narrow"
@@ -27,7 +27,7 @@ def main():
   """Keeps the lines, and prints the table."""
   parser = argparse.ArgumentParser(description=__doc__.split("\n")[0])
   parser.add_argument("workdir", type=pathlib.Path, nargs="*")
-  found = _LINES.read_text().splitlines() if _LINES.exists() else []
+  found = LINES.read_text().splitlines() if LINES.exists() else []
   lines = {_key(line): line for line in map(json.loads, found)}
   for workdir in parser.parse_args().workdir:
     for path in sorted(workdir.glob("*/results.jsonl")):
@@ -41,7 +41,7 @@ def main():
         if line["stage"] == "transfer":
           lines[_key(line)] = line
   text = "".join(f"{json.dumps(lines[key])}\n" for key in sorted(lines))
-  _LINES.write_text(text)
+  LINES.write_text(text)
   print(tabulate(lines.values()))
 
 

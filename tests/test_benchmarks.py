@@ -66,3 +66,10 @@ def test_weights_that_multiply_padding_alone():
     np.testing.assert_array_equal(
       reached["conv2/kernel"][..., 0, 0], np.array(conv2, bool)
     )
+
+
+def test_the_table_of_channels_is_what_its_lines_say():
+  quality = runpy.run_path(str(_BENCHMARKS / "channel_quality.py"))
+  lines = quality["LINES"].read_text().splitlines()
+  page = (quality["LINES"].parent / "channels.md").read_text()
+  assert quality["tabulate"](list(map(json.loads, lines))) in page
