@@ -17,8 +17,8 @@ ones are no better than an untrained network's (docs/sweeps.md). Variants:
 
 After the colon: `labels`, `rotnet` or `exemplar`.
 
-Result: docs/channels.md, "What half of the multiply-adds are worth"; not run for
-exemplar.
+Result: docs/channels.md, "What half of the multiply-adds are worth"; not run
+for exemplar.
 """
 
 from sslprune_jax import paper, variants
