@@ -46,7 +46,7 @@ def tabulate(run: FigureRun) -> Table | None:
   header = ["variant", *(["task"] if several else []), *shares, *columns]
   rows = []
   for (variant, task, _), of in ends.items():
-    names = [variant, *([run.names.label(task)] if several else [])]
+    names = [run.names.label(name) for name in (variant, task)[: 1 + several]]
     rows.append([*names, *(of.get(name, "") for name in (*shares, *columns))])
   return Table(header, rows) if rows else None
 
