@@ -8,8 +8,9 @@ After the colon: `digits` and `fashion_mnist` (small networks, minutes on a CPU)
 or `cifar10` and `imagenet2012` (the paper's recipes, supplement 6.4: ResNet-18
 and ResNet-50, 30 rounds, 6 and 3 seeds). The set must be prepared by TFDS under
 --config.dataset.data_dir or ~/tensorflow_datasets. `few_images` is a tenth of
-the images of each class, `few_classes` all images of a tenth of the classes; of
-ImageNet, unless a set is named too. The list of images is saved with the run as
+the images of each class, `few_classes` all images of a tenth of the classes, or
+of sets of ten classes a third of the images of three; of ImageNet, unless a set
+is named too. The list of images is saved with the run as
 seed_<n>/labelled_labels.json.
 
 Result for few_images, few_classes, cifar10 and imagenet2012: not run. For

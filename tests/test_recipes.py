@@ -110,6 +110,8 @@ def test_few_labels_are_those_of_the_paper():
   assert (images.train.learning_rate, images.train.weight_decay) == (0.1, 1e-3)
   assert classes.train.learning_rate == 0.3
   assert classes.train.weight_decay == 3e-4
+  ten = _get_config("labels")("few_classes,cifar10")
+  assert (ten.labels.classes, ten.labels.images) == (0.3, 1 / 3)
   plain = recipes.study("labels", "imagenet2012")
   assert plain.train.duration == "90ep" and images.train.duration == "200ep"
 

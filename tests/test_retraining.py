@@ -74,6 +74,14 @@ def test_other_classes_are_not_gone_on_with(tmp_path, monkeypatch):
   assert start == 0
 
 
+def test_a_single_class_is_refused(tmp_path):
+  config = _config()
+  config.labels.classes = 0.1
+  expected = "labels.classes: found 0.1 of 10 classes, which is one, expected"
+  with pytest.raises(data.DataError, match=expected):
+    run.run(config, tmp_path)
+
+
 def test_by_default_every_ticket_has_a_new_head(tmp_path, monkeypatch):
   found = _started(_config(), tmp_path, monkeypatch)
   heads = [

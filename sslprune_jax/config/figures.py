@@ -19,7 +19,6 @@ LOOKS = {"digits_half": (12, 24), "fashion_mnist": (5, 10)}
 # Sets of which there is a pilot alone -> the set that is judged in its place.
 JUDGED_ON = {"digits": "digits_half"}
 
-
 # Share of the labels that masks are retrained on: of the digits about 145
 # images, in either split.
 _FEW = {"fashion_mnist": 0.1, "digits_half": 0.16, "digits": 0.1}
@@ -55,9 +54,6 @@ def study(task: str, dataset: str, few: str | None = None) -> ConfigDict:
     config.retrain.train.update(batch_size=64, duration="80ep")
     if not few:
       config.train.update(FIGURES_ON_FASHION[task])
-  if few == "few_classes":
-    # A tenth of ten classes is one. As many images as a tenth has, of three.
-    config.labels.update(classes=0.3, images=1 / 3)
   return config
 
 

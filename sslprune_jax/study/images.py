@@ -152,6 +152,12 @@ class StudyData:
     chosen = np.flatnonzero(labels >= 0) if partly else np.arange(len(labels))
     if not images == classes == 1:
       chosen = chosen[data.sample_classes(labels[chosen], classes, seed)]
+      if classes < 1 and len(np.unique(labels[chosen])) < 2:
+        raise data.DataError(
+          f"config.labels.classes: found {classes} of "
+          f"{self.train.num_classes} classes, which is one, expected a share "
+          "of at least two: one has nothing to learn"
+        )
       few = data.sample_per_class(labels[chosen], images, seed)
       chosen = chosen[few]
     return chosen
