@@ -5,6 +5,7 @@ import tracemalloc
 
 import chex
 import jax
+import jax.numpy as jnp
 import numpy as np
 import pytest
 from hypothesis import given, settings
@@ -164,6 +165,20 @@ def test_ties_are_drawn_by_the_generator_alone():
   kept = first["trunk"]["b"]["kernel"][kernel == 0]
   half = kept.size // 2
   assert abs(kept[:half].mean() - kept[half:].mean()) < 0.15
+
+
+@pytest.mark.parametrize("lay", [np.asfortranarray, jnp.asarray])
+def test_ties_are_exact_however_arrays_lie_in_memory(lay):
+  # As PyTorch's kernels do, transposed, or JAX's, which are not written to.
+  kernel = _params(zeros=0.8)["trunk"]["b"]["kernel"]
+  scores = np.where(kernel == 0, 0, np.abs(kernel))
+  masks = {"kernel": np.ones(kernel.shape, bool)}
+  plain, found = (
+    magnitude.prune({"kernel": own}, masks, 0.2, _rng())["kernel"]
+    for own in (scores, lay(scores))
+  )
+  assert found.sum() == 320
+  np.testing.assert_array_equal(found, plain)
 
 
 def test_what_is_pruned_never_returns_whatever_its_value():

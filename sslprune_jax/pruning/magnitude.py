@@ -200,7 +200,8 @@ def _cut(
       quotas.append((names, quota))
 
   pruned = jax.tree.map(
-    lambda score, threshold: np.asarray(score > threshold),
+    # Row by row whatever the scores are, as ties are kept in place.
+    lambda score, threshold: np.require(score > threshold, None, ["C", "W"]),
     scores,
     with_leaves(scores, thresholds),
   )
