@@ -1,6 +1,7 @@
 """A ticket -> a folder of files that others load without this package."""
 
 import dataclasses
+import glob
 import os
 import pathlib
 import secrets
@@ -25,8 +26,8 @@ from sslprune_jax.exchange import (
 from sslprune_jax.exchange.written import (
   ExportError,
   Reference,
-  has_linear_head,
   network_of,
+  without_other_head,
 )
 from sslprune_jax.pruning import masks as masks_lib
 from sslprune_jax.pruning import tickets
@@ -94,14 +95,15 @@ def export_ticket(
       "the file in int8 is made of it"
     )
   out = _check_folder(out)
-  ticket = tickets.load(path)
-  ticket = without_other_head(ticket)
+  ticket = without_other_head(tickets.load(path))
   ticket.check_network(network_of(ticket))
   if shrinks:
     ticket = shrink.shrink(ticket)
   config = _describe(ticket, path)
   train = onnx_int8.open_images(ticket) if int8 else None
   reference = _open_reference(ticket, in_front)
+  for begun in out.parent.glob(f".{glob.escape(out.name)}.*.partial"):
+    shutil.rmtree(begun, ignore_errors=True)  # One that was killed.
   folder = out.with_name(f".{out.name}.{secrets.token_hex(4)}.partial")
   folder.mkdir(parents=True)
   try:
@@ -167,21 +169,6 @@ def _check_folder(out: epath.PathLike) -> pathlib.Path:
       f"--out={out}: found {found}, expected a new folder or an empty one"
     )
   return path
-
-
-def without_other_head(ticket: Ticket) -> Ticket:
-  """Returns a ticket without a head that its task alone can build.
-
-  Args:
-    ticket: any ticket.
-  """
-  if has_linear_head(ticket):
-    return ticket
-  trunks = (
-    {k: v for k, v in tree.items() if k == "trunk"}
-    for tree in (ticket.masks, ticket.params, ticket.batch_stats)
-  )
-  return Ticket(*trunks, ticket.meta)
 
 
 def _describe(ticket: Ticket, path: epath.PathLike) -> dict[str, Any]:

@@ -14,14 +14,17 @@ from etils import epath
 
 from sslprune_jax import models
 from sslprune_jax.exchange import (
-  exporting,
   onnx_int8,
   shrink,
   to_jax,
   to_onnx,
   turns,
 )
-from sslprune_jax.exchange.written import Reference, network_of
+from sslprune_jax.exchange.written import (
+  Reference,
+  network_of,
+  without_other_head,
+)
 from sslprune_jax.pruning import masks as masks_lib
 from sslprune_jax.pruning import tickets
 from sslprune_jax.pruning.tickets import Ticket
@@ -58,7 +61,7 @@ def time_ticket(
     UserError: the file is no ticket, one that an engine does not take, or a
       process that timed it failed.
   """
-  ticket = exporting.without_other_head(tickets.load(path))
+  ticket = without_other_head(tickets.load(path))
   networks = list_networks(ticket)
   about = {
     "sha256": digests.describe(files.read(path))["sha256"],
@@ -93,19 +96,20 @@ def list_networks(ticket: Ticket) -> dict[str, Ticket]:
     ticket: ticket with a linear head, or without one.
 
   Returns:
-    "dense", the network that was pruned, of weights drawn anew; and, where they
-    are another, "masked", the ticket as it is, and "shrunk", without the
-    channels that are 0.
+    "dense", the network that was pruned, of weights drawn anew; "masked", the
+    ticket as it is, where a mask prunes something; and "shrunk", without the
+    channels that are 0, where it is smaller than the dense one.
+
+  Raises:
+    TicketError: the ticket does not say which network it is of.
   """
-  found = {"dense": draw_dense(ticket)}
-  is_shrunk = bool(ticket.meta["config"]["model"].get("kept"))
-  if is_shrunk:
-    return found | {"shrunk": ticket}
+  ticket.section("model", "name", "width")
+  found, small = {"dense": draw_dense(ticket)}, ticket
   if masks_lib.density(ticket.masks) < 1:
     found["masked"] = ticket
     small = shrink.shrink(ticket)
-    if _size(small) < _size(ticket):
-      found["shrunk"] = small
+  if _size(small) < _size(found["dense"]):
+    found["shrunk"] = small
   return found
 
 

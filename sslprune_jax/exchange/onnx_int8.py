@@ -10,7 +10,6 @@ from sslprune_jax.exchange import images_at_hand, to_onnx
 from sslprune_jax.exchange.written import (
   ExportError,
   Reference,
-  has_linear_head,
   read,
 )
 from sslprune_jax.pruning.tickets import Ticket
@@ -113,7 +112,7 @@ def _say_quality(reference: Reference, folder: pathlib.Path) -> str:
   )
   own = reference.logits
   where = f"On the {len(found):,} test images of {reference.test.name}"
-  if not has_linear_head(reference.ticket):
+  if not reference.ticket.has_linear_head:
     cosine = _cosines(found, own).mean()
     return (
       f"{where} its features have a cosine of {cosine:.4f} to the ticket's."

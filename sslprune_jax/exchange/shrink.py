@@ -14,7 +14,7 @@ import jax
 import numpy as np
 
 from sslprune_jax import models
-from sslprune_jax.exchange.written import logits_of
+from sslprune_jax.exchange.written import logits_of, without_other_head
 from sslprune_jax.models import kept as kept_lib
 from sslprune_jax.pruning import channel_cuts, channels
 from sslprune_jax.pruning import masks as masks_lib
@@ -58,12 +58,12 @@ def shrink(ticket: Ticket) -> Ticket:
     meta=_describe(whole, kept),
   )
   _check_same(whole, small)
-  if "kernel" in ticket.params.get("head", {}):
+  if ticket.has_linear_head:
     return small
   return dataclasses.replace(
     small,
-    params={k: v for k, v in small.params.items() if k != "head"},
-    masks={k: v for k, v in small.masks.items() if k != "head"},
+    params={"trunk": small.params["trunk"]},
+    masks={"trunk": small.masks["trunk"]},
   )
 
 
@@ -113,8 +113,9 @@ def find_kept(
 
 def _with_linear_head(ticket: Ticket) -> Ticket:
   """Returns a ticket with a head to compare by: its own, if it is linear."""
-  if "kernel" in ticket.params.get("head", {}):
+  if ticket.has_linear_head:
     return ticket
+  ticket = without_other_head(ticket)
   network = ticket.network(num_outputs=_LOGITS)
   shape = models.num_features(network, ticket.image_shape), _LOGITS
   kernel = np.random.default_rng(0).standard_normal(shape, np.float32)
@@ -122,8 +123,8 @@ def _with_linear_head(ticket: Ticket) -> Ticket:
   masks = jax.tree.map(lambda leaf: np.ones((), bool), head)
   return dataclasses.replace(
     ticket,
-    params={"trunk": ticket.params["trunk"], "head": head},
-    masks={"trunk": ticket.masks["trunk"], "head": masks},
+    params=ticket.params | {"head": head},
+    masks=ticket.masks | {"head": masks},
   )
 
 

@@ -7,7 +7,7 @@ from typing import Any
 
 import numpy as np
 
-from sslprune_jax.exchange.written import Reference, has_linear_head
+from sslprune_jax.exchange.written import Reference
 
 FILE = "model.py"
 _SOURCE, _SETTINGS = "torch_model.py", "SETTINGS: dict = {}"
@@ -32,7 +32,7 @@ def write(reference: Reference, folder: pathlib.Path) -> list[str]:
     "sobel": bool(model.get("sobel")),
     "same": model.get("padding") == "same",
     "stem_padding": model.get("stem_padding", -1),
-    "head": has_linear_head(ticket),
+    "head": ticket.has_linear_head,
     "in_front": reference.in_front,
     **{k: list(ticket.section("dataset", k)[k]) for k in ("mean", "std")},
   }

@@ -24,14 +24,20 @@ class ExportError(UserError, ValueError):
   """A ticket cannot be written so, or what was written computes another."""
 
 
-def has_linear_head(ticket: Ticket) -> bool:
-  """Returns whether a ticket's head is one that its network can build."""
-  return set(ticket.params.get("head", {})) == {"kernel", "bias"}
+def without_other_head(ticket: Ticket) -> Ticket:
+  """Returns a ticket without a head that its task alone can build."""
+  if ticket.has_linear_head:
+    return ticket
+  trunks = (
+    {k: v for k, v in tree.items() if k == "trunk"}
+    for tree in (ticket.masks, ticket.params, ticket.batch_stats)
+  )
+  return Ticket(*trunks, ticket.meta)
 
 
 def network_of(ticket: Ticket) -> models.Network:
   """Returns a ticket's network; without a head its logits are its features."""
-  if has_linear_head(ticket):
+  if ticket.has_linear_head:
     return ticket.network()
   return models.without_head(ticket.network(num_outputs=1))
 
@@ -176,7 +182,8 @@ class Reference:
   def labels(self) -> np.ndarray | None:
     """Labels i32[N] of the test images, where its outputs are their classes."""
     task = self.ticket.meta.get("task")
-    if not (self.test and task in TASKS and TASKS[task].reads_labels):
+    known = isinstance(task, str) and task in TASKS
+    if not (self.test and known and TASKS[task].reads_labels):
       return None
     outputs = self.ticket.params.get("head", {}).get("bias", np.empty(0)).size
     labels = self.test.labels
@@ -198,7 +205,7 @@ class Reference:
     if self.test is None:
       return f"{found}; test images were not at hand ({self.absent})."
     found += f", and on the {len(self.test):,} test images of {self.test.name}"
-    if not has_linear_head(self.ticket):
+    if not self.ticket.has_linear_head:
       return f"{found}; without a head these are its features."
     ties = [f"{n} in {file}" for file, n in self.others.items() if n]
     if ties:

@@ -200,7 +200,6 @@ def _cut(
       quotas.append((names, quota))
 
   pruned = jax.tree.map(
-    # Row by row whatever the scores are, as ties are kept in place.
     lambda score, threshold: np.require(score > threshold, None, ["C", "W"]),
     scores,
     with_leaves(scores, thresholds),
@@ -251,7 +250,7 @@ def _threshold(values: np.ndarray, keep: int) -> tuple[np.float32, int]:
 
 
 def _keep_ties(names, quota, scores, thresholds, masks, rng) -> None:
-  """Keeps, in place, a random `quota` of the weights at a threshold."""
+  """Keeps, in place, a random `quota` of the ties; masks lie in C's order."""
   ties = [np.flatnonzero(scores[n] == thresholds[n]) for n in names]
   total = sum(len(t) for t in ties)
   chosen = np.zeros(total, bool)

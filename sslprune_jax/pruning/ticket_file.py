@@ -144,6 +144,8 @@ def _assemble(
     if mask.ndim:
       params[name] = np.zeros(shapes[name], np.float32)
       params[name][mask] = entry
+  if not groups["mask"]:
+    raise ValueError("mask: found none, expected one of each pruned parameter")
   return masks, from_names(params), from_names(groups["batch_stats"])
 
 

@@ -9,11 +9,11 @@ shrinks with the network.
 """
 
 import dataclasses
+from collections.abc import Sequence
 from typing import Any
 
 import chex
 import jax
-import jax.numpy as jnp
 import numpy as np
 from etils import epath
 
@@ -63,14 +63,14 @@ class Ticket:
         head, or one that is more than a linear layer, which its task alone can
         build.
     """
-    head = named_leaves(self.params.get("head", {}))
-    if num_outputs is None and "kernel" not in head:
+    if num_outputs is None and not self.has_linear_head:
+      head = sorted(named_leaves(self.params.get("head", {})))
       raise TicketError(
-        f"params/head: found {sorted(head) or 'no head'}, expected the kernel "
-        "of a linear layer; Ticket.features needs no head"
+        f"params/head: found {head or 'no head'}, expected the kernel and the "
+        "bias of a linear layer; Ticket.features needs no head"
       )
     if num_outputs is None:
-      num_outputs = head["kernel"].shape[-1]
+      num_outputs = self.params["head"]["kernel"].shape[-1]
     model = self.section("model", "name", "width", "sobel")
     try:
       return models.build(
@@ -82,6 +82,11 @@ class Ticket:
       )
     except (KeyError, TypeError, ValueError) as error:
       raise TicketError(f"meta.config.model: {error}") from None
+
+  @property
+  def has_linear_head(self) -> bool:
+    """Whether its head is one that `network` builds: a kernel and a bias."""
+    return set(self.params.get("head", {})) == {"kernel", "bias"}
 
   def features(self, images: np.ndarray) -> np.ndarray:
     """Computes the features of images, in evaluation mode, in one batch.
@@ -119,22 +124,22 @@ class Ticket:
     return np.asarray(apply(trunk, images))
 
   def check_network(self, network: models.Network) -> None:
-    """Refuses a network that the ticket's trunk is not of.
+    """Refuses a network that the ticket is not of, its head where it has one.
 
     Raises:
       TicketError: names the array, what was found and what was expected.
     """
-    one = jnp.zeros((1, *self.image_shape))
+    one = jax.ShapeDtypeStruct((1, *self.image_shape), np.float32)
     try:
       like = jax.eval_shape(
-        lambda: network.init(jax.random.key(0), one, train=False)
+        lambda x: network.init(jax.random.key(0), x, train=False), one
       )
     except (TypeError, ValueError, OverflowError) as error:
       reason = str(error).split("\n")[0]
       raise TicketError(
         f"meta.config.model: no such network ({reason})"
       ) from None
-    check(self, like, "params")
+    check(self, like, "params", parts=("trunk", "head"))
 
   @property
   def image_shape(self) -> tuple[int, int, int]:
@@ -212,22 +217,30 @@ def load(path: epath.PathLike) -> Ticket:
     raise TicketError(f"{path}: {error}") from error
 
 
-def check(ticket: Ticket, like: dict[str, Tree], where: str) -> None:
-  """Refuses a ticket whose trunk does not fit a network, or is not pruned.
+def check(
+  ticket: Ticket,
+  like: dict[str, Tree],
+  where: str,
+  parts: Sequence[str] = ("trunk",),
+) -> None:
+  """Refuses a ticket that does not fit a network, or is not pruned.
 
   Args:
     ticket: any ticket.
     like: variables of the network, or their shapes.
     where: name of the ticket in errors.
+    parts: parts of the network that are compared, of those that it has.
 
   Raises:
     TicketError: names the array, what was found and what was expected.
   """
+  parts = [part for part in parts if part in like["params"]]
   for kind, own in ticket.variables.items():
     found, expected = (
       {
         name: leaf.shape
-        for name, leaf in named_leaves(tree.get("trunk", {})).items()
+        for name, leaf in named_leaves(tree).items()
+        if name.partition("/")[0] in parts
       }
       for tree in (own, like.get(kind, {}))
     )
@@ -235,7 +248,7 @@ def check(ticket: Ticket, like: dict[str, Tree], where: str) -> None:
       if found.get(name) != expected.get(name):
         of = "" if kind == "params" else f"{kind} of "
         raise TicketError(
-          f"{where}: of another architecture: {of}trunk/{name} has shape "
+          f"{where}: of another architecture: {of}{name} has shape "
           f"{found.get(name)}, the network expects {expected.get(name)}"
         )
   try:

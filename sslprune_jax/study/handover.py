@@ -60,9 +60,7 @@ def _write(config: ConfigDict, workdir: epath.Path) -> Iterator[epath.Path]:
     ticket = workdir / stage.path / workdir_lib.TRAINED
     out = workdir / stage.path / workdir_lib.EXPORT
     if not _is_there(out, ticket, formats):
-      # Of other forms, damaged, or what a killed run had begun.
-      for old in (out, *out.parent.glob(f".{out.name}.*.partial")):
-        shutil.rmtree(old, ignore_errors=True)
+      shutil.rmtree(out, ignore_errors=True)  # Of other forms, or damaged.
       exporting.export_ticket(ticket, formats, out, shrinks=True)
     yield out
 

@@ -139,6 +139,22 @@ def test_without_a_linear_head_the_trunk_is_written(tmp_path):
   assert json.loads((out / "config.json").read_text())["classes"] is None
 
 
+def test_a_head_that_does_not_fit_is_named(tmp_path):
+  ticket = make_ticket("resnet18", 16)
+  ticket.params["head"]["kernel"] = np.ones((5, 3), np.float32)
+  with pytest.raises(
+    tickets.TicketError, match=r"head/kernel .* \(5, 3\), the"
+  ):
+    export(ticket, tmp_path, "flax")
+
+
+def test_what_a_killed_export_left_is_taken_away(tmp_path):
+  begun = tmp_path / ".out.0123abcd.partial"
+  begun.mkdir()
+  export(make_ticket("resnet18", 16), tmp_path, "flax")
+  assert not begun.exists()
+
+
 def test_views_are_written_as_they_read(tmp_path):
   rows = np.arange(6, dtype=np.float32).reshape(2, 3)
   for kind, array in (("dense", rows), ("convolution", rows[None, None])):

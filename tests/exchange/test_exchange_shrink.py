@@ -200,8 +200,12 @@ def test_a_head_of_several_layers_is_left_out(convnet):
   head = {"layers_0": {"kernel": np.ones((32, 4), np.float32)}}
   params = {"trunk": pruned.params["trunk"], "head": head}
   masks = {**masks_lib.dense(params), "trunk": pruned.masks["trunk"]}
-  small = shrink.shrink(dataclasses.replace(pruned, params=params, masks=masks))
-  assert small.params.keys() == small.masks.keys() == {"trunk"}
+  stats = pruned.batch_stats | {"head": {"mean": np.zeros(4, np.float32)}}
+  small = shrink.shrink(
+    dataclasses.replace(pruned, params=params, masks=masks, batch_stats=stats)
+  )
+  for tree in (small.params, small.masks, small.batch_stats):
+    assert tree.keys() == {"trunk"}
   with pytest.raises(tickets.TicketError, match="found no head"):
     small.network()
 
