@@ -60,18 +60,18 @@ def _import(flags: argparse.Namespace) -> None:
     imported = importing.import_checkpoint(
       flags.file, seen, prefix=flags.prefix, masks=flags.masks
     )
-    tickets.save(out, imported.ticket)
+    ticket = imported.ticket
+    height, width, channels = ticket.image_shape
+    dataset = ticket.section("dataset", "mean", "std")
+    tickets.save(out, ticket)
   except (UserError, OSError) as error:
     endings.refuse(error)
-  ticket = imported.ticket
-  height, width, channels = ticket.meta["image_shape"]
   count = sum(np.size(leaf) for leaf in _leaves(ticket.params))
   for words in imported.said:
     print(words)
   print(
     f"{out}: {count:,} weights, images of {height} x {width} x {channels}, "
-    f"mean {ticket.meta['config']['dataset']['mean']}, standard deviation "
-    f"{ticket.meta['config']['dataset']['std']}"
+    f"mean {dataset['mean']}, standard deviation {dataset['std']}"
   )
 
 
@@ -137,7 +137,7 @@ def _add_import(commands: argparse._SubParsersAction) -> None:
   )
   parser.add_argument(
     "--stem_padding",
-    type=_pixels,
+    type=_padding,
     default=-1,
     help="padding of a ResNet's first convolution (default: half its kernel; "
     "2 of solo-learn's for CIFAR)",
@@ -177,9 +177,17 @@ def _add_export(commands: argparse._SubParsersAction) -> None:
 
 
 def _pixels(text: str) -> int:
-  if not re.fullmatch("[0-9]{1,4}", text) or not 0 < int(text) <= 4096:
+  return _read_pixels(text, 1)
+
+
+def _padding(text: str) -> int:
+  return _read_pixels(text, 0)
+
+
+def _read_pixels(text: str, least: int) -> int:
+  if not re.fullmatch("[0-9]{1,4}", text) or not least <= int(text) <= 4096:
     raise argparse.ArgumentTypeError(
-      f"found {text!r}, expected pixels, 1 to 4096"
+      f"found {text!r}, expected pixels, {least} to 4096"
     )
   return int(text)
 

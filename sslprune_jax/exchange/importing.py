@@ -7,6 +7,7 @@ import json
 import os
 import pathlib
 import re
+from collections.abc import Mapping
 
 from etils import epath
 
@@ -59,8 +60,8 @@ def import_checkpoint(
     path: file or folder; see `containers.open_checkpoint`.
     seen: size and normalisation of its images.
     prefix: end of what stands before its names; see `names.find`.
-    masks: file of masks by the names of the weights; None: the checkpoint's
-      own, or full ones.
+    masks: file of masks by the names of the weights, with or without the
+      prefix; None: the checkpoint's own, or full ones.
 
   Returns:
     The ticket, and what to say of it.
@@ -68,7 +69,7 @@ def import_checkpoint(
   Raises:
     CheckpointError: the file is none, or of a network that ours cannot hold.
   """
-  kept = _read_masks(masks)
+  kept = _read_masks(masks, prefix)
   with containers.open_checkpoint(path) as checkpoint:
     if checkpoint.ticket is not None:
       if seen != fitting.Input() or prefix is not None or masks is not None:
@@ -79,7 +80,7 @@ def import_checkpoint(
       said = ["found a ticket: taken as it is"]
       return Imported(checkpoint.ticket, said, _digest(pathlib.Path(path)))
     tensors = names.flatten(checkpoint.tree)
-    found = flax_names.find(tensors, prefix) or names.find(tensors, prefix)
+    found = _find(tensors, prefix)
     layout = architectures.recognise(found)
     _check_strides(pathlib.Path(path), layout)
     ticket = fitting.make_ticket(found, layout, seen, kept)
@@ -108,7 +109,7 @@ def read_start(path: str) -> Imported:
   try:
     return import_checkpoint(os.path.expanduser(path), fitting.Input())
   except (CheckpointError, TicketError) as error:
-    raise ConfigError(f"config.start: {path}: {error}") from None
+    raise ConfigError(f"config.start: {error}") from None
 
 
 def _check_strides(path: pathlib.Path, layout: Layout) -> None:
@@ -128,12 +129,24 @@ def _check_strides(path: pathlib.Path, layout: Layout) -> None:
     )
 
 
-def _read_masks(path: epath.PathLike | None) -> dict[str, Tensor]:
+def _find(tensors: Mapping[str, Tensor], prefix: str | None) -> Found:
+  return flax_names.find(tensors, prefix) or names.find(tensors, prefix)
+
+
+def _read_masks(
+  path: epath.PathLike | None, prefix: str | None
+) -> dict[str, Tensor]:
   """Returns masks by torchvision's names of the layers."""
   if path is None:
     return {}
   with containers.open_checkpoint(path) as checkpoint:
-    found = names.find(names.flatten(checkpoint.tree)).tensors
+    tensors = names.flatten(checkpoint.tree)
+    try:
+      found = _find(tensors, prefix).tensors
+    except CheckpointError:
+      if not prefix:
+        raise
+      found = _find(tensors, "").tensors
     masks = {
       name.removesuffix(suffix): in_memory(tensor.read())
       for name, tensor in found.items()

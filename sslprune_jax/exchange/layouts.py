@@ -85,12 +85,20 @@ class Builder:
     self.params[f"{ours}/bias"] = Source(theirs, "bias")
 
   def shape(self, theirs: str) -> tuple[int, ...]:
-    """Returns the shape of a layer's weight; raises where there is none."""
+    """Returns the shape of a layer's weight.
+
+    Raises:
+      CheckpointError: there is none, or it holds no number.
+    """
     tensor = self.tensors.get(f"{theirs}.weight")
     if tensor is None:
       tensor = self.tensors.get(f"{theirs}.weight_orig")
     if tensor is None:
       raise CheckpointError(f"{theirs}.weight: found none, expected it")
+    if 0 in tensor.shape:
+      raise CheckpointError(
+        f"{theirs}.weight: found the shape {tensor.shape}, expected no 0 in it"
+      )
     return tensor.shape
 
   def head(self, theirs: str) -> int:

@@ -17,7 +17,9 @@ from flax import serialization
 from sslprune_jax.config import files as config_files
 from sslprune_jax.exchange import __main__ as command
 from sslprune_jax.exchange import fitting, importing
+from sslprune_jax.pruning import masks as masks_lib
 from sslprune_jax.pruning import tickets
+from sslprune_jax.runtime.trees import named_leaves
 from sslprune_jax.study import alone
 
 
@@ -190,6 +192,81 @@ def test_an_imported_network_is_judged_by_the_documented_command(tmp_path):
   )
   (line,) = alone.run(config, [out], tmp_path / "w")
   assert line["task"] == "x" and line["value"] > 0.3
+
+
+def test_masks_are_those_behind_the_prefix(tmp_path):
+  arrays = torch_files.resnet18()
+  kernel, shape = "layer1.0.conv1.weight", arrays["layer1.0.conv1.weight"].shape
+  masks = {
+    f"{prefix}{name}": np.full(array.shape, value, np.float32)
+    for prefix, value in (("encoder_q.", 0), ("encoder_k.", 1))
+    for name, array in arrays.items()
+    if array.ndim == 4
+  }
+  masks[f"encoder_k.{kernel}"] = np.arange(np.prod(shape)).reshape(shape) % 2
+  both = {f"encoder_{n}.{k}": v for n in "qk" for k, v in arrays.items()}
+  bare = {
+    name.removeprefix("encoder_k."): mask
+    for name, mask in masks.items()
+    if name.startswith("encoder_k.")
+  }
+  safetensors.numpy.save_file(both, tmp_path / "x.safetensors")
+  for file in (masks, bare):
+    safetensors.numpy.save_file(file, tmp_path / "m.safetensors")
+    imported = importing.import_checkpoint(
+      tmp_path / "x.safetensors",
+      fitting.Input(),
+      prefix="encoder_k",
+      masks=tmp_path / "m.safetensors",
+    )
+    found = named_leaves(imported.ticket.masks)
+    layer = "trunk/stage1/block1/conv1/conv/kernel"
+    expected = masks[f"encoder_k.{kernel}"].transpose(2, 3, 1, 0) == 1
+    np.testing.assert_array_equal(found.pop(layer), expected)
+    assert all(mask.all() for mask in found.values())
+
+
+def test_masks_of_flaxs_example_are_by_its_names(tmp_path):
+  _, variables = _draw(_Example((2, 2, 2, 2), False), 64)
+  path = tmp_path / "checkpoint_5"
+  path.write_bytes(serialization.msgpack_serialize(dict(variables)))
+  kernel = variables["params"]["ResNetBlock_0"]["Conv_0"]["kernel"]
+  mask = (np.arange(kernel.size).reshape(kernel.shape) % 3 > 0).astype("f")
+  masks = jax.tree.map(np.ones_like, variables["params"])
+  masks["ResNetBlock_0"]["Conv_0"]["kernel"] = mask
+  beside = tmp_path / "masks"
+  beside.write_bytes(serialization.msgpack_serialize({"params": masks}))
+  imported = importing.import_checkpoint(path, fitting.Input(), masks=beside)
+  trunk = imported.ticket.masks["trunk"]
+  found = trunk["stage1"]["block1"]["conv1"]["conv"]["kernel"]
+  np.testing.assert_array_equal(found, mask == 1)
+
+
+@pytest.mark.parametrize("meta", [{}, {"image_shape": [8, 8, 3]}])
+def test_a_ticket_that_says_too_little_is_not_imported(meta, tmp_path):
+  params = {"trunk": {"a": {"kernel": np.ones((2, 3), np.float32)}}}
+  ticket = tickets.Ticket(masks_lib.dense(params), params, {}, meta)
+  path, out = tmp_path / "t.npz", tmp_path / "o.npz"
+  tickets.save(path, ticket)
+  with pytest.raises(SystemExit, match="meta.(image_shape|config): found"):
+    command.main(["import", str(path), f"--out={out}"])
+  assert not out.exists()
+
+
+def test_an_array_without_a_number_is_refused(tmp_path):
+  arrays = torch_files.resnet18()
+  arrays["conv1.weight"] = np.zeros((8, 0, 7, 7), np.float32)
+  file = tmp_path / "x.safetensors"
+  safetensors.numpy.save_file(arrays, file)
+  with pytest.raises(SystemExit, match="conv1.weight: found the shape .8, 0"):
+    command.main(["import", str(file), f"--out={tmp_path / 'o.npz'}"])
+
+
+def test_a_stem_may_have_no_padding(tmp_path):
+  file, out = tmp_path / "x.safetensors", tmp_path / "t.npz"
+  safetensors.numpy.save_file(torch_files.resnet18(), file)
+  command.main(["import", str(file), f"--out={out}", "--stem_padding=0"])
+  assert tickets.load(out).meta["config"]["model"]["stem_padding"] == 0
 
 
 def test_what_cannot_be_imported_writes_nothing(tmp_path):
