@@ -54,16 +54,19 @@ def halve(
     axes: axes of the maximum.
 
   Returns:
-    None where they are not such parts, and all of them.
+    None where they are not such parts, and all of them, or no window of
+    ONNX's over images is what they are.
   """
   whole, parts = low.splits[x]
-  windows = [1] * len(whole.shape)
-  for axis, part in enumerate(parts):
-    if len(part) == 2 and part[1] in axes:
-      windows[axis] = x.shape[part[1]]
-  kept = [part[0] for part in parts]
-  if sorted((*kept, *axes)) != list(range(len(x.shape))):
+  inner = {i: part[1] for i, part in enumerate(parts) if len(part) == 2}
+  if (
+    len(whole.shape) != 4
+    or len(inner) > 2
+    or any(len(part) not in (1, 2) for part in parts)
+    or sorted(inner.values()) != sorted(axes)
+  ):
     return None
+  windows = [x.shape[inner[i]] if i in inner else 1 for i in range(4)]
   none = [(0, 0)] * len(windows)
   return pool(low, equation, whole, "MaxPool", windows, windows, none)
 

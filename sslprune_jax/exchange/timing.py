@@ -1,7 +1,6 @@
 """How fast pruned networks are, measured: `sslprune time TICKET ...`."""
 
 import argparse
-import importlib.util
 import re
 from collections.abc import Sequence
 from typing import Any
@@ -10,7 +9,7 @@ import jax
 from etils import epath
 
 from sslprune_jax import workdir as workdir_lib
-from sslprune_jax.exchange import measuring
+from sslprune_jax.exchange import measuring, to_onnx
 from sslprune_jax.exchange.engines import ENGINES
 from sslprune_jax.runtime import endings, environment, files
 from sslprune_jax.runtime.errors import UserError, printable
@@ -58,6 +57,8 @@ def main(argv: Sequence[str] | None = None) -> int:
   jax.config.update("jax_platforms", "cpu")
   try:
     _check_threads(flags.threads)
+    if "onnxruntime" in flags.engine:
+      to_onnx.check_installed("--engine=onnxruntime")
     for path in flags.tickets:
       lines = measuring.time_ticket(
         path, flags.engine, flags.batch, flags.threads
@@ -140,18 +141,13 @@ def _devices(lines: Sequence[dict[str, Any]]) -> list[str]:
 
 
 def _engines(text: str) -> list[str]:
-  """Reads names of engines, each of which is installed."""
+  """Reads names of engines."""
   names = text.split(",")
   for name in names:
     if name not in ENGINES:
       raise argparse.ArgumentTypeError(
         f"found {name!r}, expected some of {', '.join(ENGINES)}"
       )
-  if "onnxruntime" in names and not importlib.util.find_spec("onnxruntime"):
-    raise argparse.ArgumentTypeError(
-      "found onnxruntime, which is not installed, expected the extra onnx: pip "
-      "install 'sslprune_jax[onnx]'"
-    )
   return list(dict.fromkeys(names))
 
 

@@ -58,12 +58,12 @@ def write(reference: Reference, folder: pathlib.Path) -> list[str]:
   ]
 
 
-def check_installed() -> None:
-  """Refuses to write ONNX where the extra `onnx` is not there."""
+def check_installed(option: str = "--format=onnx") -> None:
+  """Refuses an option that needs the extra `onnx` where it is not there."""
   for module in ("onnx", "onnxruntime"):
     if not importlib.util.find_spec(module):
       raise ExportError(
-        f"--format=onnx: found no {module}, expected it: pip install "
+        f"{option}: found no {module}, expected it: pip install "
         "'sslprune-jax[onnx]'"
       )
 

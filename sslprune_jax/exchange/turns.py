@@ -184,7 +184,8 @@ class _Worker:
 
   def _stop(self) -> None:
     if self._process:
-      self._process.stdin.close()
+      with contextlib.suppress(BrokenPipeError):  # A turn it never read.
+        self._process.stdin.close()
       self._process.stdout.close()
       self._process.wait()
       self._process = None

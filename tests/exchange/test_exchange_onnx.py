@@ -133,6 +133,19 @@ class Users(Plain):
     return {"features": jnp.clip(rows, -3, 3).max(1)}
 
 
+class Maxout(Plain):
+  """Maxima over parts of axes that no window of images is."""
+
+  @nn.compact
+  def __call__(self, x, train):
+    x = nn.Conv(8, (3, 3), name="a")(x)
+    few = x.reshape(*x.shape[:3], 2, 2, 2).max((-1, -2))
+    one = x.mean((1, 2), keepdims=True)
+    pooled = one.reshape(-1, 1, 1, 4, 2).max(-1).reshape(-1, 4)
+    one = one.reshape(-1, 8).reshape(-1, 4, 2).max(-1)
+    return {"features": jnp.concatenate([few.mean((1, 2)), pooled, one], -1)}
+
+
 class Sorts(Plain):
   @nn.compact
   def __call__(self, x, train):
@@ -167,10 +180,11 @@ def add_network(monkeypatch, kind):
 
 
 @needs_runtime
+@pytest.mark.parametrize("kind", [Users, Maxout])
 def test_a_users_network_is_written_primitive_by_primitive(
-  tmp_path, monkeypatch
+  kind, tmp_path, monkeypatch
 ):
-  check(add_network(monkeypatch, Users), tmp_path, 12)
+  check(add_network(monkeypatch, kind), tmp_path, 12)
 
 
 @needs_runtime

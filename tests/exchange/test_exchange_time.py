@@ -1,6 +1,7 @@
 """Tests of timing: what is timed, by whom, and what is kept of it."""
 
 import dataclasses
+import importlib.util
 import json
 import subprocess
 import sys
@@ -11,8 +12,8 @@ from test_exchange_shrink import draw_ticket, prune
 
 from sslprune_jax import models
 from sslprune_jax.exchange import engines, measuring, timing, turns
+from sslprune_jax.pruning import channels, tickets
 from sslprune_jax.pruning import masks as masks_lib
-from sslprune_jax.pruning import tickets
 from sslprune_jax.runtime.trees import named_leaves
 
 
@@ -47,6 +48,24 @@ def test_a_ticket_is_timed_beside_the_network_it_was_pruned_from(
   assert list(again) == ["dense", "shrunk"]
   drawn = named_leaves(again["dense"].params)
   assert {k: v.shape for k, v in drawn.items()} == shapes
+
+
+def test_a_shrunk_ticket_that_was_pruned_on_is_masked_and_shrunk(networks):
+  ticket = networks["shrunk"]
+  network = ticket.network()
+  groups = channels.of_network(
+    network, ticket.variables, ticket.image_shape
+  ).groups
+  pruned = prune(ticket, groups)[0]
+  again = measuring.list_networks(pruned)
+  assert list(again) == ["dense", "masked", "shrunk"]
+  assert again["masked"] is pruned
+  assert masks_lib.density(again["shrunk"].masks) == 1
+
+
+def test_a_ticket_that_does_not_say_its_network_is_refused(pruned):
+  with pytest.raises(tickets.TicketError, match="meta.config: found no model"):
+    measuring.list_networks(dataclasses.replace(pruned, meta={}))
 
 
 def test_weights_alone_are_masked_and_nothing_is_sliced(pruned):
@@ -122,15 +141,38 @@ def test_what_cannot_be_timed_is_said_in_a_line(flags, words, tmp_path, capsys):
   assert words in f"{error.value}{capsys.readouterr().err}"
 
 
-def test_an_engine_that_is_not_installed_names_its_extra(monkeypatch, capsys):
-  monkeypatch.setattr(timing.importlib.util, "find_spec", lambda name: None)
-  with pytest.raises(SystemExit, match="not installed, expected the extra onn"):
+def test_an_engine_that_is_not_installed_names_its_extra(monkeypatch):
+  def find_spec(name):
+    return None if name == "onnx" else real(name)
+
+  real = importlib.util.find_spec
+  monkeypatch.setattr(importlib.util, "find_spec", find_spec)
+  words = "engine=onnxruntime: found no onnx.*, expected it: pip install "
+  with pytest.raises(SystemExit, match=words):
     timing.main(["x.npz", "--engine=onnxruntime"])
 
 
 def test_a_process_that_ends_is_one_line(tmp_path):
   side = turns.Side("xla", tmp_path / "lost.jax_export", 1)
   with pytest.raises(turns.TimingError, match="lost.jax_export: its process "):
+    turns.take_turns([side], [1])
+
+
+def test_a_process_that_ends_between_turns_says_why(tmp_path, monkeypatch):
+  ends = tmp_path / "ends.py"
+  ends.write_text(
+    "import json, os, sys\n"
+    "print(json.dumps({'device': 'cpu', 'is_alone': False}), flush=True)\n"
+    "sys.stdin.readline()\n"
+    "os.close(0)\n"
+    "answer = {'seconds': [1.0, 1.0], 'processor_seconds': 1.0}\n"
+    "print(json.dumps(answer), flush=True)\n"
+    "sys.exit('ran out of luck')\n"
+  )
+  monkeypatch.setattr(turns.engines, "__name__", "ends")
+  monkeypatch.setenv("PYTHONPATH", str(tmp_path))
+  side = turns.Side("xla", tmp_path / "x.jax_export", 1)
+  with pytest.raises(turns.TimingError, match="ran out of luck"):
     turns.take_turns([side], [1])
 
 
