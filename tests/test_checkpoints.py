@@ -139,6 +139,35 @@ def _fail(error, *_):
   raise error
 
 
+@pytest.mark.parametrize(
+  "error, words",
+  [
+    (OSError(errno.ESTALE, "Stale file handle"), "Stale file handle"),
+    (MemoryError(), "MemoryError"),
+    (ValueError("UNAVAILABLE: busy"), "UNAVAILABLE: busy"),
+    (ValueError("x [os_error_code='24']"), "Too many open files"),
+  ],
+)
+def test_what_cannot_be_read_now_is_not_taken_for_damaged(
+  error, words, tmp_path, monkeypatch
+):
+  saved = checkpoints.Checkpoints(tmp_path / "checkpoint")
+  state = _state(1, np.zeros((2, 1), np.float32))
+  for update in (1, 2):
+    saved.save_durably(update, state)
+  with monkeypatch.context() as patch:
+    patch.setattr(packed, "unpack_fields", functools.partial(_fail, error))
+    with pytest.raises(UserError, match=f"2: cannot be read .*{words}"):
+      saved.restore_newest(state)
+    damaged = ValueError("DATA_LOSS: truncated")
+    patch.setattr(packed, "unpack_fields", functools.partial(_fail, damaged))
+    with pytest.raises(checkpoints.CheckpointError):
+      saved.verify()
+  assert saved.path(1).exists() and saved.path(2).exists()
+  assert saved.restore_newest(state) is not None
+  saved.close()
+
+
 def test_what_another_network_left_is_refused_and_named(tmp_path):
   saved = checkpoints.Checkpoints(tmp_path / "checkpoint")
   state = _state(1, np.zeros((2, 1), np.float32))

@@ -178,6 +178,17 @@ def test_threads_that_read_ahead_end_with_a_loop_that_fails(
   assert not threads()
 
 
+def test_metrics_that_stay_are_there_before_a_line_follows(tmp_path):
+  path = epath.Path(tmp_path / "metrics.jsonl")
+  lines = b'{"update": 5}\n{"update": 10}\n'
+  path.write_bytes(lines + b'{"update": 15}\n')
+  found = metrics.MetricLines(path, every=5, updates_per_epoch=4, start=10)
+  assert path.read_bytes() == lines  # A kill now loses none.
+  found.event(12, "evaluation", {})
+  assert path.read_bytes().startswith(lines + b'{"update": 12')
+  found.close()
+
+
 @pytest.mark.parametrize(
   "line, words",
   [

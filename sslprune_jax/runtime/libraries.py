@@ -1,5 +1,6 @@
 """What libraries say of errors, which the command says in one line."""
 
+import errno
 import functools
 import importlib.util
 import logging as logging_lib
@@ -11,6 +12,13 @@ import types
 import warnings
 
 from absl import logging
+
+_NOT_THERE = (errno.ENOENT, errno.ENOTDIR, errno.EISDIR)
+# Of a bucket, as TensorStore names them.
+_REFUSALS = (
+  *("UNAVAILABLE", "DEADLINE_EXCEEDED", "RESOURCE_EXHAUSTED", "ABORTED"),
+  *("PERMISSION_DENIED", "UNAUTHENTICATED"),
+)
 
 
 def silence() -> None:
@@ -35,11 +43,25 @@ def silence() -> None:
   sys.unraisablehook = say_ignored
 
 
+def is_refusal(error: Exception) -> bool:
+  """Returns whether a machine or a bucket refused to read what may be whole."""
+  code = getattr(error, "errno", None) or _code_of_tensorstore(error)
+  if code:
+    return code not in _NOT_THERE
+  return isinstance(error, MemoryError) or str(error).startswith(_REFUSALS)
+
+
+def _code_of_tensorstore(error: Exception) -> int | None:
+  """Returns what it was refused, behind what it was about to do."""
+  code = re.search(r"\[os_error_code='(\d+)'\]", str(error))
+  return int(code[1]) if code else None
+
+
 def reason(error: Exception) -> str:
   """Returns, in a line, why Orbax or a library below it failed."""
-  code = re.search(r"\[os_error_code='(\d+)'\]", str(error))
-  if code:  # What TensorStore was refused, behind what it was about to do.
-    return os.strerror(int(code[1]))
+  code = _code_of_tensorstore(error)
+  if code:
+    return os.strerror(code)
   lines = str(error).strip().split("\n")  # Specifications follow.
   return lines[0][:200] or type(error).__name__
 

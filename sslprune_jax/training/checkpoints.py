@@ -124,7 +124,7 @@ class Checkpoints:
   def restore_newest(self, like: TrainState) -> TrainState | None:
     """Restores the newest checkpoint whose bytes are those that were saved.
 
-    One that is truncated or damaged is named in a warning and removed.
+    A damaged one is named in a warning and removed; one that is refused is not.
 
     Args:
       like: state of the same structure; gives the base key too.
@@ -250,11 +250,11 @@ class Checkpoints:
         fields = {name.split("/")[0] for name in said_of.digests}
       items = {field: ocp.args.PyTreeRestore() for field in fields}
       found = manager.restore(update, args=ocp.args.Composite(**args, **items))
-      held = {field: found[field] for field in items}
-      return packed.unpack_fields(held, found.digests)
+      return packed.unpack_fields({f: found[f] for f in items}, found.digests)
     # Each kind of damage raises another one in Orbax and TensorStore.
     except Exception as error:  # noqa: BLE001
       words = f"{self.path(update)}: cannot be read ({libraries.reason(error)})"
-      raise CheckpointError(words) from error
+      kind = UserError if libraries.is_refusal(error) else CheckpointError
+      raise kind(words) from error
     finally:
       logging.set_verbosity(said)

@@ -9,7 +9,7 @@ from typing import Any
 from absl import logging
 from etils import epath
 
-from sslprune_jax.runtime import json_files, processes
+from sslprune_jax.runtime import files, json_files, processes
 from sslprune_jax.runtime.errors import LostFileError
 
 try:
@@ -108,9 +108,13 @@ def _reopen(path: epath.Path, start: int):
     if update > start or (update == start and "event" in read):
       break
     kept.append(line.rstrip(b"\r\n").decode() + "\n")
-  file = path.open("w")
-  file.writelines(kept)
-  return file
+  if files.in_bucket(path):  # To which nothing can be added.
+    file = path.open("w")
+    file.writelines(kept)
+    return file
+  # Whole at any moment: it may take minutes until a line follows.
+  files.write(path, "".join(kept).encode())
+  return path.open("a")
 
 
 def _update_of(line: dict[str, Any], where: str) -> int:
