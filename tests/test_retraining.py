@@ -74,6 +74,21 @@ def test_other_classes_are_not_gone_on_with(tmp_path, monkeypatch):
   assert start == 0
 
 
+def test_a_seed_trains_as_long_whichever_stands_first():
+  config = _config()
+  config.tasks, config.train.batch_size = ("labels",), 16
+  config.train.duration, config.prune.rewind = "2ep", "1ep"
+  config.labels.classes = 0.3
+  sizes, lengths = set(), set()
+  for seed in range(6):
+    config.seeds = (seed, 9)
+    images = StudyData(config)
+    made = Trainers(config, images, {})
+    sizes.add(len(images.images("labels", seed).train))
+    lengths.add((made.pretext["labels"].length, made.rewind["labels"]))
+  assert len(sizes) > 2 and lengths == {(2 * 26, 26)}
+
+
 def test_a_single_class_is_refused(tmp_path):
   config = _config()
   config.labels.classes = 0.1

@@ -170,6 +170,18 @@ def test_a_ticket_keeps_its_masks_and_a_head_that_fits(study, tmp_path):
   assert [round(x["density"], 2) for x in lines[::2]] == [0.8, 0.64]
 
 
+def test_controls_of_a_pruned_start_are_trained_at_round_0(study, tmp_path):
+  trained = study[0] / "seed_0/rotnet/round_01/trained.npz"
+  config = _config(trained, rounds=0)
+  config.retrain.update(rounds=(0,), inits=("reinit", "random"))
+  config.retrain.train.update(duration="4it", batch_size=32)
+  lines = run.run(config, tmp_path)
+  found = {x["init"]: x["value"] for x in lines if x["metric"] == "loss"}
+  assert found["reinit"] != found["random"]
+  folder = tmp_path / "seed_0/rotnet/retrain/round_00"
+  assert (folder / "random/metrics.jsonl").exists()
+
+
 def test_another_file_is_another_study(study, file, tmp_path):
   workdir, _ = study
   other = tmp_path / "other.npz"

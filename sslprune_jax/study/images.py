@@ -192,6 +192,28 @@ class StudyData:
       path = workdir / workdir_lib.labelled_path(seed, purpose)
       files.write_json(path, index_list(chosen))
 
+  def epoch_size(self, purpose: str) -> int:
+    """Counts the images of an epoch, the same for all seeds.
+
+    Where each seed draws classes of its own, as many images as it has on the
+    average over all draws.
+
+    Args:
+      purpose: name of a task, or `RETRAINING`.
+    """
+    labels = self._config.labels
+    drawn = labels.classes < 1 and purpose != RETRAINING
+    seed = self._config.seeds[0]
+    if not drawn or not TASKS[purpose].reads_labels:
+      return len(self.images(purpose, seed).train)
+    if TASKS[purpose].keeps_unlabelled:
+      return len(self.train)
+    of = self.train.labels
+    kept = len(np.unique(of[self.labelled_indices(purpose, seed)]))
+    of = of[of >= 0]
+    every = len(data.sample_per_class(of, labels.images, seed))
+    return round(every * kept / len(np.unique(of)))
+
   # Cached, as images that were used stay on the devices.
   @functools.lru_cache(maxsize=4)  # noqa: B019
   def images(self, purpose: str, seed: int) -> Images:

@@ -9,6 +9,7 @@ from sslprune_jax import config as config_lib
 from sslprune_jax import tasks
 from sslprune_jax.config.tasks import TASKS
 from sslprune_jax.exchange.importing import read_start
+from sslprune_jax.pruning import masks as masks_lib
 from sslprune_jax.runtime.errors import ConfigError
 from sslprune_jax.study import images, start
 from sslprune_jax.study.images import RETRAINING, StudyData
@@ -41,6 +42,8 @@ class Trainers:
     """
     self._config, self._data, self._cache = config, data, cache
     self._names: dict[Trainer, str] = {}
+    begun = read_start(config.start).ticket if config.start else None
+    self._starts_pruned = bool(begun) and masks_lib.density(begun.masks) < 1
     self.pretext, self.rewind = {}, {}
     for task in config.tasks:
       self.pretext[task] = self._trainer("train", task, task)
@@ -101,14 +104,15 @@ class Trainers:
     inits = self._config.retrain.inits
     return (
       stage.round == 0
+      and not self._starts_pruned
       and stage.init in CONTROLS
       and "reinit" in inits[: inits.index(stage.init)]
     )
 
   def _trainer(self, section: str, task: str, purpose: str) -> Trainer:
     """Returns a trainer of a recipe's section on the images of a purpose."""
-    # How a study prunes is none of it, nor are the studies' names and seeds:
-    # all seeds have the same number of images.
+    # How a study prunes is none of it, nor are the studies' names and seeds: an
+    # epoch of all seeds is as long.
     config = self._config
     read = config_lib.resolve(config)
     read = {
@@ -126,7 +130,8 @@ class Trainers:
       ticket = read_start(config.start).ticket if config.start else None
       made = tasks.make(config, task, self._data.train, views, ticket)
       source = self._data.images(purpose, config.seeds[0]).train
-      self._cache[key] = Trainer(config, section, made, source)
+      size = self._data.epoch_size(purpose)
+      self._cache[key] = Trainer(config, section, made, source, size)
     self._names[self._cache[key]] = key
     return self._cache[key]
 

@@ -112,7 +112,7 @@ def _damaged_metrics(study: epath.Path) -> Iterator[Damage]:
   """Reads metrics that are there, and misses those of a stage that trained."""
   for folder in workdir_lib.stage_folders(study):
     path = folder / workdir_lib.METRICS
-    updates = _count_updates(folder)
+    updates = _count_updates(folder, path.exists())
     if path.exists() or updates:
       with _naming(folder) as damages:
         lines = files.read_json_lines(path)
@@ -126,15 +126,15 @@ def _damaged_metrics(study: epath.Path) -> Iterator[Damage]:
       yield from damages
 
 
-def _count_updates(folder: epath.Path) -> int:
+def _count_updates(folder: epath.Path, has_metrics: bool) -> int:
   """Returns how many updates the result of a stage says that it made, or 0."""
   try:
     line, *_ = results.read(folder) if results.exists(folder) else [{}]
   except LostFileError:  # Said already.
     return 0
-  # Without a mask yet, these controls are copies.
+  # Without a mask yet, these controls may be copies.
   is_control = line.get("init") in workdir_lib.CONTROLS
-  is_copy = is_control and line.get("round") == 0
+  is_copy = is_control and line.get("round") == 0 and not has_metrics
   return 0 if is_copy else int(line.get("updates", "duration" in line))
 
 

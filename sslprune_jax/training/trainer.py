@@ -33,7 +33,8 @@ class Trainer:
     config: the whole configuration.
     section: section of its recipe: "train" or "retrain.train".
     task: task that is trained.
-    source: training images of any seed; all seeds have the same number.
+    source: training images of any seed.
+    epoch_size: images of an epoch, the same for all seeds; None: all of those.
     probed: endpoint that the head reads, see `models.Network`; where it is set
       the head alone is trained.
 
@@ -60,10 +61,12 @@ class Trainer:
     section: str,
     task: Task,
     source: data.Source,
+    epoch_size: int | None = None,
     *,
     probed: str = "",
   ):
-    self.task, self._section, num_images = task, section, len(source)
+    self.task, self._section = task, section
+    num_images = epoch_size or len(source)
     self.rewinds: set[int] = set()
     self.batch_size = config_lib.lookup(config, section).batch_size
     self.check_batch(jax.device_count(), "devices")
