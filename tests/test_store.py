@@ -115,6 +115,15 @@ def test_what_is_kept_is_kept_once_and_never_other_than_it_was(there):
     store.keep(folder / "run", again)
 
 
+def test_a_seed_is_the_same_before_the_others_are_done(there, tmp_path):
+  folder, (kept,) = there
+  going_on = shutil.copytree(folder / "run", tmp_path / "run")
+  (going_on / "overlaps.jsonl").unlink()  # It is written at the end.
+  (found,) = store.keep(going_on, tmp_path / "kept")
+  for path in kept.rglob("*.json*"):
+    assert (found / path.relative_to(kept)).read_bytes() == path.read_bytes()
+
+
 def test_a_plain_study_is_no_figure(there):
   folder, _ = there
   with pytest.raises(store.StoreError, match="expected a figure's"):

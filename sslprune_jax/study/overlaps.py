@@ -31,6 +31,25 @@ def write(workdir: epath.Path, configs: dict[str, ConfigDict]) -> None:
   processes.from_first(lambda: _write(workdir, configs))
 
 
+def of_seed(
+  workdir: epath.Path, configs: dict[str, ConfigDict], seed: int
+) -> list[dict[str, Any]]:
+  """Returns the lines of a finished seed, whether or not all seeds are done.
+
+  Args:
+    workdir: folder of studies.
+    configs: configurations of the studies, by their folders in it.
+    seed: the seed.
+  """
+  pairs = [p for p in _pairs_there(workdir, configs) if p[0] == seed]
+  path = workdir / workdir_lib.OVERLAPS
+  lines = files.read_json_lines(path) if path.exists() else []
+  found = [line for line in lines if line["seed"] == seed]
+  if len(found) == len(pairs):
+    return found
+  return _lines(workdir, pairs)  # As overlaps.jsonl is written at the end.
+
+
 def verify(workdir: epath.Path) -> list[str]:
   """Computes again what overlaps.jsonl says, if there is one.
 
@@ -56,15 +75,24 @@ def verify(workdir: epath.Path) -> list[str]:
 
 def _write(workdir: epath.Path, configs: dict[str, ConfigDict]) -> None:
   path = workdir / workdir_lib.OVERLAPS
-  # Of a study that has grown, some may never have been asked for together.
-  pairs = [
+  pairs = _pairs_there(workdir, configs)
+  if pairs and not (path.exists() and _there(path) == pairs):
+    files.write_json_lines(path, _lines(workdir, pairs))
+
+
+def _pairs_there(
+  workdir: epath.Path, configs: dict[str, ConfigDict]
+) -> list[Pair]:
+  """Lists the pairs whose tickets are both there.
+
+  Of a study that has grown, some may never have been asked for together.
+  """
+  return [
     (seed, index, a, b)
     for seed, index, a, b in _pairs(configs)
     if _ticket(workdir, seed, index, a).exists()
     and _ticket(workdir, seed, index, b).exists()
   ]
-  if pairs and not (path.exists() and _there(path) == pairs):
-    files.write_json_lines(path, _lines(workdir, pairs))
 
 
 def _lines(workdir: epath.Path, pairs: list[Pair]) -> list[dict[str, Any]]:

@@ -10,7 +10,7 @@ dense networks. Networks stay where they are.
 
 import json
 import sys
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Sequence
 from typing import Any
 
 from etils import epath
@@ -19,7 +19,7 @@ from ml_collections import ConfigDict
 from sslprune_jax import workdir as workdir_lib
 from sslprune_jax.runtime import digests, endings, files
 from sslprune_jax.runtime.errors import UserError
-from sslprune_jax.study import identity, plan, provenance, results
+from sslprune_jax.study import identity, overlaps, plan, provenance, results
 
 # Of config.json: the commit says the same in a line.
 _LONG = ("code",)
@@ -69,9 +69,9 @@ def _read(
   workdir: epath.Path, studies: dict[str, dict[str, Any]], seed: int
 ) -> dict[str, bytes] | None:
   """Returns a seed's files but for config.json; None: it is not finished."""
-  found = {}
+  found, configs = {}, {}
   for name, about in studies.items():
-    config = ConfigDict(identity.complete(about["config"]))
+    configs[name] = config = ConfigDict(identity.complete(about["config"]))
     stages = [s for s in plan.plan(config) if s.seed == seed]
     folders = [workdir / name / stage.path for stage in stages]
     if not stages or not all(map(results.exists, folders)):
@@ -82,17 +82,14 @@ def _read(
       file = folder / workdir_lib.MAGNITUDES
       if folder.name == "round_00" and file.exists():
         found[str(file.relative_to(workdir))] = file.read_bytes()
-  lines = list(_overlaps(workdir / workdir_lib.OVERLAPS, seed))
+  lines = [
+    line
+    for line in overlaps.of_seed(workdir, configs, seed)
+    if "labels" in (line["a"][0], line["b"][0])  # Others are not drawn.
+  ]
   if lines:
     found[workdir_lib.OVERLAPS] = _to_json_lines(lines)
   return found
-
-
-def _overlaps(file: epath.Path, seed: int) -> Iterator[dict[str, Any]]:
-  """Yields the lines of a seed's label mask: others are not drawn."""
-  for line in files.read_json_lines(file) if file.exists() else ():
-    if line["seed"] == seed and "labels" in (line["a"][0], line["b"][0]):
-      yield line
 
 
 def _write(
