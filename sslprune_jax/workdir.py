@@ -121,7 +121,21 @@ EVERY_TRANSFER = "seed_*/*/transfer/round_*/*"
 def stage_folders(study: epath.Path) -> list[epath.Path]:
   """Lists the folders of the stages of a study, done or not, by their kind."""
   every = (EVERY_ROUND, EVERY_RETRAINING, EVERY_TRANSFER)
-  return [folder for each in every for folder in sorted(study.glob(each))]
+  found = (folder for each in every for folder in sorted(study.glob(each)))
+  return [folder for folder in found if _is_of_stage(study, folder)]
+
+
+def round_folders(study: epath.Path) -> list[epath.Path]:
+  """Lists the folders of the rounds of pruning, sorted."""
+  found = sorted(study.glob(EVERY_ROUND))
+  return [folder for folder in found if _is_of_stage(study, folder)]
+
+
+def _is_of_stage(study: epath.Path, folder: epath.Path) -> bool:
+  """Tells the folder of a stage from what a user put beside it: a copy."""
+  place = folder.relative_to(study).as_posix()
+  stage = r"seed_\d+/[^/]+/((retrain|transfer)/round_\d+/[^/]+|round_\d+)"
+  return re.fullmatch(stage, place) is not None
 
 
 def parse_round(path: str) -> Stage:

@@ -4,6 +4,7 @@ import dataclasses
 import pathlib
 
 import pytest
+from etils import epath
 
 from sslprune_jax import workdir
 from sslprune_jax.workdir import Stage, TransferStage
@@ -30,6 +31,11 @@ def test_rounds_are_found_and_read_back(tmp_path):
   assert sorted(found, key=lambda s: s.path) == sorted(
     stages[:-1], key=lambda s: s.path
   )
+  # A copy that a user made is none.
+  (tmp_path / "seed_0/npid/round_03.bak").mkdir()
+  (tmp_path / "seed_0/npid/retrain/round_03.bak/rewind").mkdir(parents=True)
+  assert len(workdir.round_folders(epath.Path(tmp_path))) == len(found)
+  assert len(workdir.stage_folders(epath.Path(tmp_path))) == len(stages)
   with pytest.raises(ValueError, match="path: found 'seed_x/npid/round_00'"):
     workdir.parse_round("seed_x/npid/round_00")
 

@@ -21,7 +21,7 @@ def read(path: epath.Path, name: str) -> tuple[list[dict], list[str]]:
     that cannot be read.
   """
   found, unread = [], []
-  for folder in sorted(path.glob(workdir.EVERY_ROUND)):
+  for folder in workdir.round_folders(path):
     file = folder / name
     if not file.exists() and not _is_of_stage(file):
       continue  # Of a round that is not done.

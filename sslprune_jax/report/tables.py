@@ -107,14 +107,17 @@ def summary(curves: Sequence[Curve], names: Names) -> Table:
     "mean ± standard error", and n in brackets where a cell has fewer seeds
     than the others.
   """
-  points = {p.round: p for curve in curves for p in curve.points}
+  points = collections.defaultdict(list)
+  for curve in curves:
+    for point in curve.points:
+      points[point.round].append(point)
   most = max((len(p.values) for c in curves for p in c.points), default=0)
   rows = []
-  for index, point in sorted(points.items()):
+  for index, own in sorted(points.items()):
     row = [
       str(index),
-      words.write_percent(point.density),
-      words.write_percent(point.density_of_all),
+      _write_shares(point.density for point in own),
+      _write_shares(point.density_of_all for point in own),
     ]
     for curve in curves:
       cell = curve.at(index)
@@ -124,6 +127,12 @@ def summary(curves: Sequence[Curve], names: Names) -> Table:
     rows.append(row)
   columns = [label_curve(curve, names) for curve in curves]
   return Table(["round", "% of prunable", "% of all", *columns], rows)
+
+
+def _write_shares(shares: Iterable[float]) -> str:
+  """Writes the share that remains; of channels, masks of a round differ."""
+  written = [words.write_percent(share) for share in sorted(shares)]
+  return " to ".join(dict.fromkeys((written[0], written[-1])))
 
 
 def trainings(rows: Iterable[dict], names: Names) -> Table:

@@ -54,6 +54,18 @@ def test_summary_shows_n_only_where_seeds_are_missing(make):
   ]
 
 
+def test_summary_shows_what_remains_where_masks_differ(make):
+  rows = [
+    make.result("labels", 0, "retrain", 3, init, value=0.5) | shares
+    for init, shares in (
+      ("rewind", {"density": 0.3}),
+      ("narrow", {"density": 0.42}),
+    )
+  ]
+  (row,) = tables.summary(group(rows), NAMES).rows
+  assert row[:3] == ["3", "30 to 42", "54"]
+
+
 def test_differences_name_what_is_compared(make):
   table = tables.differences(group(make.results()), 18, NAMES)
   assert [row[:2] for row in table.rows] == [

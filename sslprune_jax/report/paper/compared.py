@@ -32,9 +32,11 @@ def tabulate(run: FigureRun) -> Table | None:
     for point in curve.points:
       row = found.setdefault((variant, task, point.round), {})
       row[column] = words.write_estimate(point.estimate)
-      row["weights"] = words.write_percent(point.density)
+      # Those of the mask, whose curve is the first: controls have others.
+      row.setdefault("weights", words.write_percent(point.density))
       if point.multiply_adds is not None:
-        row["multiply-adds"] = words.write_percent(point.multiply_adds)
+        share = words.write_percent(point.multiply_adds)
+        row.setdefault("multiply-adds", share)
   last = {key[:2]: key[2] for key in sorted(found)}
   ends = {key: of for key, of in found.items() if key[2] in (0, last[key[:2]])}
   shares = [
