@@ -52,9 +52,12 @@ def main(argv: list[str]) -> None:
     workers.die_with_parent()
   elif _PROCESSES.value:
     # Before anything slow is imported here, which they import too.
-    children = workers.start(
-      "sslprune_jax.main", sys.argv[1:], _PROCESSES.value
-    )
+    try:
+      children = workers.start(
+        "sslprune_jax.main", sys.argv[1:], _PROCESSES.value
+      )
+    except workers.ShareError as error:
+      sys.exit(f"error: {error}")
     # What joins their results sees one device, as they do.
     os.environ.update(workers.device(0))
 

@@ -197,6 +197,18 @@ def test_a_configuration_is_found_by_name_or_path(tmp_path, monkeypatch):
     ("def get_config():\n  return {}", "found dict .*expected a ConfigDict"),
     ("def get_config(name):\n  pass", "found nothing after a colon"),
     (
+      "from ml_collections import ConfigDict as get_config",
+      "my.py: config.[a-z]*: found none, expected the fields of .*base()",
+    ),
+    (
+      "from sslprune_jax.config import base\n"
+      "def get_config():\n"
+      "  config = base().unlock()\n"
+      "  config.variants.a = 3\n"
+      "  return config",
+      "my.py: config.variants.a: found 3, expected a ConfigDict",
+    ),
+    (
       "from sslprune_jax.config import base\n"
       "def get_config():\n"
       "  config = base()\n"
@@ -225,6 +237,7 @@ def test_an_error_of_a_configuration_names_its_line(code, said, tmp_path):
   "text, said",
   [
     ("missing.py", "--config: found no file 'missing.py', expected a file, or"),
+    ("x" * 300, "--config: found no file 'xxx"),
     ("nosuch", "a name among .*checkpoint, .*quickstart"),
     ("rotnet:nosuch", "found 'nosuch' after the colon, expected one of"),
     ("paper/fig4_depth:nosuch", "found 'nosuch' after the colon, expected one"),

@@ -1,6 +1,8 @@
 """What makes a study another one, and what lets it grow."""
 
 import json
+import re
+import subprocess
 
 import pytest
 from etils import epath
@@ -16,6 +18,7 @@ from sslprune_jax.runtime.errors import ConfigError
 from sslprune_jax.study import (
   identity,
   images,
+  made_by,
   overlaps,
   provenance,
   stages,
@@ -205,6 +208,25 @@ def test_masks_of_weights_and_of_channels_share_nothing_to_compare():
     config.prune.structure = name.partition("_")[0]
   pairs = {(a[0], b[0]) for *_, a, b in overlaps._pairs(configs)}
   assert pairs == {("weights", "weights_too")}
+
+
+def test_the_commit_is_that_of_our_checkout_alone(tmp_path, monkeypatch):
+  # Installed in the environment of somebody's project, which git ignores.
+  installed = tmp_path / ".venv/sslprune_jax"
+  installed.mkdir(parents=True)
+  (installed / "__init__.py").write_text("")
+  (tmp_path / ".gitignore").write_text(".venv\n")
+  author = ["-c", "user.name=a", "-c", "user.email=b"]
+  for words in (
+    ["init", "--quiet"],
+    ["add", ".gitignore"],
+    [*author, "commit", "--quiet", "--message=a"],
+  ):
+    subprocess.run(["git", *words], cwd=tmp_path, check=True)
+  monkeypatch.setattr(made_by, "_ROOT", installed)
+  assert made_by.commit() is None
+  subprocess.run(["git", "add", "--force", ".venv"], cwd=tmp_path, check=True)
+  assert re.fullmatch("[0-9a-f]{40}-dirty", made_by.commit())
 
 
 def test_a_report_needs_nothing_but_the_workdir(tmp_path):

@@ -39,6 +39,19 @@ def test_what_all_processes_refuse_is_one_error(capsys):
   assert "error" not in said.out and set(said.out.split("\n")) == {"a line", ""}
 
 
+def test_a_process_takes_one_of_the_devices_that_the_user_chose(monkeypatch):
+  monkeypatch.delenv("CUDA_VISIBLE_DEVICES", raising=False)
+  assert workers.device(1)["CUDA_VISIBLE_DEVICES"] == "1"
+  monkeypatch.setenv("CUDA_VISIBLE_DEVICES", "2, 3")
+  monkeypatch.delenv("JAX_PLATFORMS", raising=False)
+  found = [workers.device(i)["CUDA_VISIBLE_DEVICES"] for i in range(2)]
+  assert found == ["2", "3"]
+  with pytest.raises(workers.ShareError, match="DEVICES=2, 3, expected a dev"):
+    workers.start("no_module", [], 3)
+  monkeypatch.setenv("JAX_PLATFORMS", "cpu")  # Where there are none to share.
+  assert workers.device(2)["TPU_VISIBLE_CHIPS"] == "2"
+
+
 def test_a_defect_is_shown_as_it_is(capsys):
   words = _finish([_print("Traceback", status=1)])
   assert words == "one of the processes has failed: see above"

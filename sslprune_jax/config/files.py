@@ -1,5 +1,6 @@
 """Configuration files: where they lie, and what is wrong with one in a line."""
 
+import contextlib
 import difflib
 import importlib.util
 import inspect
@@ -13,6 +14,7 @@ from collections.abc import Iterator
 from ml_collections import ConfigDict
 
 from sslprune_jax.config.base import every_field
+from sslprune_jax.config.values import lookup
 from sslprune_jax.runtime.errors import UserError
 
 _PACKAGE = pathlib.Path(__file__).parent.parent
@@ -43,8 +45,9 @@ def find(name: str) -> pathlib.Path:
     UserError: there is neither.
   """
   path = pathlib.Path(name)
-  if path.is_file():
-    return path
+  with contextlib.suppress(OSError):  # No file has so long a name.
+    if path.is_file():
+      return path
   known = own_configs()
   if name in known:
     return known[name]
@@ -89,7 +92,27 @@ def load(text: str) -> ConfigDict:
       f"{path}: found {type(config).__name__} from get_config, expected a "
       "ConfigDict"
     )
+  _check_whole(config, path)
   return config.lock()
+
+
+def _check_whole(config: ConfigDict, path: pathlib.Path) -> None:
+  """Refuses what was not begun by `base()`, and variants that are no fields."""
+  for name in every_field():
+    try:
+      lookup(config, name)
+    except (KeyError, AttributeError, TypeError):
+      raise UserError(
+        f"{path}: config.{name}: found none, expected the fields of "
+        "sslprune_jax.config.base()"
+      ) from None
+  variants = config.get("variants")
+  for name, changes in {"": variants, **(variants or {})}.items():
+    if not isinstance(changes, ConfigDict):
+      place = f"config.variants.{name}".rstrip(".")
+      raise UserError(
+        f"{path}: {place}: found {changes!r}, expected a ConfigDict"
+      )
 
 
 def _check_preset(make, path: pathlib.Path, presets: list[str]) -> None:

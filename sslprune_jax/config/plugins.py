@@ -27,7 +27,7 @@ def load(modules: Sequence[str]) -> None:
   for module in modules:
     try:
       importlib.import_module(module)
-    except ModuleNotFoundError as error:
+    except (ModuleNotFoundError, TypeError) as error:  # Of a name like `.x`.
       raise ConfigError(
         f"--plugins={module}: {error}; expected a module that can be imported "
         "from here"
@@ -88,8 +88,10 @@ def _list_names(config: ConfigDict) -> Iterator[tuple[Registry, str]]:
 def _digest(module: str) -> str:
   try:
     spec = importlib.util.find_spec(module)
-  except ModuleNotFoundError:
+  except (ModuleNotFoundError, ValueError):  # Of what is no file: __main__.
     spec = None
   if spec is None or not spec.origin:
-    raise ConfigError(f"plug-in {module}: found no module of this name")
+    raise ConfigError(
+      f"plug-in {module}: found no file of a module of this name, expected one"
+    )
   return hashlib.sha256(pathlib.Path(spec.origin).read_bytes()).hexdigest()

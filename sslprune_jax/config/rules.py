@@ -36,6 +36,8 @@ class Rule:
     """
     try:
       holds = self.holds(value)
+    except ConfigError:  # What is wrong is said already.
+      raise
     # Of another type than the default, or a number beyond all numbers.
     except (TypeError, AttributeError, ValueError, LookupError, OverflowError):
       holds = False

@@ -12,8 +12,8 @@ from sslprune_jax.runtime.errors import ConfigError
 def lookup(config: ConfigDict, field: str) -> Any:
   """Returns the value of a field named with dots, `train.milestones[0]` too."""
   value = config
-  for part in re.findall(r"[^.\[\]]+", field):
-    value = value[int(part)] if part.isdigit() else value[part]
+  for place, part in re.findall(r"\[(\d+)\]|([^.\[\]]+)", field):
+    value = value[int(place)] if place else value[part]
   return value
 
 

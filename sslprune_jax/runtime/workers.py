@@ -36,11 +36,15 @@ def start(
 
   Returns:
     The processes, for `finish`.
+
+  Raises:
+    ShareError: there are fewer devices.
   """
+  own = [device(index) for index in range(count)]
   return [
     subprocess.Popen(
       [sys.executable, "-m", module, *arguments] + [f"--share={index}/{count}"],
-      env={**os.environ, **device(index), _PARENT: str(os.getpid())},
+      env={**os.environ, **own[index], _PARENT: str(os.getpid())},
       stdin=subprocess.PIPE,  # Closed when this process ends.
       stdout=subprocess.PIPE,
       stderr=subprocess.STDOUT,
@@ -99,15 +103,35 @@ def device(index: int) -> dict[str, str]:
     index: number of the process, and of its device on this host.
 
   Returns:
-    Variables to set.
+    Variables to set. Where the user has chosen devices, it is one of those.
+
+  Raises:
+    ShareError: there are fewer of those.
   """
   return {
     "NPROC": "1",
-    "CUDA_VISIBLE_DEVICES": str(index),
-    "TPU_VISIBLE_CHIPS": str(index),
+    **{
+      name: _choose(name, index)
+      for name in ("CUDA_VISIBLE_DEVICES", "TPU_VISIBLE_CHIPS")
+    },
     "TPU_CHIPS_PER_PROCESS_BOUNDS": "1,1,1",
     "TPU_PROCESS_BOUNDS": "1,1,1",
   }
+
+
+def _choose(name: str, index: int) -> str:
+  chosen = os.environ.get(name)
+  if chosen is None:
+    return str(index)
+  devices = [word.strip() for word in chosen.split(",") if word.strip()]
+  # An empty one hides all: what runs then has no such device anyway.
+  if devices and index >= len(devices):
+    if os.environ.get("JAX_PLATFORMS") == "cpu":
+      return chosen
+    raise ShareError(
+      f"--processes: found {name}={chosen}, expected a device for each process"
+    )
+  return devices[index] if devices else chosen
 
 
 def die_with_parent() -> None:

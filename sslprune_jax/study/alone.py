@@ -77,11 +77,13 @@ def run(
   first = next(iter(loaded.values()))
   judge = Transfers(config, tuple(first.meta["image_shape"]))
   progress = Progress()
+  # Opens the targets: one that is not there claims no workdir.
+  images = sum(judge.num_images(stage) for stage in planned)
   with stages.hold(workdir, (0, 1)):
     provenance.record(config, workdir, accept_numerics=accept_numerics)
     for file, identity in identities.items():
       files.write_json(file, identity)
-    progress.start(sum(judge.num_images(stage) for stage in planned))
+    progress.start(images)
     with contextlib.closing(progress):
       for stage, ticket in planned.items():
         ticket = ticket or judge.random(stage.seed)

@@ -47,13 +47,21 @@ def code() -> dict[str, str]:
 def commit() -> str | None:
   """Returns the commit of the checkout that runs, None outside of one."""
   try:
-    found = subprocess.run(
-      ["git", "describe", "--always", "--dirty", "--abbrev=40"],
-      cwd=_ROOT,
-      capture_output=True,
-      text=True,
-      check=False,
-    )
+    # An installed package may lie below the repository of something else.
+    if not _ask_git("ls-files", "__init__.py"):
+      return None
+    return _ask_git("describe", "--always", "--dirty", "--abbrev=40") or None
   except OSError:  # There is no git.
     return None
-  return found.stdout.strip() or None
+
+
+def _ask_git(*arguments: str) -> str:
+  """Returns what git says of the folder of this package; "" if it refuses."""
+  found = subprocess.run(
+    ["git", *arguments],
+    cwd=_ROOT,
+    capture_output=True,
+    text=True,
+    check=False,
+  )
+  return found.stdout.strip()

@@ -163,7 +163,8 @@ def _rounds(last: int) -> Rule:
 def _protocols(targets: Collection[str]) -> Rule:
   return Rule(
     "distinct texts `protocol:target` or `protocol:target:fraction`, of "
-    f"{tuple(PROTOCOLS)}, {targets} and a number above 0, at most 1",
+    f"{tuple(PROTOCOLS)}, {targets} and a number above 0, at most 1, of at "
+    "most six digits",
     lambda named: (
       all(_is_protocol(text, targets) for text in named)
       and len({plan.parts(text) for text in named}) == len(named)
@@ -176,4 +177,7 @@ def _is_protocol(text: str, targets: Collection[str]) -> bool:
     protocol, target, fraction = plan.parts(text)
   except ValueError:
     return False
-  return protocol in PROTOCOLS and target in targets and 0 < fraction <= 1
+  # Its folder is named after it.
+  is_named = float(f"{fraction:g}") == fraction
+  known = protocol in PROTOCOLS and target in targets
+  return known and 0 < fraction <= 1 and is_named

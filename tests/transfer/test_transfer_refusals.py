@@ -38,6 +38,10 @@ def _transfers(**fields):
     ({"protocols": ("linear:mnist",)}, "transfer.protocols: found"),
     ({"protocols": ("linear:digits:0",)}, "transfer.protocols: found"),
     ({"protocols": ("linear:digits:x",)}, "transfer.protocols: found"),
+    (
+      {"protocols": ("linear:digits:0.3333333",)},
+      "transfer.protocols: .*, of at most six digits",
+    ),
     ({"protocols": ("linear:digits:1:1",)}, "transfer.protocols: found"),
     (
       {"protocols": ("knn:digits", "knn:digits:1.0")},
@@ -164,6 +168,14 @@ def test_alone_says_what_it_cannot_do(ticket, tmp_path):
     TicketError, match="made by another version: prune:.*gone"
   ):
     alone.run(config(), [tmp_path / "d.npz"], tmp_path / "out")
+
+
+def test_alone_a_target_that_is_not_there_claims_no_workdir(ticket, tmp_path):
+  settings = config(protocols=("knn:folder",), random=False)
+  settings.transfer.targets.folder.data_dir = str(tmp_path / "nowhere")
+  with pytest.raises(DataError, match="nowhere"):
+    alone.run(settings, [ticket[1]], tmp_path / "out")
+  assert not (tmp_path / "out/config.json").exists()
 
 
 def test_a_target_is_not_augmented_as_a_pretext_task_asks():
