@@ -14,8 +14,9 @@ Usage: bash launch/paper.sh [--dry-run] SET [--seeds=A..B] [--figures=F,...]
 --seeds=6..11 runs these, beside those that are there, and
 --figures=fig3_masks,fig7_rewind these alone. The result lines of each finished
 seed are copied to docs/paper/runs/, to be committed, and docs/paper/SET.md is
-drawn from there. Of studies that further arguments change nothing is kept: their
-page is runs/paper/SET/report.html, as of all. Killed, the same command goes on.
+drawn from there. Of studies that further arguments change, and of digits, whose
+claims digits_half judges, nothing is kept: their page is
+runs/paper/SET/report.html, as of all. Killed, the same command goes on.
 END
 }
 
@@ -28,7 +29,8 @@ case $dataset in
   digits_half | fashion_mnist | digits | cifar10 | imagenet2012) ;;
   *) fail "SET: found '$dataset', expected one of those listed" ;;
 esac
-arguments=() changed=0 figures=
+arguments=() kept=1 figures=
+if [ "$dataset" = digits ]; then kept=0; fi
 for word in "${REST[@]:1}"; do
   case $word in
     --seeds=*)
@@ -41,7 +43,7 @@ for word in "${REST[@]:1}"; do
       ;;
     --figures=*) figures=,${word#*=} ;;
     --processes=*) arguments+=("$word") ;;
-    *) arguments+=("$word") changed=1 ;;
+    *) arguments+=("$word") kept=0 ;;
   esac
 done
 if [ "$DRY_RUN" = 0 ]; then
@@ -60,7 +62,7 @@ else
   "${command[@]}" &
   wait $!
 fi
-if [ $changed = 0 ]; then
+if [ $kept = 1 ]; then
   run python -m sslprune_jax.study.store "$workdir" --to=docs/paper/runs
   run python -m sslprune_jax.report "docs/paper/runs/$dataset"/*/seed_* --out="$page"
 fi

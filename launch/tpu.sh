@@ -11,7 +11,8 @@ Usage: bash launch/tpu.sh COMMAND --name=NAME --topology=v5e:4x8 --zone=ZONE
 Commands
   all     ask for a slice, wait for it, set it up, run the study and follow it;
           again with another slice after a preemption, until the study is done,
-          then delete the slice. Killed, the same command goes on.
+          then delete the slice; one whose study fails stays. Killed, the same
+          command goes on.
   create  ask for the slice, as a queued resource
   state   print its state
   setup   copy this commit to all hosts, and make its environment there
@@ -78,6 +79,13 @@ await_slice() {
   done
 }
 
+# Ends after a failure: the slice stays, for what its hosts say to be read.
+leave() {
+  echo "error: failed; the slice $NAME is still there, and costs: see above, then" \
+    "bash launch/tpu.sh delete --name=$NAME --topology=$TOPOLOGY --zone=$ZONE" >&2
+  exit 1
+}
+
 # Prints how far the study is until it ends; fails if the slice does.
 await_study() {
   local last
@@ -87,7 +95,7 @@ await_study() {
     case $last in
       *"resume with the same command"*) ;; # It waits for the slice to go.
       *"exit status 0"*) return ;;
-      *"exit status"*) exit 1 ;;
+      *"exit status"*) leave ;;
     esac
     if [ "$DRY_RUN" = 1 ]; then return; fi
     if is_gone; then return 1; fi
@@ -118,7 +126,7 @@ run_once() {
   if [ "$DRY_RUN" = 1 ] || ! running; then
     if ! { setup && start "${REST[@]}"; }; then
       if is_gone; then return 1; fi
-      exit 1
+      leave
     fi
   fi
   await_study

@@ -181,12 +181,15 @@ def test_arguments_that_make_no_sense_are_one_line(script, arguments, words):
   assert len(run.stderr.splitlines()) == 1
 
 
-def test_of_studies_that_are_changed_nothing_is_kept():
-  run = _run("paper.sh", "--dry-run", "digits", "--config.prune.rounds=1")
-  assert run.stdout.splitlines() == [
-    "'python' '-m' 'sslprune_jax.main' '--config=configs/figures.py:digits' "
-    "'--config.prune.rounds=1'"
-  ]
+@pytest.mark.parametrize(
+  "arguments", [("digits_half", "--config.prune.rounds=1"), ("digits",)]
+)
+def test_of_studies_that_are_changed_and_of_digits_nothing_is_kept(arguments):
+  run = _run("paper.sh", "--dry-run", *arguments)
+  (line,) = run.stdout.splitlines()
+  assert line.startswith("'python' '-m' 'sslprune_jax.main' '--config=configs/")
+  (_, *kept) = _run("paper.sh", "--dry-run", "digits_half").stdout.splitlines()
+  assert len(kept) == 2
 
 
 def test_a_shape_of_v4_is_asked_for_as_a_shape():
@@ -228,10 +231,11 @@ esac
 """
 
 
-def test_after_a_preemption_the_study_goes_on_with_another_slice(tmp_path):
-  binaries = tmp_path / "bin"
+def _run_all(folder, gcloud):
+  """Runs `tpu.sh all` against a made-up gcloud; returns what it was told."""
+  binaries = folder / "bin"
   binaries.mkdir()
-  (binaries / "gcloud").write_text(_GCLOUD)
+  (binaries / "gcloud").write_text(gcloud)
   (binaries / "gcloud").chmod(0o755)
   run = _run(
     "tpu.sh",
@@ -239,14 +243,27 @@ def test_after_a_preemption_the_study_goes_on_with_another_slice(tmp_path):
     *_SLICE,
     *_STUDY,
     PATH=f"{binaries}:{os.environ['PATH']}",
-    FAKE=str(tmp_path),
-    TMPDIR=str(tmp_path),
+    FAKE=str(folder),
+    TMPDIR=str(folder),
     SSLPRUNE_JAX_PAUSE="0",
   )
-  assert run.returncode == 0, run.stderr
-  calls = (tmp_path / "calls").read_text().splitlines()
+  calls = (folder / "calls").read_text().splitlines()
   of_slice = [words for words in calls if "queued-resources" in words]
   did = [words.split()[3] for words in of_slice if "describe" not in words]
+  return run, calls, did
+
+
+def test_a_study_that_fails_leaves_the_slice_and_says_so(tmp_path):
+  gcloud = _GCLOUD.replace("= 1 ]; then", "= 9 ]; then")
+  run, _, did = _run_all(tmp_path, gcloud.replace("status 0", "status 1"))
+  assert run.returncode == 1 and did == ["create"]
+  assert "is still there, and costs" in run.stderr
+  assert "tpu.sh delete --name=" in run.stderr
+
+
+def test_after_a_preemption_the_study_goes_on_with_another_slice(tmp_path):
+  run, calls, did = _run_all(tmp_path, _GCLOUD)
+  assert run.returncode == 0, run.stderr
   # A network that fails is no reason to delete a slice.
   assert did == ["create", "delete", "create", "delete"]
   started = [words for words in calls if "host.sh start" in words]
