@@ -8,10 +8,10 @@
 Channels go, ranked by the norm of all that goes with them, until half of the
 multiply-adds are left after three rounds and a quarter after six; every round
 goes on from the weights that the one before ended with. The folders `export` of
-rounds 3 and 6 have what is left, without what was pruned: safetensors by
-torchvision's names, and StableHLO. With
---config.export.formats="('safetensors','jax','onnx')" ONNX too, by the extra
-`onnx`. `sslprune time` says how much faster they are.
+rounds 3 and 6 have what is left, without what was pruned: StableHLO, and, but
+for the convnet of digits, safetensors by torchvision's names. With
+--config.export.formats="('jax','onnx')" ONNX too, by the extra `onnx`.
+`sslprune time` says how much faster they are.
 
 After the colon: `digits` (a convnet, Labels and NPID: minutes on a CPU),
 `fashion_mnist` (a ResNet-18 of half width, Labels and RotNet), or a checkpoint

@@ -83,6 +83,12 @@ def test_what_is_there_is_left_and_what_is_damaged_is_made_again(
   [
     ("gs://b/x", "formats", ("jax",), "expected () for a study in a bucket"),
     ("x", "formats", ("tflite",), "expected distinct names among"),
+    (
+      "x",
+      "formats",
+      ("jax", "safetensors"),
+      "'safetensors' of the network con",
+    ),
     ("x", "rounds", (2,), "config.export.rounds: found (2,), expected"),
   ],
 )

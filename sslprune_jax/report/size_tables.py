@@ -50,11 +50,13 @@ def tabulate_chosen(found: Sequence[Chosen]) -> Table:
   Args:
     found: networks from `choose`.
   """
-  header = ["chosen by", "within (points)", "weights (%)", "file (MB)"]
+  header = ["chosen by", "within (points)"]
+  header += ["round", "weights (%)", "file (MB)"]
   rows = [
     [
       label(each.measure),
       f"{100 * each.within:g}",
+      f"{each.size.round:02d}",
       words.write_percent(each.size.density),
       _megabytes(each.size),
       f"{100 * each.value:.1f}",

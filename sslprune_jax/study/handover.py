@@ -9,7 +9,7 @@ from ml_collections import ConfigDict
 
 from sslprune_jax import workdir as workdir_lib
 from sslprune_jax.config import rounds
-from sslprune_jax.exchange import exporting
+from sslprune_jax.exchange import exporting, torchvision
 from sslprune_jax.runtime import digests, files, processes
 from sslprune_jax.runtime.errors import ConfigError, LostFileError
 from sslprune_jax.workdir import Stage
@@ -23,7 +23,8 @@ def check(config: ConfigDict, workdir: epath.Path) -> None:
     workdir: its folder.
 
   Raises:
-    ConfigError: a library is missing, or the study lies in a bucket.
+    ConfigError: a library is missing, a form does not have the network, or the
+      study lies in a bucket.
   """
   formats = config.export.formats
   if not formats:
@@ -34,6 +35,13 @@ def check(config: ConfigDict, workdir: epath.Path) -> None:
       f"in a bucket, {workdir}: `sslprune export` writes its tickets"
     )
   exporting.check_formats(formats)
+  known = torchvision.known()
+  if "safetensors" in formats and config.model.name not in known:
+    raise ConfigError(
+      f"config.export.formats: found 'safetensors' of the network "
+      f"{config.model.name}, expected one that torchvision's names have: "
+      f"{', '.join(known)}; or flax or jax, which have every network"
+    )
 
 
 def write(config: ConfigDict, workdir: epath.Path) -> list[epath.Path]:

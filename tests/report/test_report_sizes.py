@@ -117,7 +117,8 @@ def test_the_page_opens_with_it(tmp_path):
   assert "<h2>&lt;b&gt;moco.pth, smaller</h2>" in text
   assert "to each density at once" in text
   words = text.replace("\n", " ")
-  assert '<td>knn: accuracy (%)</td><td class="number">2</td>' in words
+  row = '<td>knn: accuracy (%)</td><td class="number">2</td>'
+  assert f'{row}<td class="number">01</td>' in words
   assert "\u22122.0 ± 4.3</td>" in words
   assert (
     "fidelity: cosine to the features of the network it came from (%)" in words
