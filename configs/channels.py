@@ -1,14 +1,15 @@
 """What half of a network's multiply-adds are worth, by the way that they went.
 
 A ResNet-18 of half width on 10,000 images of Fashion-MNIST, trained for 8
-epochs in each of the variants; neighbours and a linear classifier judge its
-features on 10,000 test images, of RotNet those of the third stage, as its last
-ones are no better than an untrained network's (docs/sweeps.md). Variants:
+epochs in each of the variants, by Exemplar, whose update sees each image twice,
+for 4; neighbours and a linear classifier judge its features on 10,000 test
+images, of RotNet those of the third stage, as its last ones are no better than
+an untrained network's (docs/sweeps.md). Variants:
 
 - `whole`: nothing goes;
-- `pruned`: after 4 epochs, when it is judged too, channels go by norm until
-  half of the multiply-adds are left, and what is left is trained from these
-  weights for 4 epochs more;
+- `pruned`: after half of the epochs, when it is judged too, channels go by norm
+  until half of the multiply-adds are left, and what is left is trained from
+  these weights for the other half;
 - `random`: the same with random channels;
 - `narrow`: a network that was narrow from the start, with 0.506 of the
   multiply-adds.
@@ -31,7 +32,8 @@ def get_config(task="labels"):
   whole = paper.study(task, "fashion_mnist")
   whole.name = f"channels_{task}"
   whole.model.update(name="resnet18", width=0.5)
-  whole.dataset.train, whole.train.duration = _IMAGES, "8ep"
+  epochs = 4 if task == "exemplar" else 8
+  whole.dataset.train, whole.train.duration = _IMAGES, f"{epochs}ep"
   whole.prune.rounds, whole.retrain.rounds = 0, ()
   whole.transfer.protocols = ("linear:fashion_mnist", "knn:fashion_mnist")
   whole.transfer.rounds = (0,)
@@ -45,7 +47,7 @@ def get_config(task="labels"):
   narrow = whole.copy_and_resolve_references()
   narrow.model.width = 0.355
   pruned = whole.copy_and_resolve_references()
-  pruned.train.duration = "4ep"
+  pruned.train.duration = f"{epochs // 2}ep"
   pruned.prune.update(
     structure="channels",
     counts="multiply_adds",
