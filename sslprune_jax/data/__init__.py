@@ -2,6 +2,7 @@
 
 from sslprune_jax.data.augment import Augment, normalise
 from sslprune_jax.data.batches import Batches, ResidentBatches, StreamedBatches
+from sslprune_jax.data.labelled import is_partly_labelled, labelled_part
 from sslprune_jax.data.load import load
 from sslprune_jax.data.sources import (
   ArraySource,
@@ -29,6 +30,8 @@ __all__ = [
   "Spec",
   "StreamedBatches",
   "in_memory",
+  "is_partly_labelled",
+  "labelled_part",
   "load",
   "normalise",
   "sample_classes",

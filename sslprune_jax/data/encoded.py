@@ -54,6 +54,8 @@ class EncodedSource(abc.ABC):
       self._workers, thread_name_prefix="decode"
     )
 
+  lists_labels = True  # False where they take a pass over all files.
+
   @abc.abstractmethod
   def __len__(self) -> int:
     """Returns the number of images."""

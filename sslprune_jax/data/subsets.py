@@ -1,5 +1,6 @@
 """Choosing from a source: subsets, labelled fractions, hold-outs, memory."""
 
+import functools
 import math
 
 import numpy as np
@@ -24,20 +25,25 @@ class _Subset:
   def __init__(
     self, source: Source, indices: np.ndarray, labels: np.ndarray | None = None
   ):
-    self._source, self._indices = source, indices
-    self.labels = source.labels[indices] if labels is None else labels
+    self._source, self._indices, self._labels = source, indices, labels
     self.name, self.split = source.name, source.split
     self.image_shape, self.crops = source.image_shape, source.crops
     self.num_classes = source.num_classes
     self.multi_label = source.multi_label
     self.class_names = source.class_names
 
+  @functools.cached_property
+  def labels(self) -> np.ndarray:
+    known = self._labels is not None  # Others may take a pass over all files.
+    return self._labels if known else self._source.labels[self._indices]
+
   def __len__(self) -> int:
     return len(self._indices)
 
   def read(self, indices: np.ndarray, seeds: np.ndarray | None = None) -> Rows:
     rows = self._source.read(self._indices[indices], seeds)
-    return {**rows, "label": self.labels[indices]}
+    known = self._labels is not None
+    return {**rows, "label": self._labels[indices]} if known else rows
 
 
 def subset(source: Source, indices: np.ndarray) -> Source:

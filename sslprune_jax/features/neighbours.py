@@ -85,7 +85,7 @@ def vote(
 
   Args:
     near: f32[Q,k], similarities; minus infinity has no vote.
-    answer: i32[Q,k], classes.
+    answer: i32[Q,k], classes; -1, of an image that has none, has no vote.
     temperature: divisor, 0.02 or more, so that the vote stays finite.
     num_classes: number of classes K.
 
@@ -98,5 +98,5 @@ def vote(
   chex.assert_equal_shape([near, answer])
   ballots = jnp.zeros((len(near), num_classes))
   voters = jnp.arange(len(near))[:, None]
-  votes = jnp.exp(near / temperature)
+  votes = jnp.where(answer < 0, 0, jnp.exp(near / temperature))
   return ballots.at[voters, answer].add(votes).argmax(axis=1)

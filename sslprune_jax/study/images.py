@@ -164,10 +164,8 @@ class StudyData:
 
   @functools.cached_property
   def _is_partly_labelled(self) -> bool:
-    """Whether some images have a label and others none: labels.csv."""
-    if self._config.dataset.name != "folder" or not self.train.num_classes:
-      return False  # Labels of others may take a pass over all files.
-    return any((part.labels < 0).any() for part in (self.train, self.test))
+    """Whether some images have a label and others none."""
+    return any(map(data.is_partly_labelled, (self.train, self.test)))
 
   def save_left_out(self, workdir: epath.Path) -> None:
     """Saves which files are broken, if some were left out.

@@ -65,8 +65,8 @@ class NPID(Task):
     del label_outputs
     settings = dict(settings)
     classes = source.num_classes
-    if source.name == "folder" and (source.labels < 0).any():
-      classes = 0  # Of labels.csv: few of the neighbours could vote.
+    if data.is_partly_labelled(source):
+      classes = 0  # Few of the neighbours could vote.
     return cls(
       num_outputs=settings.pop("embedding"),
       num_classes=classes,

@@ -43,8 +43,8 @@ class Target:
       config: configuration, validated.
       name: name of one of `config.transfer.targets`.
       whole: whether images of another size are seen whole.
-      labelled: whether labels are read: where only some images of a folder have
-        one, the target is these.
+      labelled: whether labels are read: where only some images have one, the
+        target is these.
 
     Raises:
       ConfigError: not all its images are labelled.
@@ -67,7 +67,7 @@ class Target:
     if not labelled:
       return
     every = self.train, self.test
-    self.train, self.test = map(_labelled_part, every)
+    self.train, self.test = map(data.labelled_part, every)
     self.is_whole = (self.train, self.test) == every
     for source in (self.train, self.test):
       # The labels of others may take a pass over all files.
@@ -120,9 +120,18 @@ class Target:
 
     Returns:
       i64[M], sorted; None for all.
+
+    Raises:
+      ConfigError: an image may show several classes.
     """
     if fraction == 1:
       return None
+    if self.train.multi_label:
+      raise ConfigError(
+        f"config.transfer.protocols: found {fraction:g} of {self.name}, whose "
+        "images have several labels, expected all of it: a share is of each "
+        "class"
+      )
     return data.sample_per_class(self.train.labels, fraction, seed)
 
   # Cached, as images that were used stay on the devices.
@@ -133,13 +142,6 @@ class Target:
     if chosen is None:
       return Images(self.train, self.test)
     return Images(data.subset(self.train, chosen), self.test)
-
-
-def _labelled_part(source: data.Source) -> data.Source:
-  """Returns the images of a folder that have a label, if some have none."""
-  if source.name != "folder" or (source.labels >= 0).all():
-    return source
-  return data.subset(source, np.flatnonzero(source.labels >= 0))
 
 
 def to_multi_hot(labels: np.ndarray, class_names: Sequence[str]) -> np.ndarray:
