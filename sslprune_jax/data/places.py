@@ -4,6 +4,7 @@ TFDS has Places365 only, another data set.
 """
 
 import os
+import re
 
 import numpy as np
 
@@ -63,16 +64,21 @@ def _read(path: str) -> list[tuple[str, int]]:
       f"{path}: found no list, expected that of Places205; unpack "
       "trainvalsplit_places205.tar.gz in data_dir"
     )
+  try:
+    with open(path, encoding="utf-8") as file:
+      lines = file.readlines()
+  except (OSError, UnicodeDecodeError) as error:
+    raise DataError(f"{path}: cannot be read ({error})") from None
   rows = []
-  with open(path) as file:
-    for number, line in enumerate(file, start=1):
-      name, _, label = line.strip().rpartition(" ")
-      if not (name and label.isdigit() and int(label) < NUM_CLASSES):
-        raise DataError(
-          f"{path}, line {number}: found {line.strip()!r}, expected a name and "
-          f"a label from 0 to {NUM_CLASSES - 1}"
-        )
-      rows.append((name, int(label)))
+  for number, line in enumerate(lines, start=1):
+    name, _, label = line.strip().rpartition(" ")
+    is_number = re.fullmatch("[0-9]{1,4}", label)
+    if not (name and is_number and int(label) < NUM_CLASSES):
+      raise DataError(
+        f"{path}, line {number}: found {line.strip()!r}, expected a name and "
+        f"a label from 0 to {NUM_CLASSES - 1}"
+      )
+    rows.append((name, int(label)))
   if not rows:
     raise DataError(f"{path}: found an empty list")
   return rows

@@ -184,11 +184,11 @@ class ArraySource:
       labels = np.full(len(self.images), UNLABELLED, np.int32)
     self.labels = np.asarray(labels)
     self.multi_label = self.labels.ndim == 2
-    if class_names is None:
+    if class_names is None and self.labels.dtype.kind in "iu":
       several = self.labels.shape[1] if self.multi_label else 0
       number = several or int(self.labels.max(initial=-1)) + 1
       class_names = map(str, range(number))
-    self.class_names = tuple(class_names)
+    self.class_names = tuple(class_names or ())
     self.num_classes = len(self.class_names)
     self.labels = _checked_labels(
       self.labels, len(self.images), self.num_classes

@@ -1,10 +1,11 @@
 """Prepared TensorFlow Datasets, read without TensorFlow and without network."""
 
+import contextlib
 import functools
 import operator
 import os
 import re
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 
 import numpy as np
 import tensorflow_datasets as tfds
@@ -13,6 +14,7 @@ from etils import epath
 from sslprune_jax.data import kept_labels
 from sslprune_jax.data.encoded import EncodedSource, Label
 from sslprune_jax.data.sources import UNLABELLED, DataError, Spec
+from sslprune_jax.runtime import libraries
 
 _VERSION = re.compile(r"\d+\.\d+\.\d+")
 _NAME = re.compile(r"(\w+)(?:/([^:]+))?(?::(.+))?")
@@ -23,6 +25,8 @@ _MANY = 128
 
 class TfdsSource(EncodedSource):
   """Examples with an `image`, perhaps with labels, in array_record files."""
+
+  lists_labels = False
 
   def __init__(
     self,
@@ -56,15 +60,31 @@ class TfdsSource(EncodedSource):
 
   def _fetch(self, indices: list[int]) -> list[tuple[bytes, Label]]:
     several = len(indices) >= _MANY
-    examples = (
-      self._examples.__getitems__(indices)
-      if several
-      else map(self._examples.__getitem__, indices)
-    )
-    return [(example["image"], self._label(example)) for example in examples]
+    with _naming(self.name, self._folder):
+      examples = (
+        self._examples.__getitems__(indices)
+        if several
+        else map(self._examples.__getitem__, indices)
+      )
+      return [(example["image"], self._label(example)) for example in examples]
 
   def _where(self, index: int) -> str:
     return f"{self.name} {self.split}, image {index}"
+
+
+@contextlib.contextmanager
+def _naming(name: str, folder: epath.Path) -> Iterator[None]:
+  """Says of a set that is damaged, or was copied in part, which it is."""
+  try:
+    yield
+  except DataError:
+    raise
+  # Each part of TFDS, and of what it reads files by, raises another one.
+  except Exception as error:
+    raise DataError(
+      f"{name} in {folder}: cannot be read ({libraries.reason(error)}): copy "
+      "or prepare it again"
+    ) from error
 
 
 def load_tfds(spec: Spec) -> TfdsSource:
@@ -86,8 +106,9 @@ def load_tfds(spec: Spec) -> TfdsSource:
   """
   name, place = spec.name, _data_dir(spec.data_dir)
   folder = _find(name, place)
-  builder = tfds.builder_from_directory(folder)
-  features = dict(builder.info.features)
+  with _naming(name, folder):
+    builder = tfds.builder_from_directory(folder)
+    features = dict(builder.info.features)
   _check_split(spec, builder.info.splits, folder)
   classes, label = _labels(features)
   if label is None or not isinstance(
@@ -98,15 +119,16 @@ def load_tfds(spec: Spec) -> TfdsSource:
       f"{name} in {folder}: found the features {found}, expected an `image` "
       "and a `label` that is a class, or `labels` that are several"
     )
-  try:
-    examples = builder.as_data_source(
-      spec.split, decoders={"image": tfds.decode.SkipDecoding()}
-    )
-  except NotImplementedError as error:
-    raise DataError(
-      f"{name}: found {builder.info.file_format.value} files in {folder}, "
-      f"expected array_record; {_command(name, place, ' --overwrite')}"
-    ) from error
+  with _naming(name, folder):
+    try:
+      examples = builder.as_data_source(
+        spec.split, decoders={"image": tfds.decode.SkipDecoding()}
+      )
+    except NotImplementedError as error:
+      raise DataError(
+        f"{name}: found {builder.info.file_format.value} files in {folder}, "
+        f"expected array_record; {_command(name, place, ' --overwrite')}"
+      ) from error
   shape = _shape(spec, features["image"].shape)
   return TfdsSource(
     spec,
@@ -134,7 +156,7 @@ def _check_split(spec: Spec, splits: dict, folder: epath.Path) -> None:
   except ValueError as error:
     reason = str(error).splitlines()[0]
     raise DataError(f"split: found {split}: {reason}") from error
-  if not size:
+  if size <= 0:
     raise DataError(f"split: found {split}, which is empty")
 
 

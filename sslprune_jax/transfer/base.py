@@ -12,7 +12,6 @@ from etils import epath
 from ml_collections import ConfigDict
 
 from sslprune_jax import data, models, workdir
-from sslprune_jax.config import protocols
 from sslprune_jax.data.augment import make_normalise
 from sslprune_jax.features import extraction
 from sslprune_jax.features.extraction import Features
@@ -68,14 +67,6 @@ class Probe(Protocol):
       raise ConfigError(
         f"config.transfer.batch_size: found {config.transfer.batch_size}, "
         f"expected a multiple of the {jax.device_count()} devices"
-      )
-    if target.train.multi_label and not self.row.several_labels:
-      rows = protocols.PROTOCOLS.values()
-      others = ", ".join(row.name for row in rows if row.several_labels)
-      raise ConfigError(
-        f"config.transfer.protocols: found a target with several labels an "
-        f"image, {target.name}, expected one with one label; {others} take "
-        "several"
       )
     self.check(target.images(self.fraction, config.seeds[0]).train)
 

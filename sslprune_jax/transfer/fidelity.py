@@ -34,7 +34,7 @@ class Fidelity(Probe):
         "network of config.start, expected config.start=FILE"
       )
     count = self.config.transfer.fidelity.neighbours
-    least = min(len(train), len(self.target.test))
+    least = min(len(train), len(self.target.test), _MOST)
     # Of nearly all others, any two networks would find the same.
     if 2 * count >= least:
       raise ConfigError(

@@ -17,6 +17,7 @@ from sslprune_jax.config.protocols import ProtocolRow
 from sslprune_jax.features import extraction
 from sslprune_jax.pruning import tickets
 from sslprune_jax.pruning.tickets import Ticket
+from sslprune_jax.runtime.errors import ConfigError
 from sslprune_jax.runtime.progress import Progress
 from sslprune_jax.training import loop
 from sslprune_jax.training.trainer import Trainer
@@ -64,6 +65,13 @@ class FineTuning(Protocol):
     if source.multi_label:
       target.check_tested()
     self.shape = source.image_shape
+    if probes:
+      network = models.from_config(config.model, 1)
+      known = tuple(models.endpoints(network, source.image_shape))
+      if layer not in known:
+        raise ConfigError(
+          f"config.transfer.layers: found {layer!r}, expected one of {known}"
+        )
     task = tasks.make(config, "labels", source)
     self.trainer = Trainer(config, section, task, source, probed=self._probed)
     self._logits = extraction.make_step(

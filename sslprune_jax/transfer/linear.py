@@ -27,6 +27,12 @@ class Linear(Probe):
     """Makes this; through the frozen trunk, where images are augmented."""
     if not config.transfer.linear.augment:
       return cls(row, config, *args)
+    if config.transfer.held_out:
+      raise ConfigError(
+        f"config.transfer.held_out: found {config.transfer.held_out}, expected "
+        "0 where transfer.linear.augment is True: no features are kept to "
+        "choose by"
+      )
     return FineTuning(row, config, *args, section=cls.section, probes=True)
 
   @classmethod

@@ -66,6 +66,14 @@ class Protocol(abc.ABC):
   ):
     self.row, self.config, self.target = row, config, target
     self.fraction, self.layer = fraction, layer
+    if target.train.multi_label and not row.several_labels:
+      rows = protocols.PROTOCOLS.values()
+      others = ", ".join(row.name for row in rows if row.several_labels)
+      raise ConfigError(
+        f"config.transfer.protocols: found a target with several labels an "
+        f"image, {target.name}, expected one with one label; {others} take "
+        "several"
+      )
 
   @classmethod
   def make(cls, *args: Any) -> "Protocol":

@@ -50,6 +50,12 @@ def test_what_is_missing_or_wrong_is_named(root):
   lists.write_text("a/abbey/x.jpg 0\na/abbey/y.jpg 205\n")
   with pytest.raises(DataError, match="line 2: found 'a/abbey/y.jpg 205', exp"):
     places(root, "train")
+  lists.write_text("a/abbey/x.jpg ²\n", encoding="utf-8")
+  with pytest.raises(DataError, match="line 1: found 'a/abbey/x.jpg ²', expec"):
+    places(root, "train")
+  lists.write_bytes(b"a/\xff.jpg 0\n")
+  with pytest.raises(DataError, match="train_places205.csv: cannot be read"):
+    places(root, "train")
   lists.unlink()
   with pytest.raises(DataError, match="found no list, expected that of Places"):
     places(root, "train")

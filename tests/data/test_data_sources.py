@@ -62,6 +62,11 @@ def test_wrong_labels_are_refused(labels, message):
     ArraySource(images(2, 1, 1, 1), np.array(labels), class_names="0123456789")
 
 
+def test_labels_that_are_words_are_refused():
+  with pytest.raises(DataError, match="labels: found <U3 of shape"):
+    ArraySource(images(2, 1, 1, 1), np.array(["cat", "dog"]))
+
+
 def test_images_that_show_several_classes():
   labels = np.array([[1, 0, -1], [0, 1, 1]])
   source = ArraySource(np.zeros((2, 4, 4, 3), np.uint8), labels)

@@ -145,6 +145,7 @@ def test_a_missing_set_asks_no_network_and_says_how_to_prepare_it(
     ("fixed", "validation", "split: found validation, expected .* train, test"),
     ("fixed", "train[:x]", r"split: found train\[:x\]"),
     ("fixed", "train[:0]", "which is empty"),
+    ("fixed", "train[5:2]", "which is empty"),
     ("fixed:2.0.0", "train", "only version 1.0.0 in .*/fixed"),
     ("several", "train", "only the configs small in .*/several"),
     ("no set", "train", "name: found no set, expected a data set, such as"),
@@ -183,6 +184,29 @@ def test_a_set_that_is_no_classification_is_refused(tmp_path):
   rewrite(tmp_path, "features.json", rename)
   with pytest.raises(DataError, match="found the features label, picture, exp"):
     load(Spec("fixed", "train", data_dir=str(tmp_path)))
+
+
+@pytest.mark.parametrize("damage", ["gone", "cut", "empty"])
+@pytest.mark.parametrize(
+  "file", ["features.json", "dataset_info.json", "fixed-train.array_record*"]
+)
+def test_a_set_that_was_copied_in_part_is_named(file, damage, tmp_path):
+  prepare(tmp_path, "fixed", size=8)
+  (path,) = (tmp_path / "fixed/1.0.0").glob(file)
+  content = path.read_bytes()
+  if damage == "gone":
+    path.unlink()
+  else:
+    path.write_bytes(content[: len(content) // 2] if damage == "cut" else b"")
+  load.cache_clear()
+  with pytest.raises(DataError) as error:
+    source = load(Spec("fixed", "train", data_dir=str(tmp_path)))
+    source.read(np.arange(len(source)))
+  words = str(error.value)
+  # What is cut may still be read, as other bytes.
+  place = "fixed train, image 0" if damage == "cut" else f"{tmp_path}/fixed"
+  assert place in words or f"{tmp_path}/fixed" in words
+  assert "\n" not in words
 
 
 def test_a_broken_image_is_named(tmp_path, monkeypatch):

@@ -54,6 +54,22 @@ def _transfers(**fields):
       "transfer.layers: found 'stage9', expected one of .*'stage4'",
     ),
     (
+      {
+        "protocols": ("linear:digits",),
+        "layers": ("stage9",),
+        "linear": {"augment": True},
+      },
+      "transfer.layers: found 'stage9', expected one of .*'stage4'",
+    ),
+    (
+      {
+        "protocols": ("linear:digits",),
+        "held_out": 0.2,
+        "linear": {"augment": True},
+      },
+      "transfer.held_out: found 0.2, expected 0 where transfer.linear.augment",
+    ),
+    (
       {"protocols": ("linear:digits:0.02",)},
       "transfer.linear.train.batch_size: found 64, expected at most the 30 tr",
     ),
@@ -92,6 +108,12 @@ def test_several_labels_are_not_for_linear_nor_to_pretrain_on(monkeypatch):
   monkeypatch.setattr(data, "load", lambda spec: source)
   with pytest.raises(ConfigError, match="several labels an image, digits, exp"):
     _transfers(protocols=("linear:digits",))
+  with pytest.raises(ConfigError, match="several labels an image, digits, exp"):
+    _transfers(protocols=("linear:digits",), linear={"augment": True})
+  with pytest.raises(
+    ConfigError, match="found 0.5 of digits, whose images have"
+  ):
+    _transfers(protocols=("svm:digits:0.5",))
   _transfers(protocols=("svm:digits",))
   source.labels[:, 1] = np.maximum(source.labels[:, 1] - 1, -1)
   for protocol in ("svm", "finetune"):
