@@ -59,6 +59,8 @@ if [ "$DRY_RUN" = 1 ]; then
 else
   # A study that SIGTERM stopped has ended well: the rest is not for now.
   trap 'kill -TERM $! && wait $! && exit' TERM
+  # Behind & it does not hear Ctrl-C itself.
+  trap 'kill -TERM $!; wait $! || true; exit 130' INT
   "${command[@]}" &
   wait $!
 fi

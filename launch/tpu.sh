@@ -46,11 +46,12 @@ if ! [[ $TOPOLOGY =~ ^(v4|v5p):[0-9]+x[0-9]+x[0-9]+$|^(v5e|v6e):[0-9]+x[0-9]+$ ]
   fail "--topology: found $TOPOLOGY, expected such as v5e:4x8 or v4:2x2x2"
 fi
 
+# Fails where a part does, also where errexit is off: no other commit is run.
 setup() {
   local archive=${TMPDIR:-/tmp}/sslprune_jax.tar.gz
-  run git -C "$here/.." archive --format=tar.gz --output="$archive" HEAD
-  cloud_copy "$archive"
-  cloud_ssh all "rm -rf sslprune_jax && mkdir sslprune_jax && tar -xzf \
+  run git -C "$here/.." archive --format=tar.gz --output="$archive" HEAD &&
+    cloud_copy "$archive" &&
+    cloud_ssh all "rm -rf sslprune_jax && mkdir sslprune_jax && tar -xzf \
 sslprune_jax.tar.gz -C sslprune_jax && bash sslprune_jax/launch/host.sh prepare ${DATA@Q}"
 }
 
@@ -86,9 +87,10 @@ leave() {
   exit 1
 }
 
-# Prints how far the study is until it ends; fails if the slice does.
+# Prints how far the study is until it ends; fails if the slice does. A study that
+# has ended without being done, as its host was restarted, is started again.
 await_study() {
-  local last
+  local last idle=0
   while true; do
     last=$(cloud_ssh 0 "tail -n 2 run.log") || last="no answer"
     echo "$last"
@@ -99,6 +101,8 @@ await_study() {
     esac
     if [ "$DRY_RUN" = 1 ]; then return; fi
     if is_gone; then return 1; fi
+    if running; then idle=0; else idle=$((idle + 1)); fi
+    if [ $idle = 3 ]; then start "${REST[@]}" && idle=0; fi
     sleep "$pause"
   done
 }

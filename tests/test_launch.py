@@ -261,6 +261,29 @@ def test_a_study_that_fails_leaves_the_slice_and_says_so(tmp_path):
   assert "tpu.sh delete --name=" in run.stderr
 
 
+def test_a_copy_that_fails_starts_nothing(tmp_path):
+  gcloud = _GCLOUD.replace(
+    "  *is_running*)", "  *scp*) exit 1 ;;\n  *is_running*)"
+  )
+  run, calls, did = _run_all(tmp_path, gcloud)
+  assert run.returncode == 1 and did == ["create"]
+  assert not [words for words in calls if "host.sh start" in words]
+
+
+def test_a_study_that_ended_undone_is_started_again(tmp_path):
+  # Its host was restarted: the log ends, and the slice stays.
+  gcloud = _GCLOUD.replace("= 1 ]; then", "= 9 ]; then").replace(
+    '    echo "exit status 0" ;;',
+    '    echo look >> "$FAKE/looks"\n'
+    '    if [ "$(wc -l < "$FAKE/looks")" -gt 3 ]; then\n'
+    '      echo "exit status 0"\n'
+    "    fi ;;",
+  )
+  run, calls, did = _run_all(tmp_path, gcloud)
+  assert run.returncode == 0 and did == ["create", "delete"]
+  assert len([words for words in calls if "host.sh start" in words]) == 2
+
+
 def test_after_a_preemption_the_study_goes_on_with_another_slice(tmp_path):
   run, calls, did = _run_all(tmp_path, _GCLOUD)
   assert run.returncode == 0, run.stderr
