@@ -87,9 +87,10 @@ def _study(runs, out) -> dict[epath.Path, bytes]:
   pictures = {
     name: png for part in parts for name, png in part.pictures.items()
   }
-  pictures |= {part.name: part.picture for part in brought}
   pictures |= {
-    part.name: part.picture for part in [*moved, *timed] if part.picture
+    part.name: part.picture
+    for part in [*brought, *moved, *timed]
+    if part.picture
   }
   for name, png in pictures.items():
     files[out.parent / "figures" / f"{name}.png"] = png

@@ -9,7 +9,7 @@ from sslprune_jax.report.records import ResultsError
 ABOVE_ZERO = "a whole number above 0"  # What shares are of.
 _COUNT = "a whole number, at least 0"
 
-# Of an object: a form for each name that is needed, or one for "*", every name.
+# Of an object: a form for each name that is needed, and for "*", every name.
 # Of a list: the form of its items. Of a tuple: the texts that may be. Else a
 # type, or `ABOVE_ZERO`; a float is above 0.
 _COUNTS = {"path": str, "total": ABOVE_ZERO}
@@ -26,7 +26,12 @@ OF_ROUND = {
   },
   workdir.MAGNITUDES: {
     "remaining": ABOVE_ZERO,
-    "at_most": {"*": {"count": int}},
+    "at_most": {
+      "machine_precision": {"count": int},
+      "1e-5": {"count": int},
+      "*": {"count": int},
+    },
+    "histogram": {"below": int, "counts": [int]},
   },
 }
 TIMES = {
@@ -53,7 +58,8 @@ def check(value: Any, form: Any, where: str) -> None:
   if isinstance(form, dict):
     _expect(isinstance(value, dict), value, "an object", where)
     if "*" in form:
-      form = dict.fromkeys(value, form["*"])
+      needed = {name: own for name, own in form.items() if name != "*"}
+      form = dict.fromkeys(value, form["*"]) | needed
     for name, own in form.items():
       if name not in value:
         raise ResultsError(f"{where}: no field {name!r}")

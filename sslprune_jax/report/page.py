@@ -11,7 +11,14 @@ import markupsafe
 
 from sslprune_jax import workdir
 from sslprune_jax.report import curves as curves_lib
-from sslprune_jax.report import size_tables, sizes, tables, times, words
+from sslprune_jax.report import (
+  results,
+  size_tables,
+  sizes,
+  tables,
+  times,
+  words,
+)
 from sslprune_jax.report.names import METRICS, Names, rank_task
 from sslprune_jax.report.results import Run
 from sslprune_jax.report.sections import (
@@ -90,7 +97,7 @@ def _brought_view(part: BroughtSection, names: Names) -> dict:
   return {
     "file": config["start"],
     "task": names.label(part.task),
-    "one_shot": config["prune"]["method"] == "one-shot",
+    "one_shot": results.field(part.run, "prune.method") == "one-shot",
     "seeds": len({row["seed"] for row in part.run.rows}),
     "name": part.name,
     "picture": part.picture,

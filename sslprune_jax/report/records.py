@@ -154,7 +154,7 @@ def read_config(file: epath.Path) -> dict:
 
 
 def _sections(config: object) -> list[tuple[str, object]]:
-  names = ("model", "dataset", "variants")
+  names = ("model", "dataset", "train", "prune", "variants")
   is_whole = isinstance(config, dict)
   return [(n, config[n]) for n in names if n in config] if is_whole else []
 

@@ -85,7 +85,8 @@ def read(paths: Sequence[epath.PathLike]) -> list[Run]:
     if row["stage"] not in workdir.FIELDS:
       continue
     cell = {field: row.get(field) for field in workdir.CELL}
-    key = tuple(cell.values())
+    # On several sets learnt, a target's judgements are several.
+    key = *cell.values(), row.get("learnt")
     if key in seen:
       what = ", ".join(f"{f} {v}" for f, v in cell.items() if v is not None)
       raise ResultsError(
@@ -101,13 +102,13 @@ def _check_alike(runs: Sequence[Run]) -> None:
   for run in runs[1:]:
     for what, of in (
       ("starts from another network", lambda run: run.start),
-      ("prunes by another method", lambda run: _field(run, "prune.method")),
-      ("prunes something else", lambda run: _field(run, "prune.structure")),
+      ("prunes by another method", lambda run: field(run, "prune.method")),
+      ("prunes something else", lambda run: field(run, "prune.structure")),
       (
         "trains from other weights",
-        lambda run: _field(run, "prune.restart_from"),
+        lambda run: field(run, "prune.restart_from"),
       ),
-      ("has other channels", lambda run: _field(run, "model.kept")),
+      ("has other channels", lambda run: field(run, "model.kept")),
     ):
       if of(run) != of(runs[0]):
         raise ResultsError(
@@ -116,11 +117,16 @@ def _check_alike(runs: Sequence[Run]) -> None:
         )
 
 
-def _field(run: Run, name: str) -> object:
-  """Returns a field of a run; where it has none, what ran before there was."""
-  section, field = name.split(".")
-  value = run.config.get(section, {}).get(field)
-  return value or _BEFORE.get(field)
+def field(run: Run, name: str) -> object:
+  """Returns a field of a run; where it has none, what ran before there was.
+
+  Args:
+    run: the run.
+    name: section and field, `prune.method`.
+  """
+  section, own = name.split(".")
+  value = run.config.get(section, {}).get(own)
+  return value or _BEFORE.get(own)
 
 
 def _add_costs(rows: list[dict]) -> None:

@@ -8,6 +8,7 @@ from sslprune_jax.report import (
   figures,
   layers,
   panels,
+  results,
   sizes,
   time_pictures,
   times,
@@ -50,14 +51,15 @@ class BroughtSection:
     task: what it was pruned by.
     sizes: what was made of it, dense first.
     name: name of the picture.
-    picture: a PNG of quality against weights, a panel a measure.
+    picture: a PNG of quality against weights, a panel a measure; None where
+      nothing was judged.
   """
 
   run: Run
   task: str
   sizes: list[Size]
   name: str
-  picture: bytes
+  picture: bytes | None
 
 
 @dataclasses.dataclass(frozen=True)
@@ -98,17 +100,16 @@ def draw_brought(runs: Sequence[Run], names: Names) -> list[BroughtSection]:
       row for row in sizes.judgements(run) if row["task"] in (task, UNTRAINED)
     ]
     own = names
-    if run.config["prune"]["method"] == "one-shot":  # The task trained nothing.
-      own = names.relabel(task, "one shot")
-    figure = figures.draw(
-      [
-        panels.transfer_panel(transfer.title, transfer)
-        for transfer in transfers.group(rows)
-      ],
-      own,
-    )
+    if results.field(run, "prune.method") == "one-shot":
+      own = names.relabel(task, "one shot")  # The task trained nothing.
+    drawn = [
+      panels.transfer_panel(transfer.title, transfer)
+      for transfer in transfers.group(rows)
+      if transfer.curves  # Not where the untrained network alone is judged.
+    ]
+    picture = figures.png(figures.draw(drawn, own)) if drawn else None
     name = f"sizes_{index}" if len(found) > 1 else "sizes"
-    parts.append(BroughtSection(run, task, made, name, figures.png(figure)))
+    parts.append(BroughtSection(run, task, made, name, picture))
   return parts
 
 

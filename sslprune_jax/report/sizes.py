@@ -121,6 +121,7 @@ def _size(run: Run, task: str, index: int, rows: Sequence[dict]) -> Size:
     _multiply_adds(each)
     for each in run.sparsity
     if (each["task"], each["round"]) == (task, index)
+    and all("uses" in layer for layer in each["layers"])  # Not of old.
   ]
   return Size(
     index,
@@ -150,7 +151,8 @@ def choose(sizes: Sequence[Size]) -> list[Chosen]:
     sizes: networks of a task, dense first.
 
   Returns:
-    For every measure that has images to choose by, one a distance of `WITHIN`.
+    For every measure that has images to choose by, one a distance of `WITHIN`,
+    of the sizes that all seeds of the dense network have.
   """
   dense, found = sizes[0], []
   for measure, values in dense.choice.items():
@@ -159,7 +161,7 @@ def choose(sizes: Sequence[Size]) -> list[Chosen]:
       good = [
         size
         for size in sizes
-        if measure in size.choice
+        if size.choice.get(measure, {}).keys() >= values.keys()
         and statistics.fmean(size.choice[measure].values()) >= least - within
       ]
       size = min(good, key=lambda size: size.density)

@@ -1,11 +1,14 @@
 """On which seeds figures are judged: at numbers of them fixed beforehand."""
 
+import dataclasses
+
 import pytest
+from etils import epath
 from made_up import figure_run
 
 from sslprune_jax.config.figures import LOOKS, PILOT
 from sslprune_jax.report import inference, paper
-from sslprune_jax.report.paper import looks
+from sslprune_jax.report.paper import joining, looks
 from sslprune_jax.report.paper import page as page_lib
 from sslprune_jax.report.verdicts import NO_DIFFERENCE, WITHHELD
 
@@ -56,6 +59,19 @@ def test_what_the_pilot_was_run_on_is_judged_as_a_pilot_whatever_its_seeds():
     "at 24 seeds from 3 on, of digits_half."
   )
   assert _judge(range(3, 30), "digits")[0] == {WITHHELD}
+
+
+def test_a_look_waits_for_every_variant(monkeypatch):
+  run = figure_run("fig4_depth", "digits_half", lambda *_: 0.9, range(3, 15))
+  monkeypatch.setattr(joining, "variants_of", lambda path: [*run.variants])
+  figure = paper.FIGURES["fig4_depth"]
+  there = dataclasses.replace(run, paths=(epath.Path("run"),))
+  assert looks.judge(figure, there)[1].startswith("Judged on seeds 3 to 14")
+  deepest = [name for name in run.variants if not name.endswith("_all")]
+  part = {name: run.variants[name] for name in deepest}
+  judged, said = looks.judge(figure, dataclasses.replace(there, variants=part))
+  assert not said and {v.verdict for v in judged} <= {WITHHELD}
+  assert not any("everywhere" in v.claim for v in judged)
 
 
 def test_a_look_waits_until_its_seeds_are_finished():

@@ -255,6 +255,11 @@ def test_what_config_json_says_besides_is_held_to_its_form(
       {"remaining": 3, "at_most": {"zero": 1}},
       "at_most: zero: found 1, expected an object",
     ),
+    (
+      "magnitudes.json",
+      {"remaining": 3, "at_most": {}},
+      "at_most: no field 'machine_precision'",
+    ),
   ],
 )
 def test_a_round_of_another_form_is_left_out_by_name(

@@ -101,6 +101,25 @@ def test_over_seeds_the_interval_is_that_of_paired_differences(tmp_path):
   assert near.error == pytest.approx(4.302653 * 0.01 / 3**0.5)
 
 
+def test_what_some_seeds_lack_is_not_chosen(tmp_path):
+  # By its own seed's mean alone it would be above the dense network's.
+  lines = _accuracies((0.9, 0.88), (0.9, 0.88), 0)
+  lines += _accuracies((0.8,), (0.8,), 1)
+  chosen, found = _chosen(_write(tmp_path / "w", lines))
+  assert chosen[0.01].size is chosen[0.02].size is found[0]
+
+
+def test_without_a_judgement_that_is_drawn_there_is_no_picture(tmp_path):
+  # A study begins with the untrained network, by all that judges.
+  lines = _accuracies((0.9,), (0.9,))
+  lines[:] = [line | {"metric": "mine"} for line in lines[:1]]
+  lines += [_line(0, "accuracy", 0.3, task="random", protocol="linear")]
+  workdir = _write(tmp_path / "w", lines)
+  page, *files = report.write_report([workdir], tmp_path / "r.html")
+  assert "moco.pth, smaller" in page.read_text()
+  assert not [path for path in files if path.name == "sizes.png"]
+
+
 def test_the_page_opens_with_it(tmp_path):
   lines = _accuracies((0.9, 0.88, 0.9), (0.8, 0.785, 0.7))
   lines += [

@@ -127,6 +127,12 @@ def test_a_transfer_that_lacks_a_field_or_stands_twice_is_named(make, tmp_path):
   rows = _rows(make, "knn", seeds=(0,), rounds=(0,))
   with pytest.raises(results.ResultsError, match="the same result twice.*knn"):
     results.read([make.run(tmp_path / "a", rows * 2)])
+  # Of networks that learnt on other images it is another one.
+  several = [
+    make.run(tmp_path / name, rows, config={"dataset": {"name": name}})
+    for name in ("cifar10", "digits")
+  ]
+  assert len(results.read(several)) == 2
   del rows[0]["layer"]
   with pytest.raises(results.ResultsError, match="line 1: no field 'layer'"):
     results.read([make.run(tmp_path / "b", rows)])

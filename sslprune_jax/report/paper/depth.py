@@ -47,7 +47,7 @@ def draw_depths(run: FigureRun) -> Drawn:
     apart[depth] = gaps.difference(
       curves["labels", "rewind"], curves["rotnet", "rewind"]
     )
-  if depths:
+  if len(depths) > 1 and not layers[depths[-1]]:  # Everywhere is the last.
     first, last = depths[0], depths[-1]
     found = [
       verdicts.equal(

@@ -8,6 +8,7 @@ import dataclasses
 
 from sslprune_jax.config.figures import JUDGED_ON, LOOKS, PILOT
 from sslprune_jax.report import verdicts
+from sslprune_jax.report.paper import joining
 from sslprune_jax.report.paper.base import PaperFigure
 from sslprune_jax.report.paper.runs import FigureRun
 from sslprune_jax.report.verdicts import WITHHELD, Verdict
@@ -36,9 +37,9 @@ def judge(figure: PaperFigure, run: FigureRun) -> tuple[list[Verdict], str]:
     planned, looks = f"{planned}, of {judged_on}", ()
   for count in reversed(looks):
     seeds = range(first, first + count)
-    if set(seeds) <= set(run.seeds):
+    if set(seeds) <= set(run.seeds) and _has_every_variant(run):
       judged = _draw(figure, run.only(seeds))
-      if all(_is_whole(verdict, count) for verdict in judged):
+      if judged and all(_is_whole(verdict, count) for verdict in judged):
         return judged, (
           f"Judged on seeds {write_range(seeds)}; planned: at {planned}."
         )
@@ -62,6 +63,11 @@ def _draw(figure: PaperFigure, run: FigureRun) -> list[Verdict]:
     else verdict
     for verdict in figure.draw(run)[1]
   ]
+
+
+def _has_every_variant(run: FigureRun) -> bool:
+  asked = {name for path in run.paths for name in joining.variants_of(path)}
+  return asked <= run.variants.keys()
 
 
 def _is_whole(verdict: Verdict, count: int) -> bool:
