@@ -2,9 +2,9 @@
 
   python benchmarks/channel_quality.py runs/channels_*
 
-Adds the results of finished seeds to docs/channels.jsonl, and prints the table
-of docs/channels.md: means over seeds, and differences within a seed with 95 %
-by Student's t.
+Adds their results to docs/channels.jsonl, and prints the table of
+docs/channels.md of the seeds that have all: means over seeds, and differences
+within a seed with 95 % by Student's t.
 """
 
 import argparse
@@ -46,7 +46,8 @@ def main():
 
 
 def _key(line):
-  fields = ("study", "seed", "task", "variant", "round", "protocol", "metric")
+  fields = ("study", "seed", "task", "variant", "round")
+  fields += ("protocol", "target", "layer", "metric")
   return tuple(str(line.get(field)) for field in fields)
 
 
@@ -59,11 +60,15 @@ def tabulate(lines):
       before = line["variant"] == "pruned" and line["round"] == 0
       column = "before" if before else line["variant"]
       cells[of, column][line["seed"]] = 100 * line["value"]
+  for of in {of for of, _ in cells}:
+    whole = set.intersection(*(set(cells[of, c]) for c in _COLUMNS))
+    for column in _COLUMNS:
+      cells[of, column] = {seed: cells[of, column][seed] for seed in whole}
   others = [column for column in _COLUMNS if column != "pruned"]
   header = ["task", "judge", "n", *_COLUMNS]
   header += [f"pruned − {column}" for column in others]
   rows = [f"| {' | '.join(header)} |", "|---" * len(header) + "|"]
-  for of in sorted({of for of, _ in cells}):
+  for of in sorted({of for of, _ in cells if cells[of, "pruned"]}):
     means = [
       f"{statistics.fmean(cells[of, column].values()):.1f}"
       for column in _COLUMNS

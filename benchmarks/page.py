@@ -1,10 +1,11 @@
 """Writes docs/benchmarks.* and the pictures from what `run.py` found."""
 
-import json
 import pathlib
 
 import pictures
 from cases import CASES
+
+from sslprune_jax.runtime import files
 
 _DOCS = pathlib.Path(__file__).parent.parent / "docs"
 FOUND = _DOCS / "benchmarks.json"
@@ -14,7 +15,7 @@ _NOT_TRAINING = {"quickstart": 0.15, "fashion_mnist": 0.1}
 
 def keep(found):
   """Writes the numbers."""
-  FOUND.write_text(json.dumps(found, indent=2) + "\n")
+  files.write_json(FOUND, found)
 
 
 def write(found):

@@ -181,7 +181,7 @@ def main():
     if name not in every:
       sys.exit(f"error: found the case {name!r}, expected one of {[*every]}")
   found = {"about": about(), "cases": {}}
-  if arguments.names and arguments.write:  # What is not named stays.
+  if arguments.write and page.FOUND.exists():  # What is not run yet stays.
     found = json.loads(page.FOUND.read_text()) | {"about": about()}
   for name in arguments.names or every:
     lines = []

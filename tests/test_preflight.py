@@ -11,7 +11,8 @@ import pytest
 
 from sslprune_jax import models, preflight
 from sslprune_jax.config import recipes
-from sslprune_jax.preflight import chips, compiled, costs, table
+from sslprune_jax.data import DataError, Spec
+from sslprune_jax.preflight import chips, compiled, costs, outlines, table
 from sslprune_jax.pruning import masks
 from sslprune_jax.runtime import environment
 from sslprune_jax.training import state as state_lib
@@ -46,6 +47,25 @@ def test_an_update_takes_what_each_measure_says():
   }
   alone = costs.estimate_times(step, chip, count=1)
   assert alone["exchange"] == 0
+
+
+@pytest.mark.parametrize(
+  "split, count",
+  [
+    ("train", 60_000),
+    ("train[:10000]", 10_000),
+    ("train[10%:]", 54_000),
+    ("test[-5:]", 5),
+  ],
+)
+def test_known_sets_are_counted_whole_and_in_part(split, count):
+  spec = Spec("fashion_mnist", split, image_size=28, channels=1)
+  assert len(outlines.Outline(spec)) == count
+
+
+def test_a_split_that_is_not_known_is_named():
+  with pytest.raises(DataError, match="split: found train.x., expected one of"):
+    outlines.Outline(Spec("cifar10", "train[x]", image_size=32, channels=3))
 
 
 def test_the_largest_batch_fills_what_is_left_with_activations():

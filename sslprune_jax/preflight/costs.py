@@ -12,7 +12,6 @@ from ml_collections import ConfigDict
 
 from sslprune_jax import config as config_lib
 from sslprune_jax import data
-from sslprune_jax.config import variants
 from sslprune_jax.preflight import chips, outlines
 from sslprune_jax.preflight.chips import Chip
 from sslprune_jax.preflight.compiled import (
@@ -24,7 +23,7 @@ from sslprune_jax.preflight.compiled import (
 from sslprune_jax.runtime import environment
 from sslprune_jax.runtime.errors import ConfigError
 from sslprune_jax.runtime.trees import Tree
-from sslprune_jax.study import start, validation
+from sslprune_jax.study import run
 from sslprune_jax.study.images import RETRAINING, StudyData
 from sslprune_jax.study.plan import plan
 from sslprune_jax.study.trainers import Trainers
@@ -54,9 +53,7 @@ def estimate_cost(
     TopologyError: an impossible topology.
     DataError: the images are neither known nor there.
   """
-  configs = [start.fit(each)[0] for each in variants.expand(config).values()]
-  for study_config in configs:
-    validation.validate(study_config)
+  configs = list(run.fit(config)[0].values())
   devices = chips.devices(topology)
   chip, count = chips.CHIPS[topology.split(":")[0]], len(devices)
   made = {}

@@ -1,5 +1,7 @@
 """What well-known data sets are, without their images."""
 
+import re
+
 import numpy as np
 
 from sslprune_jax.data.sources import DataError, Rows, Spec
@@ -11,6 +13,9 @@ _SETS = {
   "imagenet2012": ({"train": 1_281_167, "validation": 50_000}, 1000),
 }
 NAMES = tuple(_SETS)
+_SPLIT = re.compile(
+  r"(?P<split>\w+)(\[(?P<begin>-?\d+%?)?:(?P<end>-?\d+%?)?\])?"
+)
 
 
 class Outline:
@@ -25,22 +30,27 @@ class Outline:
     """Looks a split up.
 
     Args:
-      spec: a whole split of one of `NAMES`, with the size and the channels of
-        its images.
+      spec: a split of one of `NAMES`, or a part of one as TFDS writes it,
+        `train[:10%]`, with the size and the channels of its images.
 
     Raises:
       DataError: there is no such split.
     """
     name, split, size = spec.name, spec.split, spec.image_size
     splits, self.num_classes = _SETS[name]
-    if split not in splits:
+    match = _SPLIT.fullmatch(split)
+    if not match or match["split"] not in splits:
       raise DataError(
-        f"split: found {split}, expected one of {', '.join(splits)} of {name}"
+        f"split: found {split}, expected one of {', '.join(splits)} of {name}, "
+        "or a part such as train[:10%]"
       )
+    every = range(splits[match["split"]])
+    places = (_place(match[end], len(every)) for end in ("begin", "end"))
+    count = len(every[slice(*places)])
     self.name, self.split = name, split
     self.image_shape = (size, size, spec.channels)
     self.class_names = tuple(map(str, range(self.num_classes)))
-    self.labels = np.arange(splits[split], dtype=np.int32) % self.num_classes
+    self.labels = np.arange(count, dtype=np.int32) % self.num_classes
 
   def __len__(self) -> int:
     return len(self.labels)
@@ -48,3 +58,11 @@ class Outline:
   def read(self, indices: np.ndarray, seeds: np.ndarray | None = None) -> Rows:
     """Refuses: there are no images."""
     raise DataError(f"{self.name}: found an outline, expected its images")
+
+
+def _place(text: str | None, size: int) -> int | None:
+  """Returns the place among `size` images that a slice begins or ends with."""
+  if text is None:
+    return None
+  number = int(text.removesuffix("%"))
+  return round(number / 100 * size) if text.endswith("%") else number
