@@ -211,6 +211,15 @@ def test_a_configuration_is_found_by_name_or_path(tmp_path, monkeypatch):
     (
       "from sslprune_jax.config import base\n"
       "def get_config():\n"
+      "  config = base().unlock()\n"
+      "  del config.variants\n"
+      "  config.variants = 3\n"
+      "  return config",
+      "my.py: config.variants: found 3, expected a ConfigDict",
+    ),
+    (
+      "from sslprune_jax.config import base\n"
+      "def get_config():\n"
       "  config = base()\n"
       "  config.prune.rte = 1\n",
       'my.py:4: AttributeError: .*"rate"',

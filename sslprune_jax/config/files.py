@@ -106,12 +106,13 @@ def _check_whole(config: ConfigDict, path: pathlib.Path) -> None:
         f"{path}: config.{name}: found none, expected the fields of "
         "sslprune_jax.config.base()"
       ) from None
-  variants = config.get("variants")
-  for name, changes in {"": variants, **(variants or {})}.items():
-    if not isinstance(changes, ConfigDict):
-      place = f"config.variants.{name}".rstrip(".")
+  sections = {"variants": config.get("variants")}
+  if isinstance(config.get("variants"), ConfigDict):
+    sections |= {f"variants.{n}": own for n, own in config.variants.items()}
+  for name, section in sections.items():
+    if not isinstance(section, ConfigDict):
       raise UserError(
-        f"{path}: {place}: found {changes!r}, expected a ConfigDict"
+        f"{path}: config.{name}: found {section!r}, expected a ConfigDict"
       )
 
 

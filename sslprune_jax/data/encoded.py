@@ -24,6 +24,8 @@ class EncodedSource(abc.ABC):
   Pillow releases the interpreter while it decodes, so threads suffice.
   """
 
+  lists_labels = True  # False where labels take a pass over all files.
+
   def __init__(
     self,
     spec: Spec,
@@ -53,8 +55,6 @@ class EncodedSource(abc.ABC):
     self._threads = concurrent.futures.ThreadPoolExecutor(
       self._workers, thread_name_prefix="decode"
     )
-
-  lists_labels = True  # False where they take a pass over all files.
 
   @abc.abstractmethod
   def __len__(self) -> int:
