@@ -5,6 +5,7 @@ import types
 
 import jax
 import jax.numpy as jnp
+import numpy as np
 import pytest
 
 from sslprune_jax import config as config_lib
@@ -112,7 +113,11 @@ def _study(name, dataset):
 
 def _task(config, num_classes):
   source = types.SimpleNamespace(
-    name="any", num_classes=num_classes, multi_label=False, crops=False
+    name="any",
+    num_classes=num_classes,
+    labels=np.arange(num_classes),
+    multi_label=False,
+    crops=False,
   )
   return tasks.make(config, config.tasks[0], source)
 
