@@ -13,8 +13,13 @@ import warnings
 
 from absl import logging
 
-_NOT_THERE = (errno.ENOENT, errno.ENOTDIR, errno.EISDIR)
-# Of a bucket, as TensorStore names them.
+# What a machine, or what it is mounted by, refuses now and may give later.
+_REFUSED = {
+  *(errno.EACCES, errno.EPERM, errno.EMFILE, errno.ENFILE, errno.ENOMEM),
+  *(errno.ESTALE, errno.EIO, errno.EAGAIN, errno.EINTR, errno.ETIMEDOUT),
+  *(errno.ECONNREFUSED, errno.ECONNRESET, errno.EHOSTUNREACH),
+}
+# The same of a bucket, as TensorStore names it.
 _REFUSALS = (
   *("UNAVAILABLE", "DEADLINE_EXCEEDED", "RESOURCE_EXHAUSTED", "ABORTED"),
   *("PERMISSION_DENIED", "UNAUTHENTICATED"),
@@ -47,7 +52,7 @@ def is_refusal(error: Exception) -> bool:
   """Returns whether a machine or a bucket refused to read what may be whole."""
   code = getattr(error, "errno", None) or _code_of_tensorstore(error)
   if code:
-    return code not in _NOT_THERE
+    return code in _REFUSED
   return isinstance(error, MemoryError) or str(error).startswith(_REFUSALS)
 
 
