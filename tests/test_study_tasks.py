@@ -212,9 +212,8 @@ def test_labels_are_read_only_where_they_are_seen(monkeypatch):
   def read(self):
     raise AssertionError("labels were read")
 
-  monkeypatch.setattr(
-    images, "train", type("Source", (), {"labels": property(read)})()
-  )
+  own = {"labels": property(read), "num_classes": 10, "multi_label": False}
+  monkeypatch.setattr(images, "train", type("Source", (), own)())
   for task in ("rotnet", "exemplar", "npid", "deepcluster"):
     assert images.labelled_indices(task, 0) is None
   with pytest.raises(AssertionError, match="labels were read"):
