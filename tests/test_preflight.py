@@ -56,6 +56,7 @@ def test_an_update_takes_what_each_measure_says():
     ("train[:10000]", 10_000),
     ("train[10%:]", 54_000),
     ("test[-5:]", 5),
+    ("train+test[:50%]", 65_000),
   ],
 )
 def test_known_sets_are_counted_whole_and_in_part(split, count):

@@ -1,6 +1,6 @@
 """What well-known data sets are, without their images."""
 
-import re
+from collections.abc import Mapping
 
 import numpy as np
 
@@ -13,9 +13,6 @@ _SETS = {
   "imagenet2012": ({"train": 1_281_167, "validation": 50_000}, 1000),
 }
 NAMES = tuple(_SETS)
-_SPLIT = re.compile(
-  r"(?P<split>\w+)(\[(?P<begin>-?\d+%?)?:(?P<end>-?\d+%?)?\])?"
-)
 
 
 class Outline:
@@ -38,15 +35,7 @@ class Outline:
     """
     name, split, size = spec.name, spec.split, spec.image_size
     splits, self.num_classes = _SETS[name]
-    match = _SPLIT.fullmatch(split)
-    if not match or match["split"] not in splits:
-      raise DataError(
-        f"split: found {split}, expected one of {', '.join(splits)} of {name}, "
-        "or a part such as train[:10%]"
-      )
-    every = range(splits[match["split"]])
-    places = (_place(match[end], len(every)) for end in ("begin", "end"))
-    count = len(every[slice(*places)])
+    count = _count(split, splits, name)
     self.name, self.split = name, split
     self.image_shape = (size, size, spec.channels)
     self.class_names = tuple(map(str, range(self.num_classes)))
@@ -60,9 +49,21 @@ class Outline:
     raise DataError(f"{self.name}: found an outline, expected its images")
 
 
-def _place(text: str | None, size: int) -> int | None:
-  """Returns the place among `size` images that a slice begins or ends with."""
-  if text is None:
-    return None
-  number = int(text.removesuffix("%"))
-  return round(number / 100 * size) if text.endswith("%") else number
+def _count(split: str, splits: Mapping[str, int], name: str) -> int:
+  """Counts the images of a split, or of a part of one."""
+  import tensorflow_datasets as tfds  # Takes seconds.
+
+  sizes = {
+    each: tfds.core.SplitInfo(name=each, shard_lengths=[size], num_bytes=0)
+    for each, size in splits.items()
+  }
+  try:
+    parts = tfds.core.ReadInstruction.from_spec(split).to_absolute(sizes)
+  except (ValueError, AssertionError):
+    raise DataError(
+      f"split: found {split}, expected one of {', '.join(splits)} of {name}, "
+      "or a part such as train[:10%]"
+    ) from None
+  return sum(
+    len(range(splits[part.splitname])[part.from_ : part.to]) for part in parts
+  )
