@@ -64,9 +64,17 @@ def test_known_sets_are_counted_whole_and_in_part(split, count):
   assert len(outlines.Outline(spec)) == count
 
 
-def test_a_split_that_is_not_known_is_named():
-  with pytest.raises(DataError, match="split: found train.x., expected one of"):
-    outlines.Outline(Spec("cifar10", "train[x]", image_size=32, channels=3))
+@pytest.mark.parametrize(
+  "split, words",
+  [
+    ("train[x]", "found train.x., expected one of train, test of cifar10"),
+    ("validation", "found validation, expected one of"),
+    ("train[5:2]", "which is empty"),
+  ],
+)
+def test_a_split_that_is_not_known_is_named(split, words):
+  with pytest.raises(DataError, match=words):
+    outlines.Outline(Spec("cifar10", split, image_size=32, channels=3))
 
 
 def test_the_largest_batch_fills_what_is_left_with_activations():

@@ -64,6 +64,9 @@ def _count(split: str, splits: Mapping[str, int], name: str) -> int:
       f"split: found {split}, expected one of {', '.join(splits)} of {name}, "
       "or a part such as train[:10%]"
     ) from None
-  return sum(
+  count = sum(
     len(range(splits[part.splitname])[part.from_ : part.to]) for part in parts
   )
+  if not count:
+    raise DataError(f"split: found {split}, which is empty")
+  return count

@@ -57,6 +57,17 @@ def test_variants_stand_in_one_table_whole_and_at_their_last_round(
   ]
 
 
+def test_what_remains_is_the_masks_and_not_a_controls(make, tmp_path):
+  path = _study(make, tmp_path / "mine")
+  lines = path / "pruned/results.jsonl"
+  control = make.result("npid", 0, "retrain", 2, "random", value=0.5)
+  control |= {"density": 0.9, workdir.COST: 0.8}
+  kept = [x for x in lines.read_text().splitlines() if '"transfer"' not in x]
+  lines.write_text("\n".join([*kept, json.dumps(control)]) + "\n")
+  (run,) = runs.read([path])
+  assert compared.tabulate(run).rows[1][:3] == ["pruned", "64", "50"]
+
+
 def test_tasks_are_named_where_there_are_several(make, tmp_path):
   run = _study(make, tmp_path / "mine", tasks=("labels", "npid"))
   table = compared.tabulate(runs.read([run])[0])
