@@ -159,6 +159,16 @@ def test_one_repeated_point_is_one_cluster():
       assert found.inertia[-1] == 0
 
 
+def test_points_that_differ_by_rounding_are_one_point():
+  rng = np.random.default_rng(0)
+  point = rng.normal(size=(1, 5)).astype(np.float32)
+  points = point + rng.integers(-2, 3, (50, 5)) * np.spacing(point)
+  assert len(np.unique(points, axis=0)) > 40
+  split, weight = clustering.lay_out(points)
+  projected = clustering.project(split, clustering.fit_pca(split, weight, 3))
+  np.testing.assert_array_equal(projected, 0)
+
+
 def test_one_compilation_serves_all_iterations_and_calls():
   split, weight = clustering.lay_out(_blobs(400))
   clustering.kmeans(split, weight, 5, KEY)

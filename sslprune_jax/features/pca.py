@@ -10,8 +10,11 @@ import numpy as np
 from sslprune_jax.features import layout
 from sslprune_jax.runtime import devices, processes
 
-# Of the largest variance: directions with less hold nothing but rounding.
+# Directions with less hold nothing but rounding: of the largest variance, and,
+# as standard deviation, of the length of the mean. The same image at two places
+# of a batch may have features some units in the last place apart.
 _LEAST_VARIANCE = 1e-6
+_LEAST_DEVIATION = 1e-6
 
 
 class Projection(NamedTuple):
@@ -65,7 +68,10 @@ def fit_pca(points: jax.Array, weight: jax.Array, dims: int) -> Projection:
   # An eigenvector's sign is arbitrary: its largest entry is made positive.
   largest = np.abs(directions).argmax(axis=0)
   directions = directions * np.sign(directions[largest, np.arange(dims)])
-  some = variance > _LEAST_VARIANCE * max(variance[0], 0)
+  length = np.linalg.norm(np.asarray(mean, np.float64))
+  some = variance > max(
+    _LEAST_VARIANCE * variance[0], (_LEAST_DEVIATION * length) ** 2
+  )
   scale = np.where(some, 1 / np.sqrt(np.where(some, variance, 1)), 0)
   return Projection(mean, jnp.asarray(directions * scale, jnp.float32))
 
