@@ -2,7 +2,7 @@
 
 import math
 import statistics
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 
 from sslprune_jax.report import inference
 from sslprune_jax.report.curves import Curve, Point
@@ -33,6 +33,12 @@ def difference(a: Curve, b: Curve, rounds: Sequence[int] | None = None) -> Gaps:
   shared = [p.round for p in a.points if b.at(p.round)]
   shared = [i for i in shared if (i > 0 if rounds is None else i in rounds)]
   return _average([(a.at(index), b.at(index)) for index in shared])
+
+
+def shared_rounds(curves: Iterable[Curve]) -> list[int]:
+  """Returns the rounds that all curves have but the dense one."""
+  every = [{p.round for p in curve.points if p.round} for curve in curves]
+  return sorted(set.intersection(*every)) if every else []
 
 
 def change(curve: Curve, index: int, since: int = 0) -> Gaps:

@@ -96,12 +96,14 @@ _HISTOGRAM = {"exponents": [-8, -7], "below": 0, "counts": [1]}
 def _places(study):
   """Yields stage, start, round and the fields of a stage's own."""
   for index in study.retrain.rounds:
-    for init in study.retrain.inits if index else ("rewind",):
+    for init in study.retrain.inits:
       yield "retrain", init, index, {}
   for protocol in study.transfer.protocols:
     name, target, fraction = (*protocol.split(":"), "1")[:3]
     own = {"protocol": name, "target": target, "fraction": float(fraction)}
-    for index in study.transfer.rounds:
+    last = max(study.transfer.rounds, default=-1)
+    meanwhile = name == "prune"  # All rounds up to the last.
+    for index in range(last + 1) if meanwhile else study.transfer.rounds:
       yield "transfer", name, index, {**own, "layer": "features"}
 
 
@@ -110,7 +112,7 @@ def _row(study, variant, seed, stage, start, index, own, level):
   noise = 0.001 * ((seed * (1 + curve % 2) + curve // 2) % 3 - 1)
   return {
     "seed": seed,
-    "task": variant,
+    "task": study.tasks[0],
     "learnt": study.dataset.name,
     "split": "test",
     "model": study.model.name,

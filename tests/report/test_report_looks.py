@@ -1,6 +1,7 @@
 """On which seeds figures are judged: at numbers of them fixed beforehand."""
 
 import dataclasses
+import statistics
 
 import pytest
 from etils import epath
@@ -83,6 +84,46 @@ def test_a_look_waits_until_its_seeds_are_finished():
   assert judged[0].test == (
     "too few seeds are finished: verdicts are formed at 12 and at 24 seeds "
     "from 3 on"
+  )
+
+
+def _cut(run, last, *variants):
+  """Takes away what the masks of later rounds reach, of every seed."""
+  for name in variants:
+    rows = run.variants[name][0].rows
+    rows[:] = [row for row in rows if row["round"] <= last]
+
+
+@pytest.mark.parametrize("figure", ["fig4_depth", "fig7_rewind"])
+def test_a_look_waits_until_every_round_of_its_seeds_is_finished(figure):
+  run = figure_run(figure, "digits_half", lambda *_: 0.9, range(3, 15))
+  assert looks.judge(paper.FIGURES[figure], run)[1].startswith("Judged on")
+  _cut(run, 6, list(run.variants)[-1])
+  judged, said = looks.judge(paper.FIGURES[figure], run)
+  assert {v.verdict for v in judged} == {WITHHELD} and not said
+
+
+def test_without_looks_the_rounds_that_all_have_are_compared():
+  def level(variant, start, index):
+    del start
+    return 0.9 - 0.01 * index * (variant != "labels_all")
+
+  run = figure_run("fig4_depth", "cifar10", level, range(3))
+  _cut(run, 5, "labels_all", "rotnet_all")
+  rounds = {row["round"] for row in run.rows("rotnet_all", "retrain")} - {0}
+  judged, _ = looks.judge(paper.FIGURES["fig4_depth"], run)
+  # Beside conv1, whose curves are one, the gap of all is of the same rounds.
+  gap = 0.01 * statistics.fmean(rounds)
+  assert [v.found.mean for v in judged] == pytest.approx([0, gap, gap])
+
+  run = figure_run("fig7_rewind", "cifar10", lambda *_: 0.9, range(3))
+  for rows in (run.variants[name][0].rows for name in run.variants):
+    for row in rows:
+      row["value"] -= 0.01 * row["round"]
+  whole = looks.judge(paper.FIGURES["fig7_rewind"], run)[0]
+  _cut(run, 5, "share")
+  assert looks.judge(paper.FIGURES["fig7_rewind"], run)[0][0].found.mean == (
+    pytest.approx(whole[0].found.mean, abs=1e-3)
   )
 
 

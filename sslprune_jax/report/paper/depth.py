@@ -25,7 +25,7 @@ def draw_depths(run: FigureRun) -> Drawn:
     if name.startswith("labels_")
   }
   depths = sorted(layers, key=lambda depth: layers[depth] or 10**9)
-  drawn, found, apart = [], [], {}
+  drawn, found, tickets = [], [], {}
   for depth in depths:
     curves = {
       (task, init): run.curve(f"{task}_{depth}", init, task)
@@ -44,11 +44,13 @@ def draw_depths(run: FigureRun) -> Drawn:
         dense=curves["labels", "rewind"],
       )
     )
-    apart[depth] = gaps.difference(
-      curves["labels", "rewind"], curves["rotnet", "rewind"]
-    )
+    tickets[depth] = curves["labels", "rewind"], curves["rotnet", "rewind"]
   if len(depths) > 1 and not layers[depths[-1]]:  # Everywhere is the last.
     first, last = depths[0], depths[-1]
+    rounds = gaps.shared_rounds([*tickets[first], *tickets[last]])
+    apart = {
+      depth: gaps.difference(*tickets[depth], rounds) for depth in (first, last)
+    }
     found = [
       verdicts.equal(
         f"Pruned to {first} only, tickets of Labels and RotNet are close",

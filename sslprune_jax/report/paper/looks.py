@@ -5,7 +5,11 @@ verdict happens to please.
 """
 
 import dataclasses
+from collections.abc import Collection
 
+from ml_collections import ConfigDict
+
+from sslprune_jax import workdir
 from sslprune_jax.config.figures import JUDGED_ON, LOOKS, PILOT
 from sslprune_jax.report import verdicts
 from sslprune_jax.report.paper import joining
@@ -37,7 +41,7 @@ def judge(figure: PaperFigure, run: FigureRun) -> tuple[list[Verdict], str]:
     planned, looks = f"{planned}, of {judged_on}", ()
   for count in reversed(looks):
     seeds = range(first, first + count)
-    if set(seeds) <= set(run.seeds) and _has_every_variant(run):
+    if _has_every_variant(run) and _is_finished(run, seeds):
       judged = _draw(figure, run.only(seeds))
       if judged and all(_is_whole(verdict, count) for verdict in judged):
         return judged, (
@@ -68,6 +72,34 @@ def _draw(figure: PaperFigure, run: FigureRun) -> list[Verdict]:
 def _has_every_variant(run: FigureRun) -> bool:
   asked = {name for path in run.paths for name in joining.variants_of(path)}
   return asked <= run.variants.keys()
+
+
+def _is_finished(run: FigureRun, seeds: Collection[int]) -> bool:
+  """Says whether there is all that each variant retrains and judges."""
+  if not set(seeds) <= set(run.seeds):
+    return False
+  from sslprune_jax.study import identity, plan  # The rest needs no networks.
+
+  for runs in run.variants.values():
+    there = {
+      workdir.folder_of(row)
+      for one in runs
+      for row in one.rows
+      if row["stage"] in workdir.FIELDS
+    }
+    for one in runs:
+      config = ConfigDict(identity.complete(one.config))
+      config.seeds = tuple(seeds)
+      # The untrained network comes first, and is there if anything is.
+      planned = {
+        stage.path
+        for stage in plan.plan(config)
+        if plan.kind(stage) != workdir.PRETEXT
+        and stage.task != workdir.UNTRAINED
+      }
+      if not planned <= there:
+        return False
+  return True
 
 
 def _is_whole(verdict: Verdict, count: int) -> bool:

@@ -25,10 +25,11 @@ def draw_criteria(run: FigureRun) -> Drawn:
     title = f"{INITS[init].capitalize()}s"
     drawn.append(retraining_panel(title, curves.values()))
     if init == "rewind":
+      begun = {name: curve for name, curve in curves.items() if curve.points}
+      rounds = gaps.shared_rounds(begun.values())
       means = {
-        name: gaps.difference(curve, _zero(curve))
-        for name, curve in curves.items()
-        if curve.points
+        name: gaps.difference(curve, _zero(curve), rounds)
+        for name, curve in begun.items()
       }
       found.append(verdicts.differ("Tickets depend on the criterion", means))
   return drawn, verdicts.unless(
