@@ -46,6 +46,14 @@ if ! [[ $TOPOLOGY =~ ^(v4|v5p):[0-9]+x[0-9]+x[0-9]+$|^(v5e|v6e):[0-9]+x[0-9]+$ ]
   fail "--topology: found $TOPOLOGY, expected such as v5e:4x8 or v4:2x2x2"
 fi
 
+# What a study leaves on a host goes with the slice.
+need_bucket() {
+  case " ${REST[*]} " in
+    *" --workdir=gs://"* | *" --workdir gs://"*) ;;
+    *) fail "--workdir: found none in a bucket, expected --workdir=gs://BUCKET/PATH behind --" ;;
+  esac
+}
+
 # Fails where a part does, also where errexit is off: no other commit is run.
 setup() {
   local archive=${TMPDIR:-/tmp}/sslprune_jax.tar.gz
@@ -138,6 +146,7 @@ run_once() {
 
 case ${WORDS[0]:-} in
   all)
+    need_bucket
     until run_once; do
       echo "the slice is gone: asking for another one"
       cloud_delete || true
@@ -148,7 +157,10 @@ case ${WORDS[0]:-} in
   create) cloud_create ;;
   state) cloud_state ;;
   setup) setup ;;
-  start) start "${REST[@]}" ;;
+  start)
+    need_bucket
+    start "${REST[@]}"
+    ;;
   logs) cloud_ssh 0 "tail -n 100 -F run.log" ;;
   delete) cloud_delete ;;
   *) fail "COMMAND: found '${WORDS[0]:-}', expected one of those listed" ;;

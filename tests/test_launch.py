@@ -11,6 +11,7 @@ import pytest
 LAUNCH = pathlib.Path(__file__).parent.parent / "launch"
 _SLICE = ["--name=slice", "--topology=v5e:4x8", "--zone=zone"]
 _STUDY = ["--", "--config=configs/npid.py:imagenet2012", "--config.seeds=(0,)"]
+_BUCKET = "--workdir=gs://bucket/npid"
 _ARGUMENTS = {
   "accelerator.sh": ["speed", "--out=found here", "--short", "--dry-run"],
   "local.sh": ["--dry-run", "--config=a.py", "--config.seeds=(0, 1)"],
@@ -39,7 +40,7 @@ _ARGUMENTS = {
     "--to=gs://bucket/sets",
     "--dry-run",
   ],
-  "tpu.sh": ["all", *_SLICE, "--spot", "--dry-run", *_STUDY],
+  "tpu.sh": ["all", *_SLICE, "--spot", "--dry-run", *_STUDY, _BUCKET],
 }
 _EXPECTED = {
   "accelerator.sh": [
@@ -165,6 +166,13 @@ def test_every_script_is_tested():
     ),
     ("tpu.sh", ["fly", *_SLICE], "COMMAND: found 'fly'"),
     ("tpu.sh", ["all", "--nme=a"], "found --nme=a"),
+    # Its results would go with the slice.
+    ("tpu.sh", ["all", *_SLICE, *_STUDY], "expected --workdir=gs://BUCKET"),
+    (
+      "tpu.sh",
+      ["start", *_SLICE, *_STUDY, "--workdir=runs/npid"],
+      "--workdir: found none in a bucket",
+    ),
     ("processes.sh", ["none"], "COUNT: found 'none'"),
     ("slurm.sh", ["--nodes=1"], "--gpus: found none"),
     ("data.sh", [], "SET: found none"),
@@ -242,6 +250,7 @@ def _run_all(folder, gcloud):
     "all",
     *_SLICE,
     *_STUDY,
+    _BUCKET,
     PATH=f"{binaries}:{os.environ['PATH']}",
     FAKE=str(folder),
     TMPDIR=str(folder),
