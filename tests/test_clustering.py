@@ -169,6 +169,14 @@ def test_points_that_differ_by_rounding_are_one_point():
   np.testing.assert_array_equal(projected, 0)
 
 
+def test_as_many_values_as_an_int32_cannot_count_refill_a_cluster():
+  centroids = jnp.zeros((3, 2048))
+  sizes = jnp.array([1_281_167, 5, 0])
+  moved = kmeans._update(centroids, centroids, sizes, jnp.float32(1e6), KEY)
+  step = np.abs(moved[2])
+  np.testing.assert_allclose(step, 0.01 * (1e6 / 1_281_172 / 2048) ** 0.5, 1e-4)
+
+
 def test_one_compilation_serves_all_iterations_and_calls():
   split, weight = clustering.lay_out(_blobs(400))
   clustering.kmeans(split, weight, 5, KEY)
@@ -183,6 +191,8 @@ def test_impossible_requests_are_one_clear_line():
   split, weight = clustering.lay_out(points)
   with pytest.raises(ValueError, match="k: found 21 clusters, .* 1 to 20"):
     clustering.kmeans(split, weight, 21, KEY)
+  with pytest.raises(ValueError, match="start: found values that are not fini"):
+    clustering.kmeans(split, weight, 2, KEY, start=np.full((2, 4), np.nan))
   with pytest.raises(ValueError, match="dims: found 5, .* the 4 features"):
     clustering.fit_pca(split, weight, 5)
   with pytest.raises(ValueError, match="start: found 'best'"):

@@ -61,8 +61,8 @@ def kmeans(
     The clusters.
 
   Raises:
-    ValueError: there are fewer points than clusters, some are not finite, or
-      `start` has another shape.
+    ValueError: there are fewer points than clusters, some points or some of
+      `start` are not finite, or that has another shape.
   """
   chex.assert_rank([points, weight], [3, 2], custom_message="points, weight")
   chex.assert_equal_shape_prefix([points, weight], 2)
@@ -107,6 +107,10 @@ def _first_centroids(points, weight, real, k, key, start):
       raise ValueError(
         f"start: found centroids of shape {centroids.shape}, expected "
         f"{(k, points.shape[-1])}"
+      )
+    if not np.isfinite(start).all():
+      raise ValueError(
+        "start: found values that are not finite, expected finite ones"
       )
     return centroids
   if start == "random":
@@ -197,7 +201,8 @@ def _update(
   by_size = jnp.argsort(-sizes, stable=True)
   number = jnp.cumsum(empty) - 1
   donor = by_size[number % jnp.sum(~empty)]
-  spread = jnp.sqrt(inertia / (jnp.sum(sizes) * centroids.shape[1]))
+  values = jnp.sum(sizes).astype(jnp.float32) * centroids.shape[1]  # > 2**31.
+  spread = jnp.sqrt(inertia / values)
   step = (
     _STEP * spread * jax.random.rademacher(key, centroids.shape, jnp.float32)
   )
