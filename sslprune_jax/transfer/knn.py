@@ -31,15 +31,15 @@ def classify(
   """Lets the nearest rows of a bank vote on queries, by cosine.
 
   Args:
-    bank: f32[D,R,F], a row of the first axis a device.
-    labels: i32[D,R], -1 on padding.
-    queries: f32[D,Q,F].
+    bank: f32[S,R,F], split over the devices, whose number divides S.
+    labels: i32[S,R], -1 on padding.
+    queries: f32[T,Q,F], split likewise.
     neighbours: number of rows that vote, each by exp(cosine / temperature).
     temperature: divisor, 0.02 or more.
     num_classes: number of classes K.
 
   Returns:
-    i32[D,Q], the class of each query.
+    i32[T,Q], the class of each query.
 
   Raises:
     ValueError: the bank has fewer rows than that.
@@ -54,23 +54,23 @@ def classify(
     raise ValueError(
       f"found {neighbours}, expected at most the {size} training images"
     )
-  devices, rows, width = queries.shape
-  each = -(-_BLOCK // devices)
+  shards, rows, width = queries.shape
+  each = -(-_BLOCK // jax.device_count())
   blocks = -(-rows // each)
   queries = jnp.pad(queries, ((0, 0), (0, blocks * each - rows), (0, 0)))
   run = _compile(neighbours, temperature, num_classes)
   found = run(
     bank,
     jax.device_put(labels, devices_lib.split()),
-    queries.reshape(devices, blocks, each, width),
+    queries.reshape(shards, blocks, each, width),
   )
-  return devices_lib.on_host(found).reshape(devices, -1)[:, :rows]
+  return devices_lib.on_host(found).reshape(shards, -1)[:, :rows]
 
 
 @functools.cache
 def _compile(count: int, temperature: float, num_classes: int):
   def of_device(bank, labels, queries):
-    bank, labels, queries = unit(bank[0]), labels[0], queries[0]
+    bank, labels = unit(bank.reshape(-1, bank.shape[-1])), labels.reshape(-1)
 
     def block(own):
       near, answer = nearest(
@@ -83,7 +83,8 @@ def _compile(count: int, temperature: float, num_classes: int):
       answer = vote(near, answer, temperature, num_classes)
       return devices_lib.local_rows(answer, len(own))
 
-    return jax.lax.map(block, queries)[None]
+    blocks = queries.reshape(-1, *queries.shape[-2:])
+    return jax.lax.map(block, blocks).reshape(queries.shape[:-1])
 
   return jax.jit(
     devices_lib.over_shards(

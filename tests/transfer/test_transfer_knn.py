@@ -23,22 +23,23 @@ def _vote(bank, labels, queries, k, temperature, classes):
   return np.array(answers)
 
 
-def test_equals_numpy_over_several_blocks():
+@pytest.mark.parametrize("shards", [1, 4])
+def test_equals_numpy_over_several_blocks_and_shards(shards):
   bank = RNG.normal(size=(500, 8)).astype(np.float32)
   labels = RNG.integers(0, 5, 500).astype(np.int32)
   labels[RNG.permutation(500)[:60]] = -1  # padding, wherever it lies
   queries = RNG.normal(size=(600, 8)).astype(np.float32)
   found = knn.classify(
-    jax.device_put(bank[None], devices.split()),
-    labels[None],
-    jax.device_put(queries[None], devices.split()),
+    jax.device_put(bank.reshape(shards, -1, 8), devices.split()),
+    labels.reshape(shards, -1),
+    jax.device_put(queries.reshape(shards, -1, 8), devices.split()),
     neighbours=20,
     temperature=0.07,
     num_classes=5,
   )
   held = labels >= 0
   expected = _vote(bank[held], labels[held], queries, 20, 0.07, 5)
-  np.testing.assert_array_equal(found[0], expected)
+  np.testing.assert_array_equal(found.ravel(), expected)
 
 
 def test_fewer_images_than_neighbours_are_refused():
