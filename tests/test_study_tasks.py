@@ -138,6 +138,9 @@ def test_a_task_knows_what_guessing_would_reach(task, chance):
 def test_the_list_of_labelled_images_is_saved_and_hashed(tmp_path):
   config = _config("labels", images=0.2, classes=0.3)
   results = run_lib.run(config, tmp_path)
+  # Of three classes, those that it is tested on; retraining has all.
+  chance = {r["stage"]: r["chance"] for r in results if "chance" in r}
+  assert chance == {"pretext": pytest.approx(1 / 3), "retrain": 0.1}
   listed = json.loads((tmp_path / "seed_0/labelled_labels.json").read_text())
   ticket = tickets.load(tmp_path / "seed_0/labels/round_01/ticket.npz")
   assert ticket.meta["labelled"] == listed["sha256"]

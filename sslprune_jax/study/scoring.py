@@ -1,6 +1,9 @@
 """The scores of what a stage trained, as lines of results."""
 
+import numpy as np
+
 from sslprune_jax.config import network_name
+from sslprune_jax.config.tasks import TASKS
 from sslprune_jax.pruning import masks as masks_lib
 from sslprune_jax.pruning import sparsity
 from sslprune_jax.study import plan
@@ -44,8 +47,19 @@ def write(study: Study, stage: Stage, outcome: Outcome) -> list[Line]:
     "training_images": len(images.train),
     "rewind_update": study.trainers.rewind[stage.task],
   }
+  accuracy = {"chance": _chance(study, stage)}
   return [
     {**line, "metric": metric, "value": value}
-    | ({"chance": trainer.task.chance} if metric == "accuracy" else {})
+    | (accuracy if metric == "accuracy" else {})
     for metric, value in outcome.scores.items()
   ]
+
+
+def _chance(study: Study, stage: Stage) -> float:
+  """Returns the accuracy of guessing: of few classes, one of these."""
+  task = study.trainers.trainer_for(stage).task
+  drawn = study.config.labels.classes < 1 and not stage.init
+  if not drawn or not TASKS[stage.task].reads_labels:
+    return task.chance
+  tested = study.images(stage).scored_source(task.scored_on)
+  return 1 / len(np.unique(tested.labels))
