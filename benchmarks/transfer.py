@@ -157,9 +157,10 @@ def _ours(train, test):
       index,
       np.int32(number * len(index)),
     )
-  return float(
-    logistic.accuracy(classifier, test[0][None], test[1][None].astype(np.int32))
+  found = logistic.scores(
+    classifier, test[0][None], test[1][None].astype(np.int32)
   )
+  return float(found["accuracy"])
 
 
 @functools.cache
