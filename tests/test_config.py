@@ -157,6 +157,15 @@ def test_rounds_of_variants_are_left_out_by_what_each_prunes():
   assert found["shorter"].retrain.rounds == (0, 4)
   assert found["longer"].retrain.rounds == (0, 9)
   assert [line.split(":")[0] for line in lines] == ["config.retrain.rounds"]
+  config.retrain.rounds = (0, 4, 8)
+  with config.variants.unlocked():
+    del config.variants.longer.retrain
+  lines = rounds.leave_out(config, ["prune.rounds"])
+  found = variants.expand(config)
+  assert config.retrain.rounds == found["shorter"].retrain.rounds == (0, 4)
+  assert found["longer"].retrain.rounds == (0, 4, 8)  # All that it reaches.
+  assert [line.split(":")[0] for line in lines] == ["config.retrain.rounds"]
+  config.variants.longer.retrain.rounds = (0, 9)  # As before.
   config.variants.longer.prune.rounds = 5
   lines = rounds.leave_out(config, ["variants.longer.prune.rounds"])
   assert lines == [

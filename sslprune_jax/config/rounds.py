@@ -28,6 +28,8 @@ def leave_out(config: ConfigDict, given: Collection[str]) -> list[str]:
     A line a field of what was left out.
   """
   lines = []
+  # A variant that prunes further than the rest keeps what the rest leaves out.
+  whole = {field: lookup(config, field) for field in FIELDS}
   for variant in ("", *config.variants):
     prefix = f"variants.{variant}." if variant else ""
     own = lookup(config, prefix) if variant else config
@@ -46,7 +48,8 @@ def leave_out(config: ConfigDict, given: Collection[str]) -> list[str]:
     for field in FIELDS:
       is_own = _find(own, field, None) is not None
       name = prefix + field if is_own else field
-      rounds = lookup(config, name)
+      there = lookup(config, name)
+      rounds = there if is_own else whole[field]
       if name in given or not isinstance(rounds, (tuple, list)):
         continue
       if field == "transfer.rounds" and not (
@@ -54,12 +57,14 @@ def leave_out(config: ConfigDict, given: Collection[str]) -> list[str]:
       ):
         continue  # Nothing is transferred.
       kept = tuple(r for r in rounds if not (isinstance(r, int) and r > end))
+      if kept == tuple(there):
+        continue
+      section, _, leaf = field.partition(".")
+      with own.unlocked():
+        if section not in own:
+          own[section] = ConfigDict()
+        own[section][leaf] = kept
       if len(kept) < len(rounds):
-        section, _, leaf = field.partition(".")
-        with own.unlocked():
-          if section not in own:
-            own[section] = ConfigDict()
-          own[section][leaf] = kept
         beyond = ", ".join(str(r) for r in rounds if r not in kept)
         lines.append(
           f"config.{prefix}{field}: the rounds {beyond} of the recipe are left "
