@@ -12,7 +12,7 @@ from helpers import bits, die_after, save_drawn, short
 from sslprune_jax.exchange.importing import read_start
 from sslprune_jax.pruning import tickets
 from sslprune_jax.runtime.errors import ConfigError
-from sslprune_jax.study import run
+from sslprune_jax.study import run, validation
 
 
 def _config(file, **prune):
@@ -149,6 +149,30 @@ def test_learning_rate_rewinding_takes_the_schedule_up_at_k(file, tmp_path):
   np.testing.assert_array_equal(*masks)
   kernels = [end.params["trunk"]["stage1"]["conv"]["kernel"] for end in ends]
   assert (kernels[0] != kernels[1]).any()
+
+
+@pytest.mark.parametrize(
+  ("task", "prune", "words"),
+  [
+    (
+      "npid",
+      {"restart_from": "trained", "rewind": "2it"},
+      "tasks: .*where prune.restart_from is trained and prune.sched",
+    ),
+    # Of 359 images this is update 4, of one image none.
+    (
+      "labels",
+      {"train_dense": False, "rewind": "0.4ep"},
+      "prune.rewind: found '0.4ep', expected 0it",
+    ),
+  ],
+)
+def test_what_a_round_cannot_start_from_is_refused(task, prune, words):
+  config = short()
+  config.tasks = (task,)
+  config.prune.update(prune)
+  with pytest.raises(ConfigError, match=words):
+    validation.validate(config)
 
 
 def test_a_ticket_keeps_its_masks_and_a_head_that_fits(study, tmp_path):

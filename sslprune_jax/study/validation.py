@@ -47,7 +47,17 @@ def _rules(config: ConfigDict) -> Iterator[tuple[str, Rule]]:
       "prune.rewind",
       Rule(
         "0it where prune.train_dense is False: there is no later update",
-        lambda rewind: to_updates(rewind, batch_size=1, num_images=1) == 0,
+        lambda rewind: to_updates(rewind, batch_size=1, num_images=10**9) == 0,
+      ),
+    )
+  if (config.prune.restart_from, config.prune.schedule) == (
+    "trained",
+    "continue",
+  ):
+    yield (
+      "tasks",
+      _answers_alone(
+        "prune.restart_from is trained and prune.schedule is continue"
       ),
     )
   yield from _one_shot_rules(config)
