@@ -173,7 +173,7 @@ def _why_no_image(entry: os.DirEntry) -> str:
   if suffix in (".heic", ".heif") and not reads_heif():
     return f"{suffix}, which pip install pillow-heif reads"
   # A link to nothing is an image, or a class, that is missing.
-  if not suffix and not os.path.exists(entry.path):
+  if suffix not in suffixes() and not os.path.exists(entry.path):
     raise DataError(
       f"{entry.path}: found a link to nothing, expected a folder or an image"
     )

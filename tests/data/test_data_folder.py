@@ -165,7 +165,10 @@ def test_a_link_to_nothing_may_have_been_a_class(tmp_path):
   (tmp_path / "bird").symlink_to("/nowhere/birds")
   with pytest.raises(DataError, match="bird: found a link to nothing, exp"):
     folder(tmp_path)
-  (tmp_path / "bird").unlink()
+  (tmp_path / "bird").rename(tmp_path / "bird.v2")
+  with pytest.raises(DataError, match="bird.v2: found a link to nothing, exp"):
+    folder(tmp_path)
+  (tmp_path / "bird.v2").unlink()
   (tmp_path / "cat" / "loop.jpg").symlink_to("loop.jpg")
   with pytest.raises(DataError, match="loop.jpg: cannot be read: Too many lev"):
     folder(tmp_path)
