@@ -13,7 +13,7 @@ from sslprune_jax import config as config_lib
 from sslprune_jax import data
 from sslprune_jax.config import variants
 from sslprune_jax.data import folder
-from sslprune_jax.runtime import digests, locks
+from sslprune_jax.runtime import digests, locks, processes
 from sslprune_jax.runtime.errors import ConfigError
 from sslprune_jax.study import (
   identity,
@@ -98,6 +98,83 @@ def test_photos_that_were_added_make_it_another_study(tmp_path):
   del kept["images"]
   (workdir / "config.json").write_text(json.dumps(digests.stamp(kept)))
   record()
+
+
+def _photos(place, number):
+  place.mkdir()
+  for i in range(number):
+    of = place / f"{'ab'[i % 2]}/{i}.jpg"
+    of.parent.mkdir(exist_ok=True)
+    of.write_bytes(encode(photo(40, 40, i), "JPEG"))
+
+
+def test_photos_may_move_and_may_not_change(tmp_path):
+  """Those of the study, and those that its networks are judged on."""
+
+  def record(own, others):
+    data.load.cache_clear()
+    folder._read.cache_clear()
+    config = short()
+    config.dataset.update(config_lib.dataset("folder"))
+    config.dataset.update(data_dir=str(own), image_size=32)
+    config.transfer.protocols = ("knn:folder",)
+    config.transfer.targets.folder.data_dir = str(others)
+    provenance.record(
+      config,
+      tmp_path / "run",
+      images=images.describe(config),
+      targets=images.describe_targets(config),
+    )
+
+  own, others = tmp_path / "own", tmp_path / "others"
+  _photos(own, 10)
+  _photos(others, 12)
+  record(own, others)
+  assert _kept(tmp_path / "run")["targets"]["folder"]["number"] == 12
+  own.rename(tmp_path / "moved")
+  others.rename(tmp_path / "away")
+  record(tmp_path / "moved", tmp_path / "away")
+  (tmp_path / "away/a/0.jpg").unlink()
+  with pytest.raises(ConfigError, match="targets.folder.number: 12 there, 11"):
+    record(tmp_path / "moved", tmp_path / "away")
+  with pytest.raises(ConfigError, match="images of data_dir.number: 10 there"):
+    record(tmp_path / "away", tmp_path / "moved")
+
+
+def test_protocols_of_plug_ins_may_be_added_and_no_other_plug_in():
+  row = {"target": "mine.a:b", "sha256": "0"}
+  config = {"config": config_lib.resolve(short())}
+
+  def between(there, now):
+    return identity.conflicts(
+      config | {"plugins": there}, config | {"plugins": now}
+    )
+
+  judge = {"protocol mine": row}
+  assert between({}, judge) == between(judge, {}) == []
+  (line,) = between(judge, {"protocol mine": row | {"sha256": "1"}})
+  assert line == "plugins.protocol mine.sha256: '0' there, '1' now"
+  assert between({}, {"network mine": row})
+
+
+def test_a_plug_in_that_a_workdir_was_asked_for_is_named(tmp_path):
+  provenance.record(short(), tmp_path)
+  _changed(tmp_path, plugins={"protocol mine": {"target": "my_package.a:b"}})
+  with pytest.raises(ConfigError, match="pass --plugins=my_package.a"):
+    provenance.record(short(), tmp_path)
+
+
+def test_hosts_that_see_other_images_are_refused(monkeypatch):
+  mine = {"a": {"images": {"number": 10, "sha256": "0"}}}
+  other = {"a": {"images": {"number": 9, "sha256": "1"}}}
+  provenance.agree_on(mine)  # One process.
+  monkeypatch.setattr(processes, "count", lambda: 2)
+  monkeypatch.setattr(processes, "from_all", lambda found: [found, other])
+  with pytest.raises(
+    processes.ProcessError,
+    match="a.images.number: 10 in process 0, 9 in 1; expected the same in all",
+  ):
+    provenance.agree_on(mine)
 
 
 def test_a_workdir_keeps_the_union_of_what_it_was_asked_for(tmp_path):

@@ -18,7 +18,7 @@ from sslprune_jax.pruning.tickets import Ticket, TicketError
 from sslprune_jax.runtime import digests, files, processes
 from sslprune_jax.runtime.errors import ConfigError, LostFileError
 from sslprune_jax.runtime.progress import Progress
-from sslprune_jax.study import provenance, results, stages, validation
+from sslprune_jax.study import images, provenance, results, stages, validation
 from sslprune_jax.study.plan import parts, transfers
 from sslprune_jax.study.transfers import Transfers
 from sslprune_jax.workdir import UNTRAINED, TransferStage
@@ -78,12 +78,16 @@ def run(
   judge = Transfers(config, tuple(first.meta["image_shape"]))
   progress = Progress()
   # Opens the targets: one that is not there claims no workdir.
-  images = sum(judge.num_images(stage) for stage in planned)
+  count = sum(judge.num_images(stage) for stage in planned)
+  seen = images.describe_targets(config)
+  provenance.agree_on(seen)
   with stages.hold(workdir, (0, 1)):
-    provenance.record(config, workdir, accept_numerics=accept_numerics)
+    provenance.record(
+      config, workdir, targets=seen, accept_numerics=accept_numerics
+    )
     for file, identity in identities.items():
       files.write_json(file, identity)
-    progress.start(images)
+    progress.start(count)
     with contextlib.closing(progress):
       for stage, ticket in planned.items():
         ticket = ticket or judge.random(stage.seed)

@@ -1,11 +1,12 @@
 """Which fields make a study another one, and which let it grow."""
 
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from typing import Any
 
 from ml_collections import ConfigDict
 
 from sslprune_jax.config import every_field, from_json
+from sslprune_jax.config.protocols import PROTOCOLS
 from sslprune_jax.config.values import to_json
 
 Flat = dict[str, Any]  # values by dotted names
@@ -59,12 +60,19 @@ def complete(values: dict[str, Any]) -> dict[str, Any]:
   return _nest(found)
 
 
-def part(values: dict[str, Any]) -> dict[str, Any]:
-  """Returns what is part of a study's identity of a resolved configuration."""
+def part(values: dict[str, Any], known: Collection[str] = ()) -> dict[str, Any]:
+  """Returns what is part of a study's identity of a resolved configuration.
+
+  Args:
+    values: resolved configuration.
+    known: names of folders whose images are compared, wherever they lie.
+  """
   rows = every_field()
   found = {}
   for name, value in _flatten(values).items():
     row = rows.get(_own_name(name))
+    if _own_name(name) in known:
+      continue
     if row is None or (row.changes_bits and not row.grows):
       found[name] = value
   return _nest(found)
@@ -82,11 +90,13 @@ def conflicts(there: Mapping[str, Any], now: Mapping[str, Any]) -> list[str]:
   Returns:
     Lines as of `differences`; none where both are parts of one study.
   """
+  known = _folders(there) & _folders(now)
   return [
     *differences(
-      part(complete(there["config"])), part(complete(now["config"]))
+      part(complete(there["config"]), known),
+      part(complete(now["config"]), known),
     ),
-    *differences(there.get("plugins", {}), now.get("plugins", {}), "plugins"),
+    *differences(*_plugins(there, now), "plugins"),
     *differences(
       there.get("start", ""), now.get("start", ""), "SHA-256 of config.start"
     ),
@@ -96,7 +106,43 @@ def conflicts(there: Mapping[str, Any], now: Mapping[str, Any]) -> list[str]:
       now.get("images", there.get("images", {})),
       "images of data_dir",
     ),
+    *(
+      line
+      for name, images in there.get("targets", {}).items()
+      if name in now.get("targets", {})
+      for line in differences(
+        images, now["targets"][name], f"images of transfer.targets.{name}"
+      )
+    ),
   ]
+
+
+def _folders(run: Mapping[str, Any]) -> set[str]:
+  """Names the fields of the folders whose images a run has described."""
+  found = {
+    f"transfer.targets.{name}.data_dir" for name in run.get("targets", ())
+  }
+  return found | ({"dataset.data_dir"} if run.get("images") else set())
+
+
+def _plugins(
+  there: Mapping[str, Any], now: Mapping[str, Any]
+) -> tuple[dict[str, Any], dict[str, Any]]:
+  """Returns the plug-ins of both, but for protocols that one of them lacks.
+
+  Those may be added, as all protocols may.
+  """
+  both = there.get("plugins", {}), now.get("plugins", {})
+  shared = both[0].keys() & both[1].keys()
+  first, second = (
+    {
+      name: row
+      for name, row in rows.items()
+      if name in shared or not name.startswith(f"{PROTOCOLS.what} ")
+    }
+    for rows in both
+  )
+  return first, second
 
 
 def union(old: dict[str, Any], new: dict[str, Any]) -> Flat:

@@ -72,11 +72,26 @@ def describe(config: ConfigDict) -> dict[str, Any]:
     Number and SHA-256 of the images of both splits, by path, size and label; {}
     of sets that do not change.
   """
-  dataset = config.dataset
-  if dataset.name != "folder":
-    return {}
+  return _describe(config.dataset) if config.dataset.name == "folder" else {}
+
+
+def describe_targets(config: ConfigDict) -> dict[str, dict[str, Any]]:
+  """Says the same of the targets of transfers: target -> `describe` of it."""
+  found = {}
+  for named in config.transfer.protocols:
+    protocol, target, *_ = named.split(":")
+    own = config.transfer.targets[target]
+    if own.name == "folder" and target not in found:
+      dataset = config.dataset.copy_and_resolve_references()
+      dataset.update({name: own[name] for name in own if name != "linear"})
+      whole = protocols.find(protocol).whole_images or own.resident
+      found[target] = _describe(dataset, whole)
+  return found
+
+
+def _describe(dataset: ConfigDict, whole: bool = False) -> dict[str, Any]:
   listed = [
-    data.load(data.Spec.from_config(dataset, split)).listing
+    data.load(data.Spec.from_config(dataset, split, whole)).listing
     for split in (dataset.train, dataset.test)
   ]
   content = json.dumps(listed).encode()

@@ -33,15 +33,30 @@ def agree(config: ConfigDict) -> None:
   """
   if processes.count() == 1:
     return
-  mine = {
-    "config": config_lib.resolve(config),
-    "versions": made_by.versions(),
-    "code": made_by.code(),
-    "plugins": plugins.list_used(config),
-    "start": start.digest(config),
-    "device": jax.devices()[0].device_kind,
-  }
-  first, *others = processes.from_all(mine)
+  agree_on(
+    {
+      "config": config_lib.resolve(config),
+      "versions": made_by.versions(),
+      "code": made_by.code(),
+      "plugins": plugins.list_used(config),
+      "start": start.digest(config),
+      "device": jax.devices()[0].device_kind,
+    }
+  )
+
+
+def agree_on(mine: Mapping[str, Any]) -> None:
+  """Refuses processes that have not found the same.
+
+  Args:
+    mine: JSON values by what they are of.
+
+  Raises:
+    ProcessError: names a value in which one differs from the first.
+  """
+  if processes.count() == 1:
+    return
+  first, *others = processes.from_all(dict(mine))
   for number, other in enumerate(others, start=1):
     sides = "in process 0", f"in {number}"
     for line in identity.differences(first, other, "", sides):
@@ -55,6 +70,7 @@ def record(
   workdir: epath.Path,
   *,
   images: Mapping[str, Any] | None = None,
+  targets: Mapping[str, Any] | None = None,
   accept_numerics: bool = False,
 ) -> ConfigDict:
   """Writes config.json, or holds this run against the one there.
@@ -63,6 +79,7 @@ def record(
     config: the configuration.
     workdir: folder of the study.
     images: JSON values of `images.describe`, of a study.
+    targets: those of `images.describe_targets`.
     accept_numerics: whether to go on with a study whose updates were rounded
       differently; config.json then says so.
 
@@ -73,10 +90,9 @@ def record(
   Raises:
     ConfigError: the workdir holds another study.
   """
+  seen = {"images": dict(images or {}), "targets": dict(targets or {})}
   grown = processes.from_first(
-    lambda: _record(
-      config, epath.Path(workdir), dict(images or {}), accept_numerics
-    )
+    lambda: _record(config, epath.Path(workdir), seen, accept_numerics)
   )
   return identity.with_values(config, grown)
 
@@ -84,7 +100,7 @@ def record(
 def _record(
   config: ConfigDict,
   workdir: epath.Path,
-  images: dict[str, Any],
+  seen: dict[str, Any],
   accept_numerics: bool,
 ) -> dict[str, Any]:
   """Writes config.json; returns the fields that have grown, by name."""
@@ -101,7 +117,7 @@ def _record(
     "code": made_by.code(),
     "plugins": plugins.list_used(config),
     "start": start.digest(config),
-    "images": images,
+    **seen,
     # So that a report needs nothing else.
     "protocols": {
       name: {"label": PROTOCOLS[name].label}
@@ -122,14 +138,16 @@ def _record(
     files.write_json(path, digests.stamp(now))
     return {}
   there = read(path)
+  plugins.check(there.get("plugins", {}), PROTOCOLS, str(path))
   _check_same(workdir, there, now)
   before = identity.complete(there["config"])
   accepted = _accept_numerics(there, workdir, accept_numerics)
   _warn(there, now)
   grown = identity.union(before, now["config"])
-  kept = {"images": images, **there, "config": identity.place(before, grown)}
-  if now["protocols"]:
-    kept["protocols"] = there.get("protocols", {}) | now["protocols"]
+  kept = {**seen, **there, "config": identity.place(before, grown)}
+  for name in ("protocols", "plugins", "targets"):
+    if now[name]:
+      kept[name] = there.get(name, {}) | now[name]
   if accepted:
     kept |= {"numerics": NUMERICS, "accepted_numerics": accepted}
   if kept != there:

@@ -60,13 +60,16 @@ def run(
   provenance.agree(config)
   workdir = epath.Path(os.path.expanduser(workdir))
   configs, notes = fit(config)
+  # Each host lists its own copy of a folder.
+  seen = {name: _seen(study) for name, study in configs.items()}
+  provenance.agree_on(seen)
   own = _deal(configs, *share)
   progress = Progress()
   # Variants agree in trainings, and their workdir says which were done.
   shared = Trainings(workdir if config.variants else None)
   studies = _open(configs, workdir, own, progress, shared)
   with stages.hold(workdir, share):
-    grown = _record(config, studies, workdir, accept_numerics)
+    grown = _record(config, studies, seen, workdir, accept_numerics)
     lines = _run(studies, own, progress, dict.fromkeys(notes))
     if share[1] == 1:
       for figure, part in variants.by_figure(config).items():
@@ -109,6 +112,7 @@ def _open(
 def _record(
   config: ConfigDict,
   studies: Mapping[str, Study],
+  seen: Mapping[str, dict[str, Any]],
   workdir: epath.Path,
   accept_numerics: bool,
 ) -> dict[str, ConfigDict]:
@@ -121,11 +125,19 @@ def _record(
     grown[name] = provenance.record(
       study.config,
       study.workdir,
-      images=images.describe(study.config),
+      **seen[name],
       accept_numerics=accept_numerics,
     )
     study.on_disk.join_with(plan.plan(grown[name]))
   return grown
+
+
+def _seen(config: ConfigDict) -> dict[str, Any]:
+  """Says which images a study sees, of folders."""
+  return {
+    "images": images.describe(config),
+    "targets": images.describe_targets(config),
+  }
 
 
 def fit(config: ConfigDict) -> tuple[dict[str, ConfigDict], list[str]]:

@@ -13,7 +13,7 @@ from sslprune_jax import workdir
 from sslprune_jax.report import records
 
 _NUMERICS = ("numerics", "accepted_numerics")
-_COMPARED = ("config", "plugins", "start", "images", *_NUMERICS)
+_COMPARED = ("config", "plugins", "start", "images", "targets", *_NUMERICS)
 
 
 def variants_of(path: epath.PathLike) -> list[str]:
