@@ -38,10 +38,10 @@ def tabulate(sizes: Sequence[Size]) -> Table:
 
 
 def label(measure: Measure) -> str:
-  """Names a measure: "knn: accuracy (%)", "linear, stage3: accuracy (%)"."""
-  protocol, layer, metric = measure
+  """Names a measure: "linear on digits, stage3: accuracy (%)"."""
+  protocol, target, layer, metric = measure
   layer = "" if layer == "features" else f", {layer}"
-  return f"{protocol}{layer}: {METRICS[metric].lower()} (%)"
+  return f"{protocol} on {target}{layer}: {METRICS[metric].lower()} (%)"
 
 
 def tabulate_chosen(found: Sequence[Chosen]) -> Table:

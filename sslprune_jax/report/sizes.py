@@ -17,7 +17,7 @@ from sslprune_jax.workdir import FOR_CHOICE, TRAINED, TRANSFER, UNTRAINED, Stage
 WITHIN = (0.01, 0.02)  # of the dense network's quality: 1 and 2 points
 _LEVEL = 0.95
 
-Measure = tuple[str, str, str]  # protocol, layer and metric
+Measure = tuple[str, str, str, str]  # protocol, target, layer and metric
 
 
 @dataclasses.dataclass(frozen=True)
@@ -110,7 +110,7 @@ def _size(run: Run, task: str, index: int, rows: Sequence[dict]) -> Size:
     metric = row["metric"].removesuffix(FOR_CHOICE)
     if metric not in METRICS:
       continue
-    measure = row["protocol"], row["layer"], metric
+    measure = row["protocol"], row["target"], row["layer"], metric
     to_choose = row["metric"].endswith(FOR_CHOICE)
     (choice if to_choose else quality)[measure][row["seed"]] = row["value"]
     images[measure] = row["n"]
@@ -179,7 +179,7 @@ def _chosen(measure: Measure, within: float, size: Size, dense: Size) -> Chosen:
     error = 0.0
   elif len(differences) > 1:  # Each against its own dense network.
     error = _over_seeds(differences)
-  elif measure[2] == "accuracy":
+  elif measure[-1] == "accuracy":
     both = value, statistics.fmean(whole.values())
     error = _over_images(both, size.images[measure])
   difference = statistics.fmean(differences)

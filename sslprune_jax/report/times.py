@@ -2,6 +2,7 @@
 
 import collections
 import dataclasses
+import operator
 
 from sslprune_jax import workdir
 from sslprune_jax.report import forms, words
@@ -120,13 +121,9 @@ def _qualities(
   """Returns the first measure of a run's networks, and (task, round) -> it."""
   judged = [row for row in judgements(run) if row["metric"] in METRICS]
   if judged:
-    first = judged[0]["protocol"], judged[0]["layer"], judged[0]["metric"]
-    rows = [
-      row
-      for row in judged
-      if (row["protocol"], row["layer"], row["metric"]) == first
-    ]
-    name = label(first)
+    of = operator.itemgetter("protocol", "target", "layer", "metric")
+    rows = [row for row in judged if of(row) == of(judged[0])]
+    name = label(of(judged[0]))
   else:
     rows = [
       row

@@ -62,7 +62,8 @@ class TransferCurves:
   def name(self) -> str:
     """Names its picture."""
     parts = ["transfer", self.protocol, self.target]
-    if self.protocol == "fidelity":  # It has two metrics.
+    # It has two metrics; one of a plug-in may.
+    if self.protocol == "fidelity" or self.protocol not in PROTOCOLS:
       parts.append(self.metric)
     if self.fraction < 1:
       parts.append(f"{self.fraction:g}")

@@ -6,7 +6,7 @@ import json
 import pytest
 
 from sslprune_jax import report
-from sslprune_jax.report import results, sizes
+from sslprune_jax.report import results, size_tables, sizes, times
 from sslprune_jax.runtime import files
 
 _ON = {"dataset": "folder", "split": "test", "model": "resnet18", "init": None}
@@ -136,12 +136,31 @@ def test_the_page_opens_with_it(tmp_path):
   assert "<h2>&lt;b&gt;moco.pth, smaller</h2>" in text
   assert "to each density at once" in text
   words = text.replace("\n", " ")
-  row = '<td>knn: accuracy (%)</td><td class="number">2</td>'
+  row = '<td>knn on folder: accuracy (%)</td><td class="number">2</td>'
   assert f'{row}<td class="number">01</td>' in words
   assert "\u22122.0 ± 4.3</td>" in words
   assert (
-    "fidelity: cosine to the features of the network it came from (%)" in words
+    "fidelity on folder: cosine to the features of the network it came from (%)"
+    in words
   )
+
+
+def test_each_target_has_its_own_column(tmp_path):
+  lines = _accuracies((0.95, 0.94, 0.9), (0.9, 0.9, 0.9))
+  lines += [
+    {**line, "target": "digits", "value": line["value"] / 2} for line in lines
+  ]
+  _, found = _chosen(_write(tmp_path / "w", lines))
+  table = size_tables.tabulate(found)
+  assert table.header[5:] == [
+    "knn on folder: accuracy (%)",
+    "knn on digits: accuracy (%)",
+  ]
+  assert table.rows[0][5:] == ["95.0", "47.5"]
+  (run,) = results.read([tmp_path / "w"])
+  measure, values = times._qualities(run)
+  assert measure == "knn on folder: accuracy (%)"
+  assert values["distil", 1] == {0: 0.94}
 
 
 def test_a_study_that_was_drawn_has_no_such_part(tmp_path):

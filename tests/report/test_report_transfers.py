@@ -90,11 +90,17 @@ def test_pruned_before_and_while_stand_on_one_figure(make, tmp_path):
 
 def test_a_protocol_that_no_one_names_is_called_as_it_stands(make, tmp_path):
   rows = _rows(make, "probe") + _rows(make, "knn")
-  known, unknown = _grouped(make, tmp_path, rows)
+  rows += _rows(make, "probe", metric="mean_average_precision")
+  known, unknown, other = _grouped(make, tmp_path, rows)
   assert known.title == "Vote of the nearest neighbours on digits"
-  assert unknown.title == "probe on digits"
+  assert unknown.title == other.title == "probe on digits"
   page, *files = report.write_report([tmp_path / "run"], tmp_path / "a.html")
-  assert tmp_path / "figures/transfer_probe_digits.png" in files
+  names = {file.name for file in files}
+  assert {
+    "transfer_probe_digits_accuracy.png",
+    "transfer_probe_digits_mean_average_precision.png",
+    "transfer_knn_digits.png",
+  } <= names
   assert "<h3>probe on digits</h3>" in page.read_text()
 
 
