@@ -9,7 +9,7 @@ import sys
 import jax
 import pytest
 
-from sslprune_jax import models, preflight
+from sslprune_jax import models, preflight, tasks
 from sslprune_jax.config import recipes
 from sslprune_jax.data import DataError, Spec
 from sslprune_jax.preflight import chips, compiled, costs, outlines, table
@@ -62,6 +62,27 @@ def test_an_update_takes_what_each_measure_says():
 def test_known_sets_are_counted_whole_and_in_part(split, count):
   spec = Spec("fashion_mnist", split, image_size=28, channels=1)
   assert len(outlines.Outline(spec)) == count
+
+
+@pytest.mark.parametrize(
+  "name, size, resident, crops",
+  [
+    ("imagenet2012", 224, False, True),
+    ("imagenet2012", 64, True, False),
+    ("cifar10", 32, False, False),
+    ("cifar10", 40, False, True),
+  ],
+)
+def test_what_is_streamed_crops_where_it_is_decoded(
+  name, size, resident, crops
+):
+  spec = Spec(name, "train", image_size=size, channels=3, resident=resident)
+  assert outlines.Outline(spec).crops == crops
+  config = recipes.study("npid", name)
+  config.dataset.update(resident=resident, crop_scale=(0.2, 1.0))
+  task = tasks.make(config, "npid", outlines.Outline(spec))
+  # No step of it crops again.
+  assert bool(task.augment.crop_scale) == (not crops)
 
 
 @pytest.mark.parametrize(

@@ -6,11 +6,11 @@ import numpy as np
 
 from sslprune_jax.data.sources import DataError, Rows, Spec
 
-# Images by split, and classes.
+# Images by split, classes, and pixels of a side where they are all of one.
 _SETS = {
-  "cifar10": ({"train": 50_000, "test": 10_000}, 10),
-  "fashion_mnist": ({"train": 60_000, "test": 10_000}, 10),
-  "imagenet2012": ({"train": 1_281_167, "validation": 50_000}, 1000),
+  "cifar10": ({"train": 50_000, "test": 10_000}, 10, 32),
+  "fashion_mnist": ({"train": 60_000, "test": 10_000}, 10, 28),
+  "imagenet2012": ({"train": 1_281_167, "validation": 50_000}, 1000, None),
 }
 NAMES = tuple(_SETS)
 
@@ -21,7 +21,7 @@ class Outline:
   Its labels say no more than that there are as many images of every class.
   """
 
-  crops, multi_label = False, False
+  multi_label = False
 
   def __init__(self, spec: Spec):
     """Looks a split up.
@@ -34,7 +34,9 @@ class Outline:
       DataError: there is no such split.
     """
     name, split, size = spec.name, spec.split, spec.image_size
-    splits, self.num_classes = _SETS[name]
+    splits, self.num_classes, side = _SETS[name]
+    # As what is streamed does: see `data.tfds`.
+    self.crops = not spec.resident and size != side
     count = _count(split, splits, name)
     self.name, self.split = name, split
     self.image_shape = (size, size, spec.channels)
