@@ -3,6 +3,7 @@
 import gc
 import os
 import re
+import subprocess
 import sys
 import time
 from collections.abc import Callable, Sequence
@@ -97,16 +98,20 @@ def runs_with_others() -> bool:
   return coordinator is not None
 
 
-def join_others() -> None:
+def join_others(children: Sequence[subprocess.Popen] = ()) -> None:
   """Joins the other processes, if there are any, and watches for signals.
 
   Whatever is imported before the work is imported before this.
 
+  Args:
+    children: processes from `workers.start`, which are awaited.
+
   Raises:
     ProcessError: see `processes.start`.
+    ShareError, Preempted: see `workers.finish`.
   """
   # Imported here, so that --help and a mistyped flag answer at once.
-  from sslprune_jax.runtime import environment, processes
+  from sslprune_jax.runtime import environment, processes, workers
 
   coordinator, process = flags.FLAGS.coordinator, flags.FLAGS.process
   endings.note(hand_over=coordinator is not None)
@@ -114,9 +119,11 @@ def join_others() -> None:
     processes.start("auto")
   elif coordinator:
     processes.start(coordinator, *share_of("process", process))
-  environment.check_devices()
   for line in config_flags.notes():
     _say(line)
+  # A TPU is one process's, and a GPU's memory: until they end, the children's.
+  workers.finish(children)
+  environment.check_devices()
 
 
 def share_of(flag: str, value: str) -> tuple[int, int]:

@@ -64,9 +64,8 @@ def main(argv: list[str]) -> None:
   def work():
     from sslprune_jax.study import run
 
-    cli.join_others()
+    cli.join_others(children)
     workdir = _WORKDIR.value or f"runs/{_CONFIG.value.name}"
-    workers.finish(children)
     run.run(
       _CONFIG.value,
       workdir,

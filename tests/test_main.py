@@ -3,12 +3,13 @@
 import pathlib
 import subprocess
 import sys
+import types
 
 import pytest
 from helpers import NARROW
 
 from sslprune_jax import cli
-from sslprune_jax.runtime import environment, processes
+from sslprune_jax.runtime import endings, environment, processes, workers
 
 ROOT = pathlib.Path(__file__).parent.parent
 
@@ -39,6 +40,22 @@ def test_a_mistake_is_one_clear_line(flag, words, tmp_path):
   assert all(word in run.stderr for word in words), run.stderr
   assert "Traceback" not in run.stderr
   assert not (tmp_path / "run").exists()
+
+
+def test_devices_are_the_childrens_until_these_have_ended(monkeypatch):
+  done = []
+  own = types.SimpleNamespace(coordinator=None, process=None)
+  monkeypatch.setattr(cli, "flags", types.SimpleNamespace(FLAGS=own))
+  for module, name in (
+    (endings, "note"),
+    (workers, "finish"),
+    (environment, "check_devices"),
+  ):
+    monkeypatch.setattr(
+      module, name, lambda *_, name=name, **__: done.append(name)
+    )
+  cli.join_others(())
+  assert done == ["note", "finish", "check_devices"]
 
 
 def test_a_page_that_cannot_be_written_is_said_to_all_processes(
