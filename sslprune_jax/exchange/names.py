@@ -97,8 +97,6 @@ def find(tensors: Mapping[str, Tensor], prefix: str | None = None) -> Found:
     for key, taken in groups.items()
     if (size := _count_convolutions(taken, tensors)) >= _LEAST
   }
-  if prefix is not None:
-    sizes = behind(prefix, sizes)
   if not tensors:
     raise CheckpointError(
       "found no arrays; of a pickled module save its state_dict"
@@ -107,6 +105,8 @@ def find(tensors: Mapping[str, Tensor], prefix: str | None = None) -> Found:
     raise CheckpointError(
       f"found no network of a known layout among {_sample(tensors)}"
     )
+  if prefix is not None:
+    sizes = behind(prefix, sizes)
   (number, where), others = choose(sizes)
   taken = groups[number, where]
   if FORMS[number].family == "sequential":

@@ -211,15 +211,15 @@ def of_bytes(
 
 
 def _fill(where: Any, items: list[Any]) -> Any:
-  """Puts keys and values in turn into a dict, or what stands for one."""
+  """Puts keys and values in turn into a dict, or what stands for one.
+
+  What is under another key, such as the class of a callback, is left out: no
+  network lies there, and to hash it might take for ever.
+  """
   for key, value in zip(items[::2], items[1::2], strict=True):
-    if type(key) not in _KEYS or (
-      type(key) is int and not -(2**63) <= key < 2**63
-    ):
-      raise CheckpointError(
-        f"found a key of {type(key).__name__}, expected a text or a number"
-      )
-    where[key] = value
+    large = type(key) is int and not -(2**63) <= key < 2**63
+    if type(key) in _KEYS and not large:
+      where[key] = value
   return where
 
 
