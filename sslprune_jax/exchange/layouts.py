@@ -90,9 +90,7 @@ class Builder:
     Raises:
       CheckpointError: there is none, or it holds no number.
     """
-    tensor = self.tensors.get(f"{theirs}.weight")
-    if tensor is None:
-      tensor = self.tensors.get(f"{theirs}.weight_orig")
+    tensor = self._weight(theirs)
     if tensor is None:
       raise CheckpointError(f"{theirs}.weight: found none, expected it")
     if 0 in tensor.shape:
@@ -103,11 +101,16 @@ class Builder:
 
   def head(self, theirs: str) -> int:
     """Adds the head, if there is a linear one; returns its outputs."""
-    weight = self.tensors.get(f"{theirs}.weight")
+    weight = self._weight(theirs)
     if weight is None or f"{theirs}.bias" not in self.tensors:
       return 0
     self.dense("head", theirs)
     return weight.shape[0]
+
+  def _weight(self, theirs: str) -> Tensor | None:
+    """Returns a layer's weight, or what stands for it beside a mask."""
+    weight = self.tensors.get(f"{theirs}.weight")
+    return self.tensors.get(f"{theirs}.weight_orig", weight)
 
 
 def turn(array: np.ndarray, source: Source, bgr: bool) -> np.ndarray:

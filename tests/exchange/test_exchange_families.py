@@ -352,6 +352,7 @@ def test_masks_of_what_is_never_pruned_are_zeros_too(tmp_path):
   for module in (network.bn1, network.fc):
     prune.random_unstructured(module, "weight", amount=0.5)
   imported = _import(network.state_dict(), tmp_path / "file.pth")
+  assert "head" in imported.ticket.params
   _check(imported, network, 64)
   assert imported.ticket.masks["trunk"]["stem"]["bn"]["scale"].ndim == 0
 
