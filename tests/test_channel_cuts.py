@@ -1,5 +1,7 @@
 """Tests of what is pruned of channels, with literal scores and masks."""
 
+import dataclasses
+
 import jax
 import jax.numpy as jnp
 import numpy as np
@@ -104,6 +106,20 @@ def test_multiply_adds_are_counted_by_widths():
   assert cost([2, 1]) == 10 * 2 + 5 * 2 + 2
 
 
+def test_widths_of_what_may_not_be_cut_need_be_no_multiples():
+  budget = channel_cuts.Budget(sum, 2, [False, True])
+  wide = [dataclasses.replace(group, size=4) for group in GROUPS]
+  budget.check(wide, [3, 2])
+  with pytest.raises(ValueError, match="found 2, expected a divisor of the 3"):
+    budget.check(wide, [3, 3])
+
+
+def test_what_no_batch_norm_follows_has_no_such_score():
+  assert [channel_scores.has_scales(group) for group in GROUPS] == [True, False]
+  _, without = channel_scores.scales(_context(), GROUPS, ALL)
+  assert without.tolist() == [0, 0]
+
+
 def test_norms_are_of_all_that_goes_with_a_channel_each_layer_normalised():
   found = channel_scores.norms(_context(), GROUPS, ALL)
   # Squares 9, 0, 16 of mean 25/3; rows of b: 1, 5, 1 of mean 7/3.
@@ -123,8 +139,6 @@ def test_norms_are_of_all_that_goes_with_a_channel_each_layer_normalised():
 def test_scales_are_those_of_batch_norm():
   (found,) = channel_scores.scales(_context(), GROUPS[:1], ALL[:1])
   np.testing.assert_array_equal(found, [1, 0.5, 2])
-  with pytest.raises(ValueError, match="batch norm does not follow trunk/b/"):
-    channel_scores.scales(_context(), GROUPS, ALL)
 
 
 def test_taylor_squares_the_gradient_of_a_gate_a_batch_and_then_averages():

@@ -148,6 +148,16 @@ def _rounds(**prune):
   return made, drawn["params"], dense
 
 
+def test_a_score_that_channels_do_not_have_is_refused_before_any_training(
+  monkeypatch,
+):
+  _rounds(criterion="bn_scale")
+  monkeypatch.setattr(channel_rounds.channel_scores, "has_scales", lambda g: 0)
+  with pytest.raises(ConfigError, match="found bn_scale, .* norm follows t"):
+    _rounds(criterion="bn_scale")
+  _rounds(criterion="magnitude")
+
+
 def test_the_first_process_chooses_for_all(monkeypatch):
   made, params, dense = _rounds(criterion="random")
   half = made.prune(2, Context(params, made.widen(dense, params), _rng(0)))

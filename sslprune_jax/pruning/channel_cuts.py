@@ -165,13 +165,13 @@ class Budget:
     )
 
   def check(self, groups: Sequence[Group], widths: Sequence[int]) -> None:
-    """Refuses widths that are no multiples.
+    """Refuses widths of groups that may be cut, and are no multiples.
 
     Raises:
       ValueError: names the layer, its width and what would divide it.
     """
-    for group, width in zip(groups, widths, strict=True):
-      if width % self.step(group):
+    for group, width, cuts in zip(groups, widths, self.cuttable, strict=True):
+      if cuts and width % self.step(group):
         raise ValueError(
           f"multiple: found {self.multiple}, expected a divisor of the {width} "
           f"channels of {group.name}, as 1 is"

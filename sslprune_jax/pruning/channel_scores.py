@@ -67,10 +67,8 @@ def scales(
     remaining: channels that remain, bool[size] a group.
 
   Returns:
-    f64[size] a group: a mean over the layers that write it.
-
-  Raises:
-    ValueError: a group has no batch norm.
+    f64[size] a group: a mean over the layers that write it; 0 where no batch
+    norm follows, so that such a group must not be ranked.
 
   Reference:
     Liu et al. 2017, arXiv 1708.06519, section 3.
@@ -83,13 +81,13 @@ def scales(
       for (name, axis), indices in group.trunk.items()
       if name.endswith("/scale")
     ]
-    if not found:
-      raise ValueError(
-        "criterion: found bn_scale, expected another one where batch norm does "
-        f"not follow {group.name}"
-      )
-    scores.append(np.mean(found, axis=0))
+    scores.append(np.mean(found, axis=0) if found else np.zeros(group.size))
   return scores
+
+
+def has_scales(group: Group) -> bool:
+  """Returns whether batch norm follows what writes a group."""
+  return any(name.endswith("/scale") for name, _ in group.trunk)
 
 
 def taylor(

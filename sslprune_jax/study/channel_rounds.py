@@ -36,8 +36,8 @@ class ChannelRounds:
     masks: masks that it starts with.
 
   Raises:
-    ConfigError: no channel may be cut, a width is no multiple, or the floors
-      forbid a round.
+    ConfigError: no channel may be cut, or one by a score that it does not have,
+      a width is no multiple, or the floors forbid a round.
   """
 
   def __init__(
@@ -60,6 +60,13 @@ class ChannelRounds:
     ]
     if not any(cuttable):
       raise ConfigError(_say_none(config, found))
+    for group, cuts in zip(found.groups, cuttable, strict=True):
+      scaled = prune.criterion != "bn_scale" or channel_scores.has_scales(group)
+      if cuts and not scaled:
+        raise ConfigError(
+          "config.prune.criterion: found bn_scale, expected another one where "
+          f"no batch norm follows {group.name}"
+        )
     for name, why in found.frozen.items():
       logging.warning("channels of %s stay: %s", name, why)
     self._masks = self.widen(masks, variables["params"])
