@@ -1,6 +1,7 @@
 """Networks in and out: `sslprune import FILE`, `sslprune export TICKET`."""
 
 import argparse
+import os
 import re
 from collections.abc import Sequence
 
@@ -44,7 +45,7 @@ def _import(flags: argparse.Namespace) -> None:
   from sslprune_jax.pruning import tickets
   from sslprune_jax.runtime.errors import UserError
 
-  out = epath.Path(flags.out)
+  out = epath.Path(os.path.expanduser(flags.out))
   if out.suffix != ".npz":
     endings.refuse(f"--out={out}: found another ending, expected .npz")
   if out.exists():
@@ -58,7 +59,10 @@ def _import(flags: argparse.Namespace) -> None:
   )
   try:
     imported = importing.import_checkpoint(
-      flags.file, seen, prefix=flags.prefix, masks=flags.masks
+      os.path.expanduser(flags.file),
+      seen,
+      prefix=flags.prefix,
+      masks=flags.masks and os.path.expanduser(flags.masks),
     )
     ticket = imported.ticket
     height, width, channels = ticket.image_shape
@@ -76,14 +80,16 @@ def _import(flags: argparse.Namespace) -> None:
 
 
 def _export(flags: argparse.Namespace) -> None:
+  from sslprune_jax.config import plugins
   from sslprune_jax.exchange import exporting
   from sslprune_jax.runtime.errors import UserError
 
   try:
+    plugins.load(flags.plugins)
     exported = exporting.export_ticket(
-      flags.ticket,
+      os.path.expanduser(flags.ticket),
       flags.format.split(","),
-      flags.out,
+      os.path.expanduser(flags.out),
       shrinks=flags.shrink,
       in_front=flags.normalise,
       int8=flags.int8,
@@ -173,6 +179,18 @@ def _add_export(commands: argparse._SubParsersAction) -> None:
     "--shrink",
     action="store_true",
     help="slice out channels that are 0: the files are smaller, and faster",
+  )
+  add_plugins(parser)
+
+
+def add_plugins(parser: argparse.ArgumentParser) -> None:
+  """Adds the flag that imports what a ticket's network comes from."""
+  parser.add_argument(
+    "--plugins",
+    type=lambda text: text.split(","),
+    default=[],
+    metavar="MODULE[,MODULE]",
+    help="modules to import, which register a network of yours",
   )
 
 

@@ -5,14 +5,17 @@ by their shapes, held against those of our network in `fitting`.
 """
 
 import re
+from collections.abc import Sequence
 
 from sslprune_jax.exchange import torchvision
 from sslprune_jax.exchange.layouts import Builder, Layout
 from sslprune_jax.exchange.names import Found
 from sslprune_jax.exchange.tensors import CheckpointError
+from sslprune_jax.models.layers import scale_width
 
 _SIDE, _ALEXNET_GRID = 224, 6  # Its last grid, of such images.
 _SIDE_OF_STRIDES = 32  # Pixels of an image for one of VGG's last grid.
+_EDGES = 2  # Channels of a network that sees Sobel's, as DeepCluster's do.
 
 
 def recognise(found: Found) -> Layout:
@@ -55,13 +58,34 @@ def _resnet(found: Found) -> Layout:
       "or 3 x 3 as for CIFAR"
     )
   torchvision.add_resnet(build, counts, bottleneck)
+  firsts = [build.shape(f"layer{stage}.0.conv1")[0] for stage in (1, 2, 3, 4)]
   model = {
     "name": name,
-    "width": stem[0] / 64,
+    "width": _width([stem[0], *firsts], [64, 64, 128, 256, 512]),
     "stem": "imagenet" if stem[2] == 7 else "small",
   }
+  if stem[1] == _EDGES:
+    model["sobel"] = True
   outputs = build.head("fc")
   return Layout(model, 0, stem[1], build.params, build.batch_stats, outputs)
+
+
+def _width(widths: Sequence[int], nominal: Sequence[int]) -> float:
+  """Returns the factor of all widths: of several the one of fewest digits.
+
+  Args:
+    widths: channels of some layers, the widest last.
+    nominal: theirs in a network of factor 1.
+
+  Returns:
+    The factor; of widths that have none the first layer's, so that one of the
+    others is named as it does not fit.
+  """
+  least, most = widths[0] / nominal[0], widths[-1] / nominal[-1]
+  for factor in (least, *(round(most, digits) for digits in range(1, 9))):
+    if [scale_width(base, factor) for base in nominal] == list(widths):
+      return factor
+  return least
 
 
 def _sequential(found: Found) -> Layout:
@@ -89,7 +113,7 @@ def _sequential(found: Found) -> Layout:
   model = {"name": name, "width": width}
   if not batch_norm:
     model["batch_norm"] = "none"
-  if shapes[0][1] == 2:  # DeepCluster's networks see edges, of which are two.
+  if shapes[0][1] == _EDGES:
     model["sobel"] = True
   return Layout(
     model, size, shapes[0][1], build.params, build.batch_stats, outputs
@@ -142,4 +166,10 @@ def _vgg(places, shapes, batch_norm, build):
     )
     grid = round(cells**0.5)
     name = "vgg19_dense" if name == "vgg19" else name
-  return name, shapes[0][0] / 64, convs, grid, grid * _SIDE_OF_STRIDES
+  firsts = [shapes[sum(convs[:stage])][0] for stage in range(len(convs))]
+  nominal = [min(64 * 2**stage, 512) for stage in range(len(convs))]
+  if grid:
+    firsts.append(build.shape("classifier.0")[0])
+    nominal.append(4096)
+  width = _width(firsts, nominal)
+  return name, width, convs, grid, grid * _SIDE_OF_STRIDES

@@ -22,17 +22,12 @@ from sslprune_jax.exchange import (
   to_jax,
   to_onnx,
   to_torchvision,
+  written,
 )
-from sslprune_jax.exchange.written import (
-  ExportError,
-  Reference,
-  network_of,
-  without_other_head,
-)
+from sslprune_jax.exchange.written import ExportError, Reference, network_of
 from sslprune_jax.pruning import masks as masks_lib
-from sslprune_jax.pruning import tickets
 from sslprune_jax.pruning.tickets import Ticket
-from sslprune_jax.runtime import digests, files
+from sslprune_jax.runtime import digests, endings, files
 from sslprune_jax.runtime.trees import named_leaves
 
 # What writes a form into a folder, holds it against the ticket, and says what
@@ -95,7 +90,7 @@ def export_ticket(
       "the file in int8 is made of it"
     )
   out = _check_folder(out)
-  ticket = without_other_head(tickets.load(path))
+  ticket = written.load(path)
   ticket.check_network(network_of(ticket))
   if shrinks:
     ticket = shrink.shrink(ticket)
@@ -105,13 +100,10 @@ def export_ticket(
   for begun in out.parent.glob(f".{glob.escape(out.name)}.*.partial"):
     shutil.rmtree(begun, ignore_errors=True)  # One that was killed.
   folder = out.with_name(f".{out.name}.{secrets.token_hex(4)}.partial")
-  folder.mkdir(parents=True)
-  try:
+  with endings.removing(folder):
+    folder.mkdir(parents=True)
     said = _fill(folder, reference, list(dict.fromkeys(formats)), train, config)
     os.rename(folder, out)
-  except BaseException:
-    shutil.rmtree(folder, ignore_errors=True)
-    raise
   return Exported(out, [*said, reference.say()])
 
 
@@ -126,13 +118,13 @@ def _fill(
   said = [words for f in formats for words in FORMATS[f](reference, folder)]
   if train:
     said += onnx_int8.write(reference, train, folder)
-  written = {
+  made = {
     "formats": formats,
     "take_pixels": reference.take_pixels,
     "files": _list_files(folder),
   }
-  files.write_json(folder / CONFIG, config | written)
-  card = model_card.write(config | written, said, reference)
+  files.write_json(folder / CONFIG, config | made)
+  card = model_card.write(config | made, said, reference)
   files.write(folder / CARD, card.encode())
   return said
 
@@ -184,7 +176,7 @@ def _describe(ticket: Ticket, path: epath.PathLike) -> dict[str, Any]:
       )
   params = named_leaves(ticket.params)
   head = params.get("head/bias")
-  said = ("task", "kind", "seed", "round", "source")
+  said = ("task", "kind", "seed", "round", "source", "start")
   return {
     "network": model["name"],
     "width": model["width"],

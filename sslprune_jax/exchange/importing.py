@@ -30,6 +30,7 @@ from sslprune_jax.pruning.tickets import Ticket, TicketError
 from sslprune_jax.runtime.errors import ConfigError, printable
 
 _SAID = 6  # Groups of what was left that are named.
+_LONGEST_NAME = 100  # Letters of a task's name: `config.rules.NAME`.
 
 
 @dataclasses.dataclass(frozen=True)
@@ -87,7 +88,8 @@ def import_checkpoint(
     said = _say(checkpoint, found, layout)
   path = pathlib.Path(path)
   sha256 = _digest(path)
-  stem = re.sub(r"\W+", "_", path.name.partition(".")[0]).strip("_").lower()
+  stem = re.sub(r"\W+", "_", path.name.partition(".")[0], flags=re.ASCII)
+  stem = stem.strip("_").lower()[:_LONGEST_NAME]
   meta = {
     "task": stem or "imported",
     **ticket.meta,

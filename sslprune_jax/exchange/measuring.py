@@ -20,15 +20,10 @@ from sslprune_jax.exchange import (
   to_onnx,
   turns,
 )
-from sslprune_jax.exchange.written import (
-  Reference,
-  network_of,
-  without_other_head,
-)
+from sslprune_jax.exchange.written import Reference, load, network_of
 from sslprune_jax.pruning import masks as masks_lib
-from sslprune_jax.pruning import tickets
 from sslprune_jax.pruning.tickets import Ticket
-from sslprune_jax.runtime import digests, files
+from sslprune_jax.runtime import digests, endings, files
 from sslprune_jax.runtime.trees import named_leaves
 
 # Engine -> what writes the file that it reads, and its name.
@@ -61,7 +56,7 @@ def time_ticket(
     UserError: the file is no ticket, one that an engine does not take, or a
       process that timed it failed.
   """
-  ticket = without_other_head(tickets.load(path))
+  ticket = load(path)
   networks = list_networks(ticket)
   about = {
     "sha256": digests.describe(files.read(path))["sha256"],
@@ -72,8 +67,9 @@ def time_ticket(
     },
   }
   counts, lines = _count(networks), []
-  with tempfile.TemporaryDirectory(prefix="sslprune_time_") as folder:
-    written = write(networks, engines, pathlib.Path(folder))
+  folder = pathlib.Path(tempfile.mkdtemp(prefix="sslprune_time_"))
+  with endings.removing(folder):
+    written = write(networks, engines, folder)
     # One number of threads after another: their processes would share cores.
     for count in threads:
       sides = [turns.Side(e, file, count) for e, _, file in written]

@@ -87,13 +87,16 @@ def _origin(ticket: Mapping[str, Any]) -> str:
     if name in ticket
   ]
   source = ticket.get("source")
+  # Of what was imported itself, or of a study that started from a file.
+  sha256 = source.get("sha256") if isinstance(source, dict) else None
+  sha256 = sha256 or ticket.get("start")
   return printable(
     f"A ticket of sslprune_jax, SHA-256 `{ticket['sha256']}`"
     + "".join(f", {words}" for words in known)
     + (
-      f"; made of a checkpoint of SHA-256 `{source['sha256']}`, whose licence "
-      "holds for it."
-      if isinstance(source, dict) and "sha256" in source
+      f"; made of a checkpoint of SHA-256 `{sha256}`, whose licence holds for "
+      "it."
+      if sha256
       else "."
     )
   )

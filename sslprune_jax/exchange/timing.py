@@ -1,6 +1,7 @@
 """How fast pruned networks are, measured: `sslprune time TICKET ...`."""
 
 import argparse
+import os
 import re
 from collections.abc import Sequence
 from typing import Any
@@ -9,8 +10,11 @@ import jax
 from etils import epath
 
 from sslprune_jax import workdir as workdir_lib
+from sslprune_jax.config import plugins
 from sslprune_jax.exchange import measuring, to_onnx
+from sslprune_jax.exchange.__main__ import add_plugins
 from sslprune_jax.exchange.engines import ENGINES
+from sslprune_jax.pruning.tickets import TicketError
 from sslprune_jax.runtime import endings, environment, files
 from sslprune_jax.runtime.errors import UserError, printable
 
@@ -52,17 +56,25 @@ def main(argv: Sequence[str] | None = None) -> int:
     metavar="THREADS[,THREADS]",
     help="threads of a CPU (default: 1)",
   )
+  add_plugins(parser)
   flags = parser.parse_args(argv)
   # What is timed has a process of its own: no device is held here.
   jax.config.update("jax_platforms", "cpu")
   try:
+    plugins.load(flags.plugins)
     _check_threads(flags.threads)
     if "onnxruntime" in flags.engine:
       to_onnx.check_installed("--engine=onnxruntime")
-    for path in flags.tickets:
-      lines = measuring.time_ticket(
-        path, flags.engine, flags.batch, flags.threads
-      )
+    for path in map(os.path.expanduser, flags.tickets):
+      try:
+        lines = measuring.time_ticket(
+          path, flags.engine, flags.batch, flags.threads
+        )
+      except TicketError as error:  # Of one of several.
+        words = str(error)
+        raise TicketError(
+          words if words.startswith(path) else f"{path}: {words}"
+        ) from None
       print("\n".join(tabulate(path, lines)), flush=True)
       save(path, lines)
   except (UserError, OSError) as error:

@@ -14,10 +14,11 @@ import argparse
 import contextlib
 import errno
 import os
+import shutil
 import signal
 import sys
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from typing import NoReturn
 
 # What a machine refuses; any other OSError is a defect, and shows where it is.
@@ -34,6 +35,7 @@ _UNKNOWN = ("unrecognized arguments", "argument command: invalid choice")
 _GOES_ON = "; what was done is kept, and the same command goes on from there"
 
 _asked: int | None = None  # Number of the first signal that was noted.
+_begun: set[os.PathLike] = set()  # Folders of `removing`.
 
 
 def refuse(words: object, status: int = 1) -> NoReturn:
@@ -117,6 +119,21 @@ def note(*, hand_over: bool) -> None:
   threading.Thread(target=_listen, args=(inner, hand_over), daemon=True).start()
 
 
+@contextlib.contextmanager
+def removing(folder: os.PathLike) -> Iterator[None]:
+  """Removes a folder that was begun, also where a signal ends the command.
+
+  Args:
+    folder: folder that only what happens in this context needs.
+  """
+  _begun.add(folder)
+  try:
+    yield
+  finally:
+    shutil.rmtree(folder, ignore_errors=True)
+    _begun.discard(folder)
+
+
 def ending_signal() -> int | None:
   """Returns the number of the signal that asks the work to end, if any."""
   return _asked
@@ -198,6 +215,8 @@ def _end_at_once(number, frame) -> None:
     _print(1, farewell())
   else:
     _print(2, "\nstopped")
+  for folder in list(_begun):
+    shutil.rmtree(folder, ignore_errors=True)
   os._exit(0 if ends_well else 128 + number)
 
 

@@ -15,6 +15,7 @@ from test_exchange_shrink import assert_close, draw_ticket, prune
 
 from sslprune_jax.config.networks import NETWORKS
 from sslprune_jax.config.registry import Row
+from sslprune_jax.config.rules import NAME
 from sslprune_jax.exchange import (
   __main__,
   exporting,
@@ -22,6 +23,7 @@ from sslprune_jax.exchange import (
   importing,
   layouts,
   shrink,
+  timing,
   to_flax,
   to_jax,
   to_torch,
@@ -89,6 +91,32 @@ def test_what_was_written_is_imported_bit_for_bit(name, side, tmp_path):
   assert config["density"] == masks_lib.density(ticket.masks)
   assert config["image_size"] == [side, side] and config["classes"] == 3
   assert config["mean"] == list(_MEAN) and config["std"] == list(_STD)
+
+
+@pytest.mark.parametrize(
+  "name, side, width, sobel",
+  [
+    ("resnet18", 16, 0.3, False),
+    ("resnet18", 16, 1 / 3, True),
+    ("resnet50", 32, 0.1, False),
+    ("vgg16", 64, 0.13, False),
+    ("vgg19", 32, 0.1, True),
+  ],
+)
+def test_any_width_comes_back_and_so_do_edges(
+  name, side, width, sobel, tmp_path
+):
+  ticket = make_ticket(name, side, width, sobel=sobel)
+  out, _ = export(ticket, tmp_path, "safetensors")
+  seen = fitting.Input(size=side, mean=_MEAN, std=_STD)
+  file = out / to_torchvision.FILE
+  named = out / f"modèle {'x' * 120}.safetensors"
+  imported = importing.import_checkpoint(file.rename(named), seen).ticket
+  assert_same(imported.variables, ticket.variables)
+  NAME.check("task", imported.meta["task"])  # What takes a ticket takes it.
+  model = imported.meta["config"]["model"]
+  assert model["sobel"] == sobel
+  assert model["width"] == pytest.approx(width, rel=0.02)
 
 
 @pytest.mark.parametrize("name", ["alexnet", "alexnet_torchvision"])
@@ -201,6 +229,55 @@ def test_bad_commands_are_one_line(flags, words, tmp_path, monkeypatch, capsys):
   said = f"{capsys.readouterr().err}{ended.value}"
   assert words in said and said.count("error:") == 1
   assert not (tmp_path / "new").exists()
+
+
+def test_paths_of_home_and_plugins_are_the_commands_too(
+  tmp_path, monkeypatch, capsys
+):
+  monkeypatch.setenv("HOME", str(tmp_path))
+  ticket = make_ticket("resnet18", 16)
+  ticket.meta["start"] = "5" * 64
+  tickets.save(tmp_path / "t.npz", ticket)
+  words = ["export", "~/t.npz", "--format=safetensors", "--out=~/out"]
+  assert __main__.main(words) == 0
+  card = (tmp_path / "out/README.md").read_text()
+  assert f"made of a checkpoint of SHA-256 `{'5' * 64}`, whose licence" in card
+  file = "~/out/model.safetensors"
+  means = "--mean=0.5,0.4,0.3", "--std=0.2,0.3,0.25", "--size=16"
+  assert __main__.main(["import", file, "--out=~/back.npz", *means]) == 0
+  assert (tmp_path / "back.npz").exists()
+
+  theirs = {"network mine": {"target": "my_package.net:Net"}}
+  tickets.save(
+    tmp_path / "mine.npz",
+    dataclasses.replace(ticket, meta=ticket.meta | {"plugins": theirs}),
+  )
+  (tmp_path / "my_plugin.py").write_text("raise ModuleNotFoundError('loaded')")
+  monkeypatch.syspath_prepend(tmp_path)
+  words = ["~/mine.npz", "--plugins=my_plugin"]
+  for command, plain in (
+    (__main__.main, ["export", words[0], "--format=flax", "--out=~/new"]),
+    (timing.main, words[:1]),
+  ):
+    with pytest.raises(SystemExit, match="mine.npz: network 'mine' comes from"):
+      command(plain)
+    with pytest.raises(SystemExit, match="--plugins=my_plugin: loaded"):
+      command([*plain, words[1]])
+
+
+def test_a_signal_leaves_no_folder_that_was_begun(tmp_path):
+  code = f"""
+import pathlib, signal, sys
+from sslprune_jax.runtime import endings
+endings.watch(resumes=False)
+folder = pathlib.Path({str(tmp_path / "begun")!r})
+with endings.removing(folder):
+  folder.mkdir()
+  (folder / "x").write_text("x")
+  signal.raise_signal(signal.SIGINT)
+"""
+  run = subprocess.run([sys.executable, "-c", code], capture_output=True)
+  assert run.returncode == 130 and not (tmp_path / "begun").exists()
 
 
 def test_the_command_writes_several_forms_and_says_what_takes_them(
