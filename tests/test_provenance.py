@@ -17,7 +17,7 @@ from sslprune_jax.runtime import digests, locks, processes
 from sslprune_jax.runtime.errors import ConfigError
 from sslprune_jax.study import (
   identity,
-  images,
+  listings,
   made_by,
   overlaps,
   provenance,
@@ -80,7 +80,7 @@ def test_photos_that_were_added_make_it_another_study(tmp_path):
   workdir = tmp_path / "run"
 
   def record():
-    provenance.record(config(), workdir, images=images.describe(config()))
+    provenance.record(config(), workdir, images=listings.describe(config()))
 
   record()
   record()
@@ -122,8 +122,8 @@ def test_photos_may_move_and_may_not_change(tmp_path):
     provenance.record(
       config,
       tmp_path / "run",
-      images=images.describe(config),
-      targets=images.describe_targets(config),
+      images=listings.describe(config),
+      targets=listings.describe_targets(config),
     )
 
   own, others = tmp_path / "own", tmp_path / "others"

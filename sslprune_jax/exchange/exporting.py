@@ -14,6 +14,7 @@ from etils import epath
 
 from sslprune_jax import __version__, data
 from sslprune_jax.exchange import (
+  heads,
   images_at_hand,
   model_card,
   onnx_int8,
@@ -22,9 +23,8 @@ from sslprune_jax.exchange import (
   to_jax,
   to_onnx,
   to_torchvision,
-  written,
 )
-from sslprune_jax.exchange.written import ExportError, Reference, network_of
+from sslprune_jax.exchange.written import ExportError, Reference
 from sslprune_jax.pruning import masks as masks_lib
 from sslprune_jax.pruning.tickets import Ticket
 from sslprune_jax.runtime import digests, endings, files
@@ -90,8 +90,8 @@ def export_ticket(
       "the file in int8 is made of it"
     )
   out = _check_folder(out)
-  ticket = written.load(path)
-  ticket.check_network(network_of(ticket))
+  ticket = heads.load(path)
+  ticket.check_network(heads.network_of(ticket))
   if shrinks:
     ticket = shrink.shrink(ticket)
   config = _describe(ticket, path)

@@ -20,7 +20,8 @@ from sslprune_jax.exchange import (
   to_onnx,
   turns,
 )
-from sslprune_jax.exchange.written import Reference, load, network_of
+from sslprune_jax.exchange.heads import load, network_of
+from sslprune_jax.exchange.written import Reference
 from sslprune_jax.pruning import masks as masks_lib
 from sslprune_jax.pruning.tickets import Ticket
 from sslprune_jax.runtime import digests, endings, files

@@ -14,7 +14,8 @@ import jax
 import numpy as np
 
 from sslprune_jax import models
-from sslprune_jax.exchange.written import logits_of, without_other_head
+from sslprune_jax.exchange.heads import without_other_head
+from sslprune_jax.exchange.written import logits_of
 from sslprune_jax.models import kept as kept_lib
 from sslprune_jax.pruning import channel_cuts, channels
 from sslprune_jax.pruning import masks as masks_lib

@@ -28,6 +28,32 @@ def main(argv: Sequence[str] | None = None) -> int:
   Returns:
     The exit status.
   """
+  flags = _parse(argv)
+  # What is timed has a process of its own: no device is held here.
+  jax.config.update("jax_platforms", "cpu")
+  try:
+    plugins.load(flags.plugins)
+    _check_threads(flags.threads)
+    if "onnxruntime" in flags.engine:
+      to_onnx.check_installed("--engine=onnxruntime")
+    for path in map(os.path.expanduser, flags.tickets):
+      try:
+        lines = measuring.time_ticket(
+          path, flags.engine, flags.batch, flags.threads
+        )
+      except TicketError as error:  # Of one of several.
+        words = str(error)
+        raise TicketError(
+          words if words.startswith(path) else f"{path}: {words}"
+        ) from None
+      print("\n".join(tabulate(path, lines)), flush=True)
+      save(path, lines)
+  except (UserError, OSError) as error:
+    endings.refuse(error)
+  return 0
+
+
+def _parse(argv: Sequence[str] | None) -> argparse.Namespace:
   words = (
     "Measures how long tickets take to answer, each beside the dense network, "
     "by turns. What it finds of a study's tickets, the study's report shows."
@@ -57,29 +83,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     help="threads of a CPU (default: 1)",
   )
   add_plugins(parser)
-  flags = parser.parse_args(argv)
-  # What is timed has a process of its own: no device is held here.
-  jax.config.update("jax_platforms", "cpu")
-  try:
-    plugins.load(flags.plugins)
-    _check_threads(flags.threads)
-    if "onnxruntime" in flags.engine:
-      to_onnx.check_installed("--engine=onnxruntime")
-    for path in map(os.path.expanduser, flags.tickets):
-      try:
-        lines = measuring.time_ticket(
-          path, flags.engine, flags.batch, flags.threads
-        )
-      except TicketError as error:  # Of one of several.
-        words = str(error)
-        raise TicketError(
-          words if words.startswith(path) else f"{path}: {words}"
-        ) from None
-      print("\n".join(tabulate(path, lines)), flush=True)
-      save(path, lines)
-  except (UserError, OSError) as error:
-    endings.refuse(error)
-  return 0
+  return parser.parse_args(argv)
 
 
 def tabulate(path: str, lines: Sequence[dict[str, Any]]) -> list[str]:

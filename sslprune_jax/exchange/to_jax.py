@@ -6,11 +6,11 @@ import jax
 import numpy as np
 from jax import export
 
+from sslprune_jax.exchange.heads import network_of
 from sslprune_jax.exchange.written import (
   OUTPUTS,
   ExportError,
   Reference,
-  network_of,
 )
 from sslprune_jax.runtime import libraries
 

@@ -8,6 +8,7 @@ import jax
 import numpy as np
 from jax import export
 
+from sslprune_jax.exchange.heads import network_of
 from sslprune_jax.exchange.onnx_graph import BATCH, OPSET
 from sslprune_jax.exchange.onnx_lowering import (
   Lowering,
@@ -19,7 +20,6 @@ from sslprune_jax.exchange.written import (
   OUTPUTS,
   ExportError,
   Reference,
-  network_of,
 )
 from sslprune_jax.runtime import libraries
 

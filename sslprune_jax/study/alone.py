@@ -18,7 +18,7 @@ from sslprune_jax.pruning.tickets import Ticket, TicketError
 from sslprune_jax.runtime import digests, files, processes
 from sslprune_jax.runtime.errors import ConfigError, LostFileError
 from sslprune_jax.runtime.progress import Progress
-from sslprune_jax.study import images, provenance, results, stages, validation
+from sslprune_jax.study import listings, provenance, results, stages, validation
 from sslprune_jax.study.plan import parts, transfers
 from sslprune_jax.study.transfers import Transfers
 from sslprune_jax.workdir import UNTRAINED, TransferStage
@@ -79,7 +79,7 @@ def run(
   progress = Progress()
   # Opens the targets: one that is not there claims no workdir.
   count = sum(judge.num_images(stage) for stage in planned)
-  seen = images.describe_targets(config)
+  seen = listings.describe_targets(config)
   provenance.agree_on(seen)
   with stages.hold(workdir, (0, 1)):
     provenance.record(

@@ -78,7 +78,7 @@ def record(
   Args:
     config: the configuration.
     workdir: folder of the study.
-    images: JSON values of `images.describe`, of a study.
+    images: JSON values of `listings.describe`, of a study.
     targets: those of `images.describe_targets`.
     accept_numerics: whether to go on with a study whose updates were rounded
       differently; config.json then says so.

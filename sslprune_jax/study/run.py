@@ -18,6 +18,7 @@ from sslprune_jax.runtime.progress import Progress
 from sslprune_jax.study import (
   handover,
   images,
+  listings,
   overlaps,
   plan,
   procedure,
@@ -135,8 +136,8 @@ def _record(
 def _seen(config: ConfigDict) -> dict[str, Any]:
   """Says which images a study sees, of folders."""
   return {
-    "images": images.describe(config),
-    "targets": images.describe_targets(config),
+    "images": listings.describe(config),
+    "targets": listings.describe_targets(config),
   }
 
 

@@ -11,7 +11,7 @@ from sslprune_jax.config.tasks import TASKS
 from sslprune_jax.exchange.importing import read_start
 from sslprune_jax.pruning import masks as masks_lib
 from sslprune_jax.runtime.errors import ConfigError
-from sslprune_jax.study import images, start
+from sslprune_jax.study import listings, start
 from sslprune_jax.study.images import RETRAINING, StudyData
 from sslprune_jax.training.trainer import Trainer
 from sslprune_jax.workdir import CONTROLS, Stage
@@ -146,7 +146,7 @@ class Trainers:
       "trainer": self._names[self.trainer_for(stage)],
       "seed": stage.seed,
       "start": self.start(stage),
-      "images": images.describe(self._config),
+      "images": listings.describe(self._config),
     }
 
   def _update_before_the_end(self, trainer: Trainer, name: str) -> int:

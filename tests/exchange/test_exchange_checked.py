@@ -15,6 +15,7 @@ from sslprune_jax import data
 from sslprune_jax.config import dataset as dataset_section
 from sslprune_jax.exchange import (
   exporting,
+  heads,
   onnx_int8,
   shrink,
   to_flax,
@@ -160,7 +161,7 @@ def test_the_written_module_of_pytorch_takes_the_weights(
     taken = torch.tensor(images if head else pixels).permute(0, 3, 1, 2)
     found = network(taken).numpy()
   if not head:
-    ticket = exporting.without_other_head(ticket)
+    ticket = heads.without_other_head(ticket)
   assert_close(found, written.logits_of(ticket, images))
 
 

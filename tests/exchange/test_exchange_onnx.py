@@ -14,7 +14,7 @@ from test_exchange_shrink import assert_close, draw_ticket, prune
 
 from sslprune_jax.config.networks import NETWORKS
 from sslprune_jax.config.registry import Row
-from sslprune_jax.exchange import onnx_graph, shrink, to_onnx, written
+from sslprune_jax.exchange import heads, onnx_graph, shrink, to_onnx, written
 
 needs_runtime = pytest.mark.skipif(
   not importlib.util.find_spec("onnxruntime"), reason="no ONNX Runtime"
@@ -55,7 +55,7 @@ def check(ticket, folder, side):
     found = run(out, images[:count])
     assert found.keys() == {"features", "logits"}
     assert_close(found["logits"], written.logits_of(ticket, images)[:count])
-  outputs = written.network_of(ticket).apply(
+  outputs = heads.network_of(ticket).apply(
     ticket.variables, images, train=False
   )
   assert_close(found["features"], np.asarray(outputs["features"]))
