@@ -201,7 +201,8 @@ def _update(
   by_size = jnp.argsort(-sizes, stable=True)
   number = jnp.cumsum(empty) - 1
   donor = by_size[number % jnp.sum(~empty)]
-  values = jnp.sum(sizes).astype(jnp.float32) * centroids.shape[1]  # > 2**31.
+  # In float32, as there may be more values than an int32 counts.
+  values = jnp.sum(sizes).astype(jnp.float32) * centroids.shape[1]
   spread = jnp.sqrt(inertia / values)
   step = (
     _STEP * spread * jax.random.rademacher(key, centroids.shape, jnp.float32)

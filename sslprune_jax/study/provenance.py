@@ -79,7 +79,7 @@ def record(
     config: the configuration.
     workdir: folder of the study.
     images: JSON values of `listings.describe`, of a study.
-    targets: those of `images.describe_targets`.
+    targets: those of `listings.describe_targets`.
     accept_numerics: whether to go on with a study whose updates were rounded
       differently; config.json then says so.
 
