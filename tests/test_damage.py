@@ -347,21 +347,6 @@ def test_results_of_the_first_version_are_taken_and_counted(whole, tmp_path):
   assert (damages, done, unverifiable) == ([], 12, 12)
 
 
-def test_a_cut_line_of_a_stage_that_goes_on_is_no_damage(copy):
-  stage = copy / "labels/seed_0/labels/round_01"
-  metrics = stage / "metrics.jsonl"
-  metrics.write_bytes(metrics.read_bytes()[:-9])
-  assert verify(copy)[0]
-  (stage / "result.json").unlink()  # The next run drops that line.
-  of_study = copy / "labels/results.jsonl"
-  lines = of_study.read_text().splitlines(keepends=True)
-  this = {"stage": "pretext", "round": 1}.items()
-  rest = [line for line in lines if not this <= json.loads(line).items()]
-  assert 0 < len(rest) < len(lines)
-  of_study.write_text("".join(rest))
-  assert not verify(copy)[0]
-
-
 _DEEP = b"[" * 9000 + b"]" * 9000
 
 

@@ -109,14 +109,9 @@ def _damaged_texts(study: epath.Path) -> Iterator[Damage]:
 
 
 def _damaged_metrics(study: epath.Path) -> Iterator[Damage]:
-  """Reads metrics of finished stages, and misses those of one that trained.
-
-  A stage that goes on drops by itself what cannot be read, and says so.
-  """
+  """Reads metrics that are there, and misses those of a stage that trained."""
   for folder in workdir_lib.stage_folders(study):
     path = folder / workdir_lib.METRICS
-    if not results.exists(folder):
-      continue
     updates = _count_updates(folder, path.exists())
     if path.exists() or updates:
       with _naming(folder) as damages:
@@ -134,7 +129,7 @@ def _damaged_metrics(study: epath.Path) -> Iterator[Damage]:
 def _count_updates(folder: epath.Path, has_metrics: bool) -> int:
   """Returns how many updates the result of a stage says that it made, or 0."""
   try:
-    line, *_ = results.read(folder)
+    line, *_ = results.read(folder) if results.exists(folder) else [{}]
   except LostFileError:  # Said already.
     return 0
   # Without a mask yet, these controls may be copies.
