@@ -390,6 +390,7 @@ NO_ROW = {
     "models.vgg.vgg19",
     "models.vgg.vgg19_dense",
     "models.network.variants",
+    "pruning.channel_scores.has_scales",
     "pruning.channels.of_network",
     "pruning.channels.of_trunk",
     "pruning.counts.remaining_after",
