@@ -398,6 +398,7 @@ NO_ROW = {
     "pruning.masks.why_kept",
     "tasks.make",
     "transfer.protocol.load",
+    "transfer.target.dataset_of",
     "transfer.base.recipe_settings",
     "transfer.logistic.make_epoch",
   ),

@@ -8,6 +8,7 @@ from ml_collections import ConfigDict
 
 from sslprune_jax import data
 from sslprune_jax.config import protocols
+from sslprune_jax.transfer.target import dataset_of
 
 
 def describe(config: ConfigDict) -> dict[str, Any]:
@@ -28,11 +29,10 @@ def describe_targets(config: ConfigDict) -> dict[str, dict[str, Any]]:
   found = {}
   for named in config.transfer.protocols:
     protocol, target, *_ = named.split(":")
-    own = config.transfer.targets[target]
-    if own.name == "folder" and target not in found:
-      dataset = config.dataset.copy_and_resolve_references()
-      dataset.update({name: own[name] for name in own if name != "linear"})
-      whole = protocols.find(protocol).whole_images or own.resident
+    dataset = dataset_of(config, target)
+    if dataset.name == "folder" and target not in found:
+      # As `Transfers` opens it, so that it is read once.
+      whole = protocols.find(protocol).whole_images or dataset.resident
       found[target] = _describe(dataset, whole)
   return found
 

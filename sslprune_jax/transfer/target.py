@@ -20,6 +20,22 @@ _PLAIN = {
 }
 
 
+def dataset_of(config: ConfigDict, name: str) -> ConfigDict:
+  """Returns a section as `config.dataset`, of a target.
+
+  Args:
+    config: configuration, validated.
+    name: name of one of `config.transfer.targets`.
+  """
+  dataset = config.dataset.copy_and_resolve_references()
+  own = config.transfer.targets[name].to_dict()
+  del own["linear"]  # of the protocol, not of the data
+  dataset.update(own)
+  # What a pretext task asks of its views is not for the target.
+  dataset.update(_PLAIN)
+  return dataset
+
+
 class Target:
   """A data set as the network sees it: of its image size, normalised alike.
 
@@ -51,12 +67,7 @@ class Target:
       DataError: what was found, and what was expected.
     """
     self.name = name
-    self.dataset = config.dataset.copy_and_resolve_references()
-    own = config.transfer.targets[name].to_dict()
-    del own["linear"]  # of the protocol, not of the data
-    self.dataset.update(own)
-    # What a pretext task asks of its views is not for the target.
-    self.dataset.update(_PLAIN)
+    self.dataset = dataset_of(config, name)
     self.crop = "whole" if whole else "centre"
     self.features = KeptFeatures()
     self.train, self.test = (
